@@ -1,0 +1,146 @@
+# Stentor's only build. Folders decide flags; adding a source file never edits this file.
+#
+#   make                the library and the program, in build/release
+#   make test           every test that this machine can run
+#   make demo           install what is missing, build, train on real text, print what the model writes
+#   make lint           layers, limits, format, static analysis
+#   make exact          the same bits for any number of workers, on the demo's model
+#   make install        program, headers, libraries, man page, stentor.pc   (PREFIX, DESTDIR)
+#   V=1 prints each command   MODE=release|asan|tsan|cover   CC=gcc|clang|aarch64-linux-gnu-gcc   ROOMS="base graph …" builds fewer rooms
+
+VERSION := 0.1.0
+V ?=
+Q := $(if $(V),,@)
+MODE    ?= release
+PREFIX  ?= /usr/local
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+MACHINE := $(shell $(CC) -dumpmachine 2>/dev/null)
+OBJCOPY ?= objcopy
+TARGET  := $(firstword $(subst -, ,$(MACHINE)))
+BUILD   ?= build/$(MODE)$(if $(filter aarch64,$(TARGET)),-aarch64)
+
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-prototypes -Wmissing-prototypes \
+        -Wvla -Wdouble-promotion -Wundef -Werror
+# -ffp-contract=off: only fma() that is written is done, so that every compiler computes the same bits.
+BASE_FLAGS := -std=gnu11 -D_GNU_SOURCE -Isrc -Iinclude -DSTENTOR_VERSION='"$(VERSION)"' -fPIC -fvisibility=hidden \
+              -pthread -ffp-contract=off -fno-fast-math -fno-math-errno -fno-trapping-math $(WARN) -MMD -MP -g
+FLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+FLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
+FLAGS_cover   := -O0 --coverage
+LINK_asan     := -fsanitize=address,undefined
+LINK_tsan     := -fsanitize=thread
+LINK_cover    := --coverage
+CFLAGS_ALL    := $(BASE_FLAGS) $(FLAGS_$(MODE)) $(CFLAGS)
+# A variable, since a comma inside $(if) would end its argument.
+HARDEN        := -Wl,-z,relro -Wl,-z,now
+LDFLAGS_ALL   := $(LINK_$(MODE)) -pthread $(if $(filter Linux,$(shell uname)),$(HARDEN)) $(LDFLAGS)
+
+# ---- libraries: needed ones are linked, optional ones are found by themselves
+has = $(shell echo 'int main(void){return 0;}' | $(CC) $(CFLAGS) -x c -include $(1) - -o /dev/null $(LDFLAGS) $(2) 2>/dev/null && echo 1)
+LIBS := -ljansson -lyaml -lxxhash -lm
+HAS_ZLIB := $(call has,zlib.h,-lz)
+HAS_ZSTD := $(call has,zstd.h,-lzstd)
+ifeq ($(HAS_ZLIB),1)
+CFLAGS_ALL += -DHAVE_ZLIB
+LIBS += -lz
+endif
+ifeq ($(HAS_ZSTD),1)
+CFLAGS_ALL += -DHAVE_ZSTD
+LIBS += -lzstd
+endif
+STATIC ?=
+LIBS += $(if $(STATIC),-static)
+
+# ---- sources
+ROOMS ?= base text data kernel comm graph op pass nn model backend optim parallel store train infer api
+SRC   := $(shell find $(addprefix src/,$(ROOMS)) -name '*.c' -not -path '*/lanes/*' 2>/dev/null | sort)
+LANES := $(if $(filter kernel,$(ROOMS)),$(shell find src/kernel -path '*/lanes/*.c' 2>/dev/null | sort))
+# Kernels over 16 lanes are written once and compiled for each instruction set.
+ISAS_x86_64  := generic avx2 avx512
+ISAS_aarch64 := generic neon
+ISAS := $(or $(ISAS_$(TARGET)),generic)
+FLAGS_generic :=
+FLAGS_avx2    := -mavx2 -mfma
+FLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mprefer-vector-width=512
+FLAGS_neon    :=
+
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(foreach isa,$(ISAS),$(LANES:%.c=$(BUILD)/%.$(isa).o))
+LIB := $(BUILD)/libstentor.a
+TOOL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tool/*.c)))
+
+.PHONY: all test demo lint exact bench install clean needs tests lib format report
+all: report $(BUILD)/stentor $(BUILD)/libstentor.so
+lib: $(LIB)
+
+report:
+	@$(if $(HAS_ZLIB),,echo "left out: reading .gz files (zlib1g-dev not found)" >&2;) \
+	 $(if $(HAS_ZSTD),,echo "left out: reading .zst files (libzstd-dev not found)" >&2;) true
+
+$(LIB): $(OBJ)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+# What is installed shows stn_ names only, so that nothing of ours meets a name of yours.
+$(BUILD)/install/libstentor.a: $(OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(LD) -r -o $(@D)/stentor.o $(OBJ)
+	$(Q)$(OBJCOPY) --wildcard --keep-global-symbol='stn_*' $(@D)/stentor.o
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $(@D)/stentor.o
+$(BUILD)/libstentor.so: $(OBJ) script/stentor.map
+	$(Q)$(CC) -shared -Wl,-soname,libstentor.so.0 -Wl,--version-script=script/stentor.map -o $@ $(OBJ) $(LDFLAGS_ALL) $(LIBS)
+$(BUILD)/stentor: $(TOOL_OBJ) $(LIB)
+	$(Q)$(CC) -o $@ $(TOOL_OBJ) $(LIB) $(LDFLAGS_ALL) $(LIBS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
+define LANES_RULE
+$(BUILD)/%.$(1).o: %.c
+	@mkdir -p $$(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -O3 $(FLAGS_$(1)) -DLANES_$(1)=1 -DLANES_ISA=$(1) -c $$< -o $$@
+endef
+$(foreach isa,$(ISAS),$(eval $(call LANES_RULE,$(isa))))
+
+# ---- tests: test/**/test_*.c are cmocka programs; test/double/ is built with real = double
+TEST_SRC   := $(shell find test -name 'test_*.c' -not -path 'test/double/*' 2>/dev/null | sort)
+TEST_BIN   := $(TEST_SRC:%.c=$(BUILD)/%)
+DOUBLE_SRC := $(shell find $(addprefix src/,$(filter base graph op pass,$(ROOMS))) src/backend -maxdepth 1 -name '*.c' 2>/dev/null | sort)
+DOUBLE_OBJ := $(DOUBLE_SRC:%.c=$(BUILD)/double/%.o)
+DOUBLE_BIN := $(patsubst %.c,$(BUILD)/%,$(shell find test/double -name 'test_*.c' 2>/dev/null | sort))
+
+$(BUILD)/double/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -DREAL=double -DREAL_IS_DOUBLE=1 -c $< -o $@
+$(DOUBLE_BIN): $(BUILD)/%: %.c $(DOUBLE_OBJ)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -Itest -DREAL=double -DREAL_IS_DOUBLE=1 $< $(DOUBLE_OBJ) -o $@ $(LDFLAGS_ALL) -lcmocka $(LIBS)
+$(BUILD)/test/%: test/%.c $(LIB)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -Itest $< $(LIB) -o $@ $(LDFLAGS_ALL) -lcmocka $(LIBS)
+tests: $(TEST_BIN) $(DOUBLE_BIN)
+
+needs:
+	@sh script/install_needs.sh
+test: needs
+	@$(MAKE) --no-print-directory all tests
+	@BUILD=$(BUILD) CC="$(CC)" sh script/run_tests.sh
+# LANGUAGE is also a variable of locales: only the one on the command line counts.
+demo:
+	@sh script/demo.sh "$(if $(filter command line,$(origin LANGUAGE)),$(LANGUAGE))" "$(TEXT)"
+exact: all
+	@BUILD=$(BUILD) sh script/exact.sh
+lint:
+	@sh script/lint.sh
+format:
+	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v src/kernel/cpu/kernels.h)
+bench: all
+	@BUILD=$(BUILD) sh script/bench.sh
+install: all $(BUILD)/install/libstentor.a
+	@BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) sh script/install.sh
+clean:
+	rm -rf build
+
+-include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(DOUBLE_OBJ:.o=.d)
