@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// CPU kernels: pure functions on raw pointers. No graph, no allocation, no global state.
+//
+// Each is written once over 16 float lanes (lanes/lanes.h) in lanes/<name>.c and compiled for every instruction set, as
+// <name>_generic, <name>_avx2, <name>_avx512, <name>_neon. All give the same bits: the arithmetic is defined, not the code:
+//   - a product's element adds its terms upwards in depth, one fma each, starting from 0 (or from C when it accumulates);
+//   - a reduction over n elements keeps 16 lanes, element i in lane i % 16, upwards; then lanes add as the tree
+//     l += l + 8, l + 4, l + 2, l + 1. Absent elements of the last group leave their lane untouched;
+//   - exp, tanh, log, erf are the polynomials of lanes/functions.h; 1/x is a division, 1/sqrt a division by sqrt;
+//   - denormals are zero (cpu_flush_to_zero in every computing thread).
+// Sizes are element counts. Pointers may be unaligned; outputs never overlap inputs unless a line says so.
+#ifndef STN_KERNEL_CPU_KERNELS_H
+#define STN_KERNEL_CPU_KERNELS_H
+
+#include "base/numeric.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__)
+#    define KERNEL(type, name, ...)                                                                \
+        type name##_generic(__VA_ARGS__);                                                          \
+        type name##_avx2(__VA_ARGS__);                                                             \
+        type name##_avx512(__VA_ARGS__);
+#elif defined(__aarch64__)
+#    define KERNEL(type, name, ...)                                                                \
+        type name##_generic(__VA_ARGS__);                                                          \
+        type name##_neon(__VA_ARGS__);
+#else
+#    define KERNEL(type, name, ...) type name##_generic(__VA_ARGS__);
+#endif
+
+// ---- product.c: C[row, col] = activation((accumulate ? C : 0) + sum over k upwards of A[row, k] B[k, col] + bias[col]) ----
+struct product {
+    int64_t rows, cols, depth;
+    const float *a;
+    int64_t a_row, a_depth; // strides of A in elements
+    const float *b;
+    int64_t b_depth, b_col;
+    float *c;      // dense columns
+    int64_t c_row; // stride of C's rows
+    bool accumulate;
+    const float *bias;  // [cols] or NULL; added (one rounding) after the sum
+    float *before;      // (optional) what goes into the activation, laid out as C
+    enum activation activation;
+};
+KERNEL(void, product, const struct product *p, void *scratch)
+KERNEL(size_t, product_scratch_bytes, int64_t rows, int64_t cols, int64_t depth)
+
+// ---- elementwise.c ----
+KERNEL(void, add, float *y, const float *a, const float *b, int64_t n)     // y may be a or b
+KERNEL(void, scale, float *y, const float *x, float s, int64_t n)          // y may be x
+KERNEL(float, dot, const float *a, const float *b, int64_t n)
+KERNEL(void, activation, float *y, const float *x, int64_t n, enum activation activation) // y may be x
+KERNEL(void, activation_grad, float *dx, const float *x, const float *dy, int64_t n, enum activation activation) // dx may be dy
+KERNEL(void, column_sum, float *y, const float *x, int64_t rows, int64_t cols) // rows add in order
+
+// ---- functions.c: what lanes/functions.h computes, over an array; y may be x ----
+enum lanes_function { FUNCTION_EXP, FUNCTION_LOG, FUNCTION_TANH, FUNCTION_ERF, FUNCTION_SIGMOID };
+KERNEL(void, function_values, float *y, const float *x, int64_t n, enum lanes_function function)
+
+// ---- embedding.c ----
+KERNEL(void, embedding, float *y, const float *table, const int32_t *ids, int64_t rows, int64_t width)
+KERNEL(void, embedding_grad, float *dtable, const int32_t *ids, const float *dy, int64_t rows, int64_t width, int64_t vocabulary)
+
+// ---- norm.c: x [rows, width]; bias, dgain, dbias may be NULL; mean and variance (two passes) are lane reductions ----
+KERNEL(void, layer_norm, float *y, const float *x, const float *gain, const float *bias, int64_t rows, int64_t width, float epsilon)
+KERNEL(void, layer_norm_grad, float *dx, float *dgain, float *dbias, const float *x, const float *gain, const float *dy,
+       int64_t rows, int64_t width, float epsilon) // dgain, dbias: rows add in order
+KERNEL(void, rms_norm, float *y, const float *x, const float *gain, int64_t rows, int64_t width, float epsilon)
+KERNEL(void, rms_norm_grad, float *dx, float *dgain, const float *x, const float *gain, const float *dy, int64_t rows, int64_t width, float epsilon)
+
+// ---- dropout.c: base/philox.h says which bits an element gets ----
+struct dropout {
+    double rate;
+    uint32_t stream;      // philox_stream(PHILOX_DROPOUT, operation)
+    const uint32_t *random; // [4] seed low, seed high, step, first sequence
+};
+KERNEL(void, dropout, float *y, const float *x, const struct dropout *d, int64_t sequences, int64_t per_sequence) // y may be x
+
+// ---- attention.c ----
+struct attention {
+    int64_t batch, tokens, heads, head_size;
+    const float *qkv;      // [batch, tokens, 3, heads, head_size]
+    float *y;              // [batch, tokens, heads, head_size]
+    float *lse;            // [batch, heads, tokens] or NULL (forward); read (backward)
+    const struct dropout *dropout; // NULL or rate 0: none. Stream of head h: stream + h
+    const float *dy;       // backward
+    float *dqkv;           // backward
+};
+KERNEL(void, attention, const struct attention *a, void *scratch)
+KERNEL(void, attention_grad, const struct attention *a, void *scratch) // y: forward's output, read
+KERNEL(size_t, attention_scratch_bytes, int64_t tokens, int64_t heads, int64_t head_size) // enough for all three
+struct attention_cached {
+    int64_t tokens, context, heads, head_size;
+    const float *qkv;  // [tokens, 3, heads, head_size]
+    float *cache;      // [2, context, heads * head_size]
+    int64_t position;  // tokens already in the cache; position + tokens <= context
+    float *y;          // [tokens, heads * head_size]
+};
+KERNEL(void, attention_cached, const struct attention_cached *a, void *scratch)
+
+// ---- output_loss.c ----
+struct output_loss {
+    int64_t rows, width, vocabulary;
+    const float *x, *w;       // [rows, width], [vocabulary, width]
+    const int32_t *targets;   // [rows], negative: ignored
+    float smoothing;
+    float *loss;   // [1] sum over rows (a lane reduction over the rows' losses)
+    float *losses; // [rows] or NULL
+    float *dx, *dw; // both or none are NULL
+};
+KERNEL(void, output_loss, const struct output_loss *o, void *scratch)
+KERNEL(size_t, output_loss_scratch_bytes, int64_t rows, int64_t width, int64_t vocabulary)
+
+// ---- update.c: the owner's work on a slice ----
+// y = the sum of `count` arrays along a program of the batch tree: op[i] >= 0 pushes array op[i], -1 adds the two topmost
+// (lower + upper). operations of them; stack depth <= 32. y may be one of the arrays. Returns nothing.
+KERNEL(void, tree_sum, float *y, const float *const *array, const int16_t *op, int operations, int64_t n)
+// Sum of squares of g * scale, as doubles: one double partial per 1,024 elements (16 double lanes, then the tree), partial[i] for elements 1024 i ...
+KERNEL(void, square_sums, double *partial, const float *g, double scale, int64_t n)
+KERNEL(float, max_magnitude, const float *g, int64_t n) // NaN when an element is NaN
+struct update {
+    float gradient_scale;  // 1 / tokens times the clip factor
+    float clip_value;      // elements of the scaled gradient are limited to +-clip_value; 0: not
+    float learning_rate;
+    float l1, l2;          // added to the gradient: l1 sign(w) + l2 w
+    float decay;           // decoupled: w -= learning_rate * decay * w, before the step
+    float momentum;        // sgd; rmsprop
+    bool nesterov;         // sgd
+    float beta1, beta2, epsilon; // adam; rmsprop uses beta2 as its smoothing
+    float rest1, rest2;          // 1 - beta1, 1 - beta2, rounded once (1 - 0.999f is wrong in the fifth digit)
+    float correction1, correction2; // 1 - beta1^t, 1 - beta2^t
+};
+// w, state arrays and gradient g of n elements; one element's new value depends on that element alone.
+KERNEL(void, update_sgd, float *w, float *velocity, const float *g, const struct update *u, int64_t n) // velocity NULL without momentum
+KERNEL(void, update_rmsprop, float *w, float *square, float *velocity, const float *g, const struct update *u, int64_t n) // velocity NULL without momentum
+KERNEL(void, update_adam, float *w, float *mean, float *square, const float *g, const struct update *u, int64_t n) // adam and adamw
+// gradient accumulation: sum[i] += g[i]
+#endif

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Rows of a table, and the scatter of gradients onto them.
+#include "kernel/cpu/kernels.h"
+#include "kernel/cpu/lanes/lanes.h"
+
+void KERNEL_NAME(embedding)(float *y, const float *table, const int32_t *ids, int64_t rows,
+                            int64_t width)
+{
+    for (int64_t i = 0; i < rows; i++)
+        memcpy(y + i * width, table + ids[i] * width, (size_t)width * sizeof *y);
+}
+
+// Rows add in order, so a token that occurs twice sums the same way whoever computes it.
+void KERNEL_NAME(embedding_grad)(float *dtable, const int32_t *ids, const float *dy, int64_t rows,
+                                 int64_t width, int64_t vocabulary)
+{
+    memset(dtable, 0, (size_t)(vocabulary * width) * sizeof *dtable);
+    for (int64_t i = 0; i < rows; i++) {
+        const float *from = dy + i * width;
+        float *to = dtable + ids[i] * width;
+        for (int64_t j = 0; j < width; j += LANES) {
+            int64_t some = lanes_left(j, width);
+            lanes sum = lanes_add(lanes_load_some(to + j, some), lanes_load_some(from + j, some));
+            lanes_store_some(to + j, sum, some);
+        }
+    }
+}

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+// Matrix product for any strides: packed panels, a tile of C in registers, one fma per term upwards in depth.
+//
+// Loops, outermost first: depth in blocks of DEPTH_BLOCK (C holds the running sums between blocks: a float stored and loaded
+// again is the same float, so the chain just goes on), rows in blocks that keep packed A in the second-level cache, panels of
+// TILE_COLS columns of B, packed one at a time, tiles of up to TILE_ROWS rows. So blocking never changes a bit.
+// Source of the scheme: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
+#include "kernel/cpu/kernels.h"
+#include "kernel/cpu/lanes/functions.h"
+
+// Tiles fill the registers: 28 sums of 32 with AVX-512, 12 of 16 with AVX2, 24 of 32 with NEON.
+#if defined(LANES_avx512)
+enum { TILE_ROWS = 14, TILE_GROUPS = 2, DEPTH_BLOCK = 384, ROW_BLOCK = 336 };
+#elif defined(LANES_avx2)
+enum { TILE_ROWS = 6, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288 };
+#elif defined(LANES_neon)
+enum { TILE_ROWS = 6, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288 };
+#else
+enum { TILE_ROWS = 4, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288 };
+#endif
+enum {
+    TILE_COLS = TILE_GROUPS * LANES,
+    STREAM_ROWS = 2,   // up to so many rows, B is read where it lies
+    STREAM_GROUPS = 4, // times four columns of B with dense depth at a time
+    STREAM_DEPTH = 8,  // terms added while a group of sums is in a register
+    PACK_DEPTH = 64,   // terms of a panel that are packed before the next
+    CACHE_LINE = 16    // floats
+};
+#if defined(__clang__)
+#    define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#    define UNROLL _Pragma("GCC unroll 16")
+#endif
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// ---- tiles ----
+struct tile {
+    int64_t depth;
+    const float *a; // packed [depth][rows]
+    const float *b; // packed [depth][groups * 16]
+    float *c;       // [rows][groups * 16], all of them present
+    int64_t c_row;
+    bool continues; // the sums go on from what C holds
+};
+
+LANES_INLINE void tile_run(const int rows, const int groups, const struct tile *t)
+{
+    lanes sum[TILE_ROWS][TILE_GROUPS];
+    if (t->continues) {
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) sum[i][g] =
+            lanes_load(t->c + i * t->c_row + g * LANES);
+    } else {
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) sum[i][g] =
+            lanes_zero();
+    }
+    const float *a = t->a, *b = t->b;
+    for (int64_t k = t->depth; k > 0; k--) {
+        lanes bs[TILE_GROUPS];
+        UNROLL for (int g = 0; g < groups; g++) bs[g] = lanes_load(b + g * LANES);
+        UNROLL for (int i = 0; i < rows; i++)
+        {
+            lanes ai = lanes_set(a[i]);
+            UNROLL for (int g = 0; g < groups; g++) sum[i][g] = lanes_fma(ai, bs[g], sum[i][g]);
+        }
+        a += rows;
+        b += groups * LANES;
+    }
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++)
+        lanes_store(t->c + i * t->c_row + g * LANES, sum[i][g]);
+}
+
+#define TILE(rows, groups)                                                                         \
+    static void tile_##rows##_##groups(const struct tile *t) { tile_run(rows, groups, t); }
+typedef void (*tile_function)(const struct tile *t);
+
+TILE(1, 1)
+TILE(2, 1)
+TILE(3, 1)
+TILE(4, 1)
+#if defined(LANES_generic)
+static const tile_function tile_table[TILE_GROUPS][TILE_ROWS] = {
+    {tile_1_1, tile_2_1, tile_3_1, tile_4_1}};
+#else
+TILE(5, 1)
+TILE(6, 1)
+#    if !defined(LANES_avx512)
+static const tile_function tile_table[TILE_GROUPS][TILE_ROWS] = {
+    {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1}};
+#    else
+TILE(7, 1)
+TILE(8, 1)
+TILE(9, 1)
+TILE(10, 1)
+TILE(11, 1)
+TILE(12, 1)
+TILE(13, 1)
+TILE(14, 1)
+TILE(1, 2)
+TILE(2, 2)
+TILE(3, 2)
+TILE(4, 2)
+TILE(5, 2)
+TILE(6, 2)
+TILE(7, 2)
+TILE(8, 2)
+TILE(9, 2)
+TILE(10, 2)
+TILE(11, 2)
+TILE(12, 2)
+TILE(13, 2)
+TILE(14, 2)
+static const tile_function tile_table[TILE_GROUPS][TILE_ROWS] = {
+    {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1, tile_9_1,
+     tile_10_1, tile_11_1, tile_12_1, tile_13_1, tile_14_1},
+    {tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2, tile_9_2,
+     tile_10_2, tile_11_2, tile_12_2, tile_13_2, tile_14_2}};
+#    endif
+#endif
+
+// ---- packing: panel[k][j] = x[j * stride_j + k * stride_k] for j < n, k < depth ----
+typedef float quad __attribute__((vector_size(16)));
+typedef int32_t quad_index __attribute__((vector_size(16)));
+#if defined(__clang__)
+#    define QUAD_SHUFFLE(x, y, i, j, k, l) __builtin_shufflevector(x, y, i, j, k, l)
+#else
+#    define QUAD_SHUFFLE(x, y, i, j, k, l) __builtin_shuffle(x, y, (quad_index){i, j, k, l})
+#endif
+
+LANES_INLINE quad quad_load(const float *p)
+{
+    quad x;
+    memcpy(&x, p, sizeof x);
+    return x;
+}
+
+// y[k][j] = r[j][k]
+LANES_INLINE void turn(quad y[4], quad r0, quad r1, quad r2, quad r3)
+{
+    quad low01 = QUAD_SHUFFLE(r0, r1, 0, 4, 1, 5), high01 = QUAD_SHUFFLE(r0, r1, 2, 6, 3, 7);
+    quad low23 = QUAD_SHUFFLE(r2, r3, 0, 4, 1, 5), high23 = QUAD_SHUFFLE(r2, r3, 2, 6, 3, 7);
+    y[0] = QUAD_SHUFFLE(low01, low23, 0, 1, 4, 5);
+    y[1] = QUAD_SHUFFLE(low01, low23, 2, 3, 6, 7);
+    y[2] = QUAD_SHUFFLE(high01, high23, 0, 1, 4, 5);
+    y[3] = QUAD_SHUFFLE(high01, high23, 2, 3, 6, 7);
+}
+
+// Up to four rows that run along depth, turned: columns 0 … count - 1 of the panel.
+LANES_INLINE void pack_rows(const int count, float *panel, int64_t width, const float *x,
+                            int64_t stride, int64_t depth)
+{
+    const float *x0 = x, *x1 = count > 1 ? x + stride : x;
+    const float *x2 = count > 2 ? x + 2 * stride : x, *x3 = count > 3 ? x + 3 * stride : x;
+    int64_t k = 0;
+    for (; k + 4 <= depth; k += 4) {
+        quad y[4];
+        turn(y, quad_load(x0 + k), quad_load(x1 + k), quad_load(x2 + k), quad_load(x3 + k));
+        UNROLL for (int i = 0; i < 4; i++)
+            memcpy(panel + (k + i) * width, &y[i], (size_t)count * sizeof *panel);
+    }
+    for (; k < depth; k++) {
+        float y[4] = {x0[k], x1[k], x2[k], x3[k]};
+        memcpy(panel + k * width, y, (size_t)count * sizeof *panel);
+    }
+}
+
+// n < 16 floats, in pieces whose sizes are powers of two: masked moves are slow and memcpy() is a call.
+LANES_INLINE void copy_some(float *to, const float *from, int64_t n)
+{
+    UNROLL for (int piece = 8; piece; piece /= 2)
+    {
+        if (!(n & piece)) continue;
+        memcpy(to, from, (size_t)piece * sizeof *to);
+        to += piece;
+        from += piece;
+    }
+}
+
+// Chunks of depth keep the part of the panel that four columns after four are written to in the first-level cache.
+static void pack_turned(float *panel, int64_t width, const float *x, int64_t stride, int64_t n,
+                        int64_t depth)
+{
+    for (int64_t k = 0; k < depth; k += PACK_DEPTH) {
+        int64_t terms = least(depth - k, PACK_DEPTH), j = 0;
+        for (; j + 4 <= n; j += 4) pack_rows(4, panel + j, width, x + j * stride, stride, terms);
+        if (n - j == 3) pack_rows(3, panel + j, width, x + j * stride, stride, terms);
+        if (n - j == 2) pack_rows(2, panel + j, width, x + j * stride, stride, terms);
+        if (n - j == 1) pack_rows(1, panel + j, width, x + j * stride, stride, terms);
+        panel += PACK_DEPTH * width;
+        x += PACK_DEPTH;
+    }
+}
+
+static void pack(float *panel, int64_t width, const float *x, int64_t stride_j, int64_t stride_k,
+                 int64_t n, int64_t depth)
+{
+    if (stride_k == 1) {
+        pack_turned(panel, width, x, stride_j, n, depth);
+        return;
+    }
+    for (int64_t k = 0; k < depth; k++) {
+        const float *from = x + k * stride_k;
+        float *to = panel + k * width;
+        int64_t j = 0;
+        if (stride_j == 1) {
+            for (; j + LANES <= n; j += LANES) lanes_store(to + j, lanes_load(from + j));
+            copy_some(to + j, from + j, n - j);
+        } else {
+            for (; j < n; j++) to[j] = from[j * stride_j];
+        }
+    }
+}
+
+// ---- what follows the sums ----
+static void finish(const struct product *p, int64_t row, int64_t rows, int64_t col, int64_t cols)
+{
+    for (int64_t i = row; i < row + rows; i++) {
+        for (int64_t j = col; j < col + cols; j += LANES) {
+            int64_t n = lanes_left(j, col + cols), at = i * p->c_row + j;
+            lanes x = lanes_load_some(p->c + at, n);
+            if (p->bias) x = lanes_add(x, lanes_load_some(p->bias + j, n));
+            if (p->before) lanes_store_some(p->before + at, x, n);
+            lanes_store_some(p->c + at, lanes_activation(x, p->activation), n);
+        }
+    }
+}
+
+static bool has_finish(const struct product *p)
+{
+    return p->bias || p->before || p->activation != ACTIVATION_NONE;
+}
+
+// ---- few rows: B is read where it lies, once, in order ----
+// Dense columns of B: STREAM_DEPTH rows of it at a time are added to all of C.
+static void stream_terms(const struct product *p, int64_t k, int terms, bool continues)
+{
+    const float *a = p->a + k * p->a_depth, *b = p->b + k * p->b_depth;
+    for (int64_t j = 0; j < p->cols; j += LANES) {
+        int64_t n = lanes_left(j, p->cols);
+        for (int64_t i = 0; i < p->rows; i++) {
+            float *c = p->c + i * p->c_row + j;
+            lanes sum = continues ? lanes_load_some(c, n) : lanes_zero();
+            for (int d = 0; d < terms; d++) {
+                lanes bs = lanes_load_some(b + d * p->b_depth + j, n);
+                sum = lanes_fma(lanes_set(a[i * p->a_row + d * p->a_depth]), bs, sum);
+            }
+            lanes_store_some(c, sum, n);
+        }
+    }
+}
+
+static void stream(const struct product *p)
+{
+    int64_t k = 0;
+    do {
+        int64_t terms = p->depth - k < STREAM_DEPTH ? p->depth - k : STREAM_DEPTH;
+        stream_terms(p, k, (int)terms, p->accumulate || k > 0);
+        k += STREAM_DEPTH;
+    } while (k < p->depth);
+    if (has_finish(p)) finish(p, 0, p->rows, 0, p->cols);
+}
+
+LANES_INLINE quad quad_fma(float a, quad b, quad c)
+{
+    quad as = {a, a, a, a};
+#if defined(LANES_avx2) || defined(LANES_avx512)
+    return _mm_fmadd_ps(as, b, c);
+#elif defined(LANES_neon)
+    return vfmaq_f32(c, as, b);
+#else
+    return lanes_quarter_fma(as, b, c);
+#endif
+}
+
+// Dense depth of B: `groups` times four columns run along depth side by side and are turned in registers. The last group has
+// `count` columns that exist.
+LANES_INLINE void stream_turned(const int rows, const int groups, const struct product *p,
+                                int64_t col, int64_t count)
+{
+    quad sum[STREAM_ROWS][STREAM_GROUPS] = {{{0}}};
+    const float *b = p->b + col * p->b_col, *x[STREAM_GROUPS];
+    int64_t stride1 = count > 1 ? p->b_col : 0, stride2 = count > 2 ? 2 * p->b_col : 0;
+    int64_t stride3 = count > 3 ? 3 * p->b_col : 0, k = 0;
+    size_t last = (size_t)count * sizeof *b;
+    UNROLL for (int g = 0; g < groups; g++)
+    {
+        x[g] = b + 4 * g * p->b_col;
+        if (!p->accumulate) continue;
+        UNROLL for (int i = 0; i < rows; i++)
+            memcpy(&sum[i][g], p->c + i * p->c_row + col + 4 * g, last);
+    }
+    for (; k + 4 <= p->depth; k += 4) {
+        UNROLL for (int g = 0; g < groups; g++)
+        {
+            quad y[4];
+            const float *at = x[g] + k;
+            turn(y, quad_load(at), quad_load(at + stride1), quad_load(at + stride2),
+                 quad_load(at + stride3));
+            UNROLL for (int i = 0; i < rows; i++) UNROLL for (int d = 0; d < 4; d++) sum[i][g] =
+                quad_fma(p->a[i * p->a_row + k + d], y[d], sum[i][g]);
+        }
+    }
+    for (; k < p->depth; k++) {
+        UNROLL for (int g = 0; g < groups; g++)
+        {
+            const float *at = x[g] + k;
+            quad y = {at[0], at[stride1], at[stride2], at[stride3]};
+            UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
+                quad_fma(p->a[i * p->a_row + k], y, sum[i][g]);
+        }
+    }
+    UNROLL for (int g = 0; g < groups; g++) UNROLL for (int i = 0; i < rows; i++)
+        memcpy(p->c + i * p->c_row + col + 4 * g, &sum[i][g], last);
+}
+
+LANES_INLINE void stream_all_turned(const int rows, const struct product *p)
+{
+    int64_t col = 0;
+    for (; col + 4 * STREAM_GROUPS <= p->cols; col += 4 * STREAM_GROUPS)
+        stream_turned(rows, STREAM_GROUPS, p, col, 4);
+    for (; col < p->cols; col += 4) stream_turned(rows, 1, p, col, least(p->cols - col, 4));
+    if (has_finish(p)) finish(p, 0, rows, 0, p->cols);
+}
+
+// ---- blocks ----
+// Cuts `count` into as few parts of at most `most` as can be, of nearly equal size: the first `longer` have least + 1.
+struct cut {
+    int64_t parts, least, longer;
+};
+static struct cut cut(int64_t count, int64_t most)
+{
+    int64_t parts = (count + most - 1) / most;
+    return (struct cut){parts, count / parts, count % parts};
+}
+static int64_t cut_size(const struct cut *c, int64_t part) { return c->least + (part < c->longer); }
+
+// Brings what is needed next nearer while sums run: `count` runs of `lines` cache lines.
+struct fetch {
+    const float *run;
+    int64_t stride, count, lines, line;
+};
+static void fetch_some(struct fetch *f, int64_t lines)
+{
+    for (; lines > 0 && f->count > 0; lines--) {
+        __builtin_prefetch(f->run + f->line * CACHE_LINE, 0, 2);
+        if (++f->line < f->lines) continue;
+        f->line = 0;
+        f->run += f->stride;
+        f->count--;
+    }
+}
+
+// A block of the product: rows [row, row + rows), terms [k, k + depth).
+struct block {
+    const struct product *p;
+    int64_t row, rows, k, depth;
+    struct cut tiles;
+    float *a, *b; // packed: tiles one behind the other; a panel
+    bool continues, finishes;
+};
+
+static struct fetch fetch_panel(const struct block *b, int64_t col)
+{
+    const struct product *p = b->p;
+    int64_t cols = least(p->cols - col, TILE_COLS);
+    const float *from = p->b + col * p->b_col + b->k * p->b_depth;
+    if (cols <= 0) return (struct fetch){0};
+    if (p->b_depth == 1) return (struct fetch){from, p->b_col, cols, b->depth / CACHE_LINE + 1, 0};
+    return (struct fetch){from, p->b_depth, b->depth, cols / CACHE_LINE + 1, 0};
+}
+
+// One tile at `row`, `col`. A tile with absent columns is computed beside C.
+static void block_tile(const struct block *b, const float *a, int64_t row, int64_t height,
+                       int64_t col, int64_t cols)
+{
+    float beside[TILE_ROWS * TILE_COLS], *c = b->p->c + row * b->p->c_row + col;
+    int64_t groups = (cols + LANES - 1) / LANES;
+    struct tile tile = {b->depth, a, b->b, c, b->p->c_row, b->continues};
+    if (cols < groups * LANES) {
+        tile.c = beside;
+        tile.c_row = TILE_COLS;
+        for (int64_t i = 0; b->continues && i < height; i++)
+            memcpy(beside + i * TILE_COLS, c + i * b->p->c_row, (size_t)cols * sizeof *c);
+    }
+    tile_table[groups - 1][height - 1](&tile);
+    for (int64_t i = 0; tile.c == beside && i < height; i++)
+        memcpy(c + i * b->p->c_row, beside + i * TILE_COLS, (size_t)cols * sizeof *c);
+    if (b->finishes) finish(b->p, row, height, col, cols);
+}
+
+static void block_panel(const struct block *b, int64_t col)
+{
+    const struct product *p = b->p;
+    int64_t cols = least(p->cols - col, TILE_COLS), width = (cols + LANES - 1) / LANES * LANES;
+    if (cols < width) memset(b->b, 0, (size_t)(width * b->depth) * sizeof *b->b);
+    pack(b->b, width, p->b + col * p->b_col + b->k * p->b_depth, p->b_col, p->b_depth, cols,
+         b->depth);
+    struct fetch next = fetch_panel(b, col + TILE_COLS);
+    int64_t share = next.count * next.lines / b->tiles.parts + 1, row = b->row;
+    const float *a = b->a;
+    for (int64_t t = 0; t < b->tiles.parts; t++) {
+        int64_t height = cut_size(&b->tiles, t);
+        for (int64_t i = row + height; i < least(row + 2 * height, b->row + b->rows); i++)
+            for (int64_t j = 0; j <= cols; j += CACHE_LINE)
+                __builtin_prefetch(p->c + i * p->c_row + col + j, 0, 2);
+        fetch_some(&next, share);
+        block_tile(b, a, row, height, col, cols);
+        a += height * b->depth;
+        row += height;
+    }
+}
+
+static void block_run(struct block *b)
+{
+    const struct product *p = b->p;
+    float *to = b->a;
+    b->tiles = cut(b->rows, TILE_ROWS);
+    for (int64_t t = 0, row = b->row; t < b->tiles.parts; t++) {
+        int64_t height = cut_size(&b->tiles, t);
+        pack(to, height, p->a + row * p->a_row + b->k * p->a_depth, p->a_row, p->a_depth, height,
+             b->depth);
+        to += height * b->depth;
+        row += height;
+    }
+    for (int64_t col = 0; col < p->cols; col += TILE_COLS) block_panel(b, col);
+}
+
+size_t KERNEL_NAME(product_scratch_bytes)(int64_t rows, int64_t cols, int64_t depth)
+{
+    (void)cols;
+    return (size_t)((least(rows, ROW_BLOCK) + TILE_COLS) * least(depth, DEPTH_BLOCK)) *
+               sizeof(float) +
+           64;
+}
+
+void KERNEL_NAME(product)(const struct product *p, void *scratch)
+{
+    if (p->rows <= 0 || p->cols <= 0) return;
+    if (p->rows <= STREAM_ROWS && p->b_col == 1) {
+        stream(p);
+        return;
+    }
+    if (p->rows <= STREAM_ROWS && p->a_depth == 1 && p->b_depth == 1) {
+        if (p->rows == 1)
+            stream_all_turned(1, p);
+        else
+            stream_all_turned(2, p);
+        return;
+    }
+    struct cut cut_rows = cut(p->rows, ROW_BLOCK);
+    struct block b = {.p = p, .b = scratch};
+    do {
+        b.depth = least(p->depth - b.k, DEPTH_BLOCK);
+        b.a = b.b + TILE_COLS * b.depth;
+        b.continues = p->accumulate || b.k > 0;
+        b.finishes = b.k + b.depth == p->depth && has_finish(p);
+        b.row = 0;
+        for (int64_t part = 0; part < cut_rows.parts; part++) {
+            b.rows = cut_size(&cut_rows, part);
+            block_run(&b);
+            b.row += b.rows;
+        }
+        b.k += DEPTH_BLOCK;
+    } while (b.k < p->depth);
+}

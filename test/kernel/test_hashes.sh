@@ -1,0 +1,78 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Every kernel gives the same bits on every instruction set, on this machine and, where the cross compiler and QEMU are, on aarch64.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build/release}
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+
+# Objects that the battery needs, below build folder $1, for the instruction sets $2….
+objects() {
+    folder=$1
+    shift
+    for room in cpu status; do echo "$folder/src/base/$room.o"; done
+    for file in src/kernel/cpu/lanes/*.c; do
+        for isa in "$@"; do echo "$folder/${file%.c}.$isa.o"; done
+    done
+}
+# Builds with compiler $1 and link option $2 below folder $3 for the instruction sets $4…, with the Makefile's release flags
+# (a build with sanitizers calls this too); -> $3/hash_battery
+build() {
+    compiler=$1 option=$2 folder=$3
+    shift 3
+    list=$(objects "$folder" "$@")
+    # shellcheck disable=SC2086
+    MAKEFLAGS='' make -s MODE=release CC="$compiler" BUILD="$folder" ROOMS="base kernel" $list "$folder/test/kernel/hash_battery.o" \
+        >"$work/make" 2>&1 &&
+        $compiler $option -o "$folder/hash_battery" "$folder/test/kernel/hash_battery.o" $list -lm >>"$work/make" 2>&1
+}
+# Compares the hashes of each kernel in file $1; one TAP line each.
+number=0
+compare() {
+    cut -d: -f1 "$1" | sort -u >"$work/names"
+    while read -r name; do
+        number=$((number + 1))
+        lines=$(grep "^$name: " "$1" | sed 's/.*: //')
+        if [ "$(echo "$lines" | awk '{print $2}' | sort -u | wc -l)" -eq 1 ]; then
+            echo "ok $number - $2: $name: $(echo "$lines" | awk '{printf "%s%s", sep, $1; sep = ", "}')"
+        else
+            echo "not ok $number - $2: $name"
+            echo "$lines" | sed 's/^/# /'
+        fi
+    done <"$work/names"
+}
+fail() {
+    number=$((number + 1))
+    echo "not ok $number - $1"
+    sed 's/^/# /' "$work/make"
+}
+
+case $(uname -m) in
+x86_64) here="generic avx2 avx512" ;;
+aarch64) here="generic neon" ;;
+*) here=generic ;;
+esac
+# shellcheck disable=SC2086
+if build "${CC:-gcc}" "" "$BUILD/hashes" $here && "$BUILD/hashes/hash_battery" >"$work/here" 2>>"$work/make"; then
+    compare "$work/here" "$(uname -m)"
+else
+    fail "the battery builds and runs here"
+fi
+
+missing=
+command -v aarch64-linux-gnu-gcc >/dev/null || missing="no aarch64-linux-gnu-gcc (package gcc-aarch64-linux-gnu)"
+command -v qemu-aarch64-static >/dev/null || missing="no qemu-aarch64-static (package qemu-user-static)"
+[ "$(uname -m)" = aarch64 ] && missing="this is aarch64"
+if [ -n "$missing" ]; then
+    number=$((number + 1))
+    echo "ok $number - aarch64 gives the hashes of $(uname -m) # SKIP $missing"
+elif build aarch64-linux-gnu-gcc -static "$BUILD/hashes-aarch64" generic neon &&
+    qemu-aarch64-static "$BUILD/hashes-aarch64/hash_battery" >"$work/arm" 2>>"$work/make"; then
+    sed 's/\(: [a-z0-9]*\) /\1-on-aarch64 /' "$work/arm" >"$work/both"
+    cat "$work/here" >>"$work/both"
+    compare "$work/both" "aarch64 and $(uname -m)"
+else
+    fail "the battery builds for aarch64 and runs under QEMU"
+fi
+echo "1..$number"

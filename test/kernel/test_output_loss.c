@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+// Cross-entropy with its output layer against a plain double definition, its gradients against
+// differences of that, and rows in many chunks against rows in one.
+#include "kernel/buffers.h"
+#include "kernel/cpu/kernels.h"
+
+static void (*const kernels[ISA_COUNT])(const struct output_loss *,
+                                        void *) = KERNEL_ROW(output_loss);
+static size_t (*const scratch_bytes[ISA_COUNT])(int64_t, int64_t,
+                                                int64_t) = KERNEL_ROW(output_loss_scratch_bytes);
+
+static const int64_t sizes[][3] = {{1, 1, 1},    {1, 7, 2},     {7, 17, 31}, {17, 33, 65},
+                                   {33, 16, 16}, {31, 65, 100}, {65, 1, 7}};
+enum { SIZES = sizeof sizes / sizeof sizes[0] };
+
+// Sum of the rows' losses in double; losses may be NULL.
+static double plain_loss(const struct output_loss *o, const double *x, const double *w,
+                         double *losses)
+{
+    double *logits = malloc((size_t)o->vocabulary * sizeof *logits), total = 0,
+           smoothing = (double)o->smoothing;
+    for (int64_t r = 0; r < o->rows; r++) {
+        double most = -INFINITY, sum = 0, all = 0, loss = 0;
+        for (int64_t v = 0; v < o->vocabulary; v++) {
+            logits[v] = 0;
+            for (int64_t c = 0; c < o->width; c++)
+                logits[v] += x[r * o->width + c] * w[v * o->width + c];
+            most = fmax(most, logits[v]);
+        }
+        for (int64_t v = 0; v < o->vocabulary; v++) sum += exp(logits[v] - most), all += logits[v];
+        double log_sum = most + log(sum);
+        if (o->targets[r] >= 0)
+            loss = (1 - smoothing) * (log_sum - logits[o->targets[r]]) +
+                   smoothing * (log_sum - all / (double)o->vocabulary);
+        if (losses) losses[r] = loss;
+        total += loss;
+    }
+    free(logits);
+    return total;
+}
+
+static double slope(const struct output_loss *o, double *x, double *w, double *at)
+{
+    double before = *at, step = 1e-5;
+    *at = before + step;
+    double above = plain_loss(o, x, w, NULL);
+    *at = before - step;
+    double below = plain_loss(o, x, w, NULL);
+    *at = before;
+    return (above - below) / (2 * step);
+}
+
+static void check(const struct output_loss *o)
+{
+    int64_t nx = o->rows * o->width, nw = o->vocabulary * o->width;
+    double *x = malloc((size_t)nx * sizeof *x), *w = malloc((size_t)nw * sizeof *w);
+    double *losses = malloc((size_t)o->rows * sizeof *losses);
+    for (int64_t i = 0; i < nx; i++) x[i] = (double)o->x[i];
+    for (int64_t i = 0; i < nw; i++) w[i] = (double)o->w[i];
+    double total = plain_loss(o, x, w, losses);
+    assert_near((double)*o->loss, total, 2e-6, "loss", 0);
+    for (int64_t r = 0; r < o->rows; r++) {
+        assert_near((double)o->losses[r], losses[r], 2e-6, "losses", r);
+        if (o->targets[r] >= 0) continue;
+        assert_true(o->losses[r] == 0);
+        for (int64_t c = 0; c < o->width; c++) assert_true(o->dx[r * o->width + c] == 0);
+    }
+    for (int64_t i = 0; i < nx; i += 1 + nx / 50)
+        assert_near((double)o->dx[i], slope(o, x, w, x + i), 1e-5, "dx", i);
+    for (int64_t i = 0; i < nw; i += 1 + nw / 50)
+        assert_near((double)o->dw[i], slope(o, x, w, w + i), 1e-5, "dw", i);
+    free(x), free(w), free(losses);
+}
+
+static struct output_loss problem(int64_t rows, int64_t width, int64_t vocabulary, float smoothing,
+                                  bool ignore)
+{
+    int32_t *targets = integers(rows);
+    for (int64_t r = 0; r < rows; r++) {
+        targets[r] = (int32_t)((uint64_t)(r * 7 + 3) % (uint64_t)vocabulary);
+        if (ignore && r % 3 == 1) targets[r] = r % 2 ? -1 : -100;
+    }
+    return (struct output_loss){.rows = rows,
+                                .width = width,
+                                .vocabulary = vocabulary,
+                                .x = random_floats(rows * width, 31, 1),
+                                .w = random_floats(vocabulary * width, 32, 1),
+                                .targets = targets,
+                                .smoothing = smoothing,
+                                .loss = floats(1)};
+}
+
+static void run(int64_t rows, int64_t width, int64_t vocabulary, float smoothing, bool ignore)
+{
+    struct output_loss o = problem(rows, width, vocabulary, smoothing, ignore), first = {.rows = 0};
+    for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
+        if (!isa_available(isa) || !kernels[isa]) continue;
+        o.loss = floats(1), o.losses = floats(rows), o.dx = floats(rows * width),
+        o.dw = floats(vocabulary * width);
+        void *scratch = scratch_of(scratch_bytes[isa](rows, width, vocabulary));
+        kernels[isa](&o, scratch);
+        if (!first.rows) {
+            first = o;
+            check(&o);
+        }
+        assert_same_bits(first.loss, o.loss, 4, "loss", isa);
+        assert_same_bits(first.losses, o.losses, (size_t)rows * 4, "losses", isa);
+        assert_same_bits(first.dx, o.dx, (size_t)(rows * width) * 4, "dx", isa);
+        assert_same_bits(first.dw, o.dw, (size_t)(vocabulary * width) * 4, "dw", isa);
+        struct output_loss only = o; // the loss alone: the same bits
+        only.loss = floats(1), only.losses = NULL, only.dx = only.dw = NULL;
+        kernels[isa](&only, scratch);
+        assert_same_bits(o.loss, only.loss, 4, "loss alone", isa);
+    }
+    buffers_check_and_free();
+}
+
+static void agrees_with_its_definition(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SIZES; i++)
+        for (int ignore = 0; ignore < 2; ignore++) {
+            run(sizes[i][0], sizes[i][1], sizes[i][2], 0, ignore);
+            run(sizes[i][0], sizes[i][1], sizes[i][2], 0.1f, ignore);
+        }
+}
+
+// A vocabulary so large that 50 rows are several chunks: row by row and the sum of the rows'
+// products in order give the same.
+static void chunks_change_no_bit(void **state)
+{
+    (void)state;
+    enum { ROWS = 50, WIDTH = 3, VOCABULARY = 200003 };
+    for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
+        if (!isa_available(isa) || !kernels[isa] || (isa == ISA_GENERIC && isa_available(ISA_AVX2)))
+            continue;
+        struct output_loss o = problem(ROWS, WIDTH, VOCABULARY, 0.1f, true), one = o;
+        o.losses = floats(ROWS), o.dx = floats(ROWS * WIDTH), o.dw = floats(VOCABULARY * WIDTH);
+        size_t bytes = scratch_bytes[isa](ROWS, WIDTH, VOCABULARY);
+        assert_true(bytes < (size_t)ROWS * VOCABULARY * sizeof(float));
+        void *scratch = scratch_of(bytes);
+        kernels[isa](&o, scratch);
+        float *dw = floats(VOCABULARY * WIDTH), *logits = floats(VOCABULARY);
+        one.rows = 1, one.dx = floats(WIDTH), one.dw = floats(VOCABULARY * WIDTH),
+        one.losses = floats(1);
+        memset(dw, 0, (size_t)(VOCABULARY * WIDTH) * sizeof *dw);
+        for (int64_t r = 0; r < ROWS; r++) {
+            one.x = o.x + r * WIDTH, one.targets = o.targets + r;
+            kernels[isa](&one, scratch);
+            assert_memory_equal(one.dx, o.dx + r * WIDTH, WIDTH * sizeof(float));
+            assert_memory_equal(one.losses, o.losses + r, sizeof(float));
+            // the row's gradient of the logits lies at the start of the scratch memory
+            memcpy(logits, scratch, VOCABULARY * sizeof(float));
+            for (int64_t v = 0; v < VOCABULARY; v++)
+                for (int64_t c = 0; c < WIDTH; c++)
+                    dw[v * WIDTH + c] = fmaf(logits[v], one.x[c], dw[v * WIDTH + c]);
+        }
+        for (int64_t i = 0; i < VOCABULARY * WIDTH; i++)
+            if (dw[i] != o.dw[i])
+                fail_msg("dw %lld: %a in chunks, %a row by row", (long long)i, (double)o.dw[i],
+                         (double)dw[i]);
+        buffers_check_and_free();
+    }
+}
+
+static void bad_numbers_show(void **state)
+{
+    (void)state;
+    for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
+        if (!isa_available(isa) || !kernels[isa]) continue;
+        struct output_loss o = problem(5, 8, 33, 0, false);
+        void *scratch = scratch_of(scratch_bytes[isa](5, 8, 33));
+        float *x = floats(40), large[8] = {1e4f, 1e4f, 1e4f};
+        memcpy(x, o.x, 40 * sizeof *x);
+        o.x = x, o.losses = floats(5);
+        memcpy(x + 8, large, sizeof large);
+        kernels[isa](&o, scratch);
+        assert_true(isfinite(*o.loss)); // large logits
+        x[3] = NAN;
+        kernels[isa](&o, scratch);
+        assert_true(isnan(o.losses[0]) && isfinite(o.losses[1]) && isnan(*o.loss));
+        x[3] = 0;
+        ((int32_t *)o.targets)[2] = 33; // beyond the vocabulary
+        kernels[isa](&o, scratch);
+        assert_true(isnan(o.losses[2]) && isnan(*o.loss));
+        buffers_check_and_free();
+    }
+}
+
+int main(void)
+{
+    cpu_flush_to_zero();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(agrees_with_its_definition),
+        cmocka_unit_test(chunks_change_no_bit),
+        cmocka_unit_test(bad_numbers_show),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
