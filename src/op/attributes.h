@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+// Attributes of operations: what is fixed when a graph is built. Kernel adapters read them; kernels
+// get plain arguments.
+#ifndef STN_OP_ATTRIBUTES_H
+#define STN_OP_ATTRIBUTES_H
+
+#include "base/numeric.h"
+
+#include <stdint.h>
+
+enum layout { LAYOUT_OUT_IN, LAYOUT_IN_OUT };
+
+struct linear_attributes {
+    enum activation activation;
+    enum layout layout;
+};
+struct activation_attributes {
+    enum activation activation;
+};
+struct norm_attributes {
+    double epsilon;
+};
+struct dropout_attributes {
+    double rate;
+    uint32_t operation;
+};
+struct attention_attributes {
+    int heads;
+    double rate;
+    uint32_t operation;
+};
+struct output_loss_attributes {
+    double smoothing;
+};
+struct embedding_grad_attributes {
+    int64_t vocabulary;
+};
+#endif

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operations: one file each (op/<name>.c) with shape rule, gradient, plain reference kernel, cost
+// and test cases.
+//
+// One operation is what one good kernel computes. To add one: a new file here, its lines below, one
+// line in registry.c (doc/adding-an-operation.md). Tests come from the table: every operation is
+// shape-checked, its gradient is checked in double, and every backend's kernels are compared with
+// its reference over its `cases`.
+//
+// Conventions: x, w inputs, y output, dy the gradient with respect to y. F32 unless said.
+// [rows.., n] means any leading dimensions.
+#ifndef STN_OP_OP_H
+#define STN_OP_OP_H
+
+#include "graph/operation.h"
+#include "op/attributes.h"
+
+// What a kernel gets: pointers, and the value for shapes and attributes.
+struct op_call {
+    const struct value *value;
+    void *output[1 + MAX_AUX]; // [0] y; [1 + i] auxiliary output i, NULL when nobody asked for it
+    const void *input[MAX_INPUTS]; // NULL where an optional input is absent
+    void *scratch;                 // 64-byte aligned, of the size the kernel row asked for
+};
+
+struct cost {
+    double flops;
+    double bytes; // read and written, each once
+};
+
+// One test case: shapes, dtypes and attributes. I32 inputs are filled with 0..integer_limit-1, some
+// of them -1 when `negative` is set. An input of rank -1 is absent.
+struct op_case {
+    int inputs;
+    struct shape input[MAX_INPUTS];
+    enum dtype dtype[MAX_INPUTS];
+    int integer_limit;
+    bool negative;
+    const void *attributes;
+};
+
+// For operations without a gradient: records STATUS_UNSUPPORTED when a backward pass comes through.
+void vjp_none(struct graph *g, struct value *y, struct value *dy, struct value **dx);
+
+// All operations, ending with NULL.
+extern const struct op *const op_registry[];
+const struct op *op_find(const char *name); // NULL when there is none
+
+// ---- arithmetic ----
+extern const struct op add_op, scale_op, dot_op, ones_op;
+// a + b, equal shapes.
+struct value *op_add(struct graph *g, struct value *a, struct value *b);
+// x * s, s of shape [1]. Returns x itself when s is op_ones().
+struct value *op_scale(struct graph *g, struct value *x, struct value *s);
+// Sum of a * b, shape [1].
+struct value *op_dot(struct graph *g, struct value *a, struct value *b);
+// The number 1, shape [1]: the seed of the backward pass.
+struct value *op_ones(struct graph *g);
+
+// ---- embedding ----
+extern const struct op embedding_op, embedding_grad_op;
+// Rows of table [vocabulary, width] at ids [rows..] I32 (0 <= id < vocabulary) -> [rows.., width].
+// Gradient: table.
+struct value *op_embedding(struct graph *g, struct value *table, struct value *ids);
+// Scatter of dy [rows.., width] onto [vocabulary, width]; rows add in order.
+struct value *op_embedding_grad(struct graph *g, struct value *ids, struct value *dy,
+                                int64_t vocabulary);
+
+// ---- linear ----
+extern const struct op linear_op, linear_grad_input_op, linear_grad_weight_op, column_sum_op;
+// activation(x · w + bias): x [rows.., in]; w [out, in] (LAYOUT_OUT_IN, PyTorch's Linear) or
+// [in, out] (LAYOUT_IN_OUT, GPT-2's Conv1D); bias [out] or NULL -> [rows.., out]. Auxiliary output
+// 0: what goes into the activation. Gradient: x, w, bias.
+struct value *op_linear(struct graph *g, struct value *x, struct value *w, struct value *bias,
+                        enum activation activation, enum layout layout);
+struct value *op_linear_grad_input(struct graph *g, struct value *dy, struct value *w,
+                                   enum layout layout);
+// dw in the layout of w; rows add upwards.
+struct value *op_linear_grad_weight(struct graph *g, struct value *x, struct value *dy,
+                                    enum layout layout);
+// Sum over rows: [rows.., n] -> [n]; rows add in order.
+struct value *op_column_sum(struct graph *g, struct value *x);
+
+// ---- activation ----
+extern const struct op activation_op, activation_grad_op;
+struct value *op_activation(struct graph *g, struct value *x, enum activation activation);
+struct value *op_activation_grad(struct graph *g, struct value *x, struct value *dy,
+                                 enum activation activation);
+
+// ---- normalisation ----
+extern const struct op layer_norm_op, layer_norm_grad_op, rms_norm_op, rms_norm_grad_op;
+// (x - mean) / sqrt(variance + epsilon) * gain + bias over the last dimension; bias may be NULL.
+// Source: Ba et al. 2016, arXiv:1607.06450.
+struct value *op_layer_norm(struct graph *g, struct value *x, struct value *gain,
+                            struct value *bias, double epsilon);
+// dx; auxiliary outputs 0: dgain [width], 1: dbias [width].
+struct value *op_layer_norm_grad(struct graph *g, struct value *x, struct value *gain,
+                                 struct value *dy, double epsilon);
+// x / sqrt(mean(x^2) + epsilon) * gain. Source: Zhang and Sennrich 2019, arXiv:1910.07467.
+struct value *op_rms_norm(struct graph *g, struct value *x, struct value *gain, double epsilon);
+// dx; auxiliary output 0: dgain [width].
+struct value *op_rms_norm_grad(struct graph *g, struct value *x, struct value *gain,
+                               struct value *dy, double epsilon);
+
+// ---- dropout ----
+extern const struct op dropout_op;
+// Zeroes elements with probability rate, scales the rest by 1 / (1 - rate). x [sequences, ..];
+// `random` U32 [4] is (seed low, seed high, step, number of the first sequence in the global
+// batch); sequence s draws at philox address (seed, stream of operation `operation`, step, first +
+// s), elements counted inside the sequence; those with bits below dropout_threshold(rate)
+// are dropped. rate 0 or random NULL returns x. Its gradient is itself applied to dy.
+struct value *op_dropout(struct graph *g, struct value *x, struct value *random, double rate,
+                         uint32_t operation);
+
+// ---- attention ----
+extern const struct op attention_op, attention_grad_op, attention_cached_op;
+// Causal self-attention: qkv [batch, tokens, 3 * heads * head_size] (all q, then all k, then all v;
+// heads outermost inside each) -> [batch, tokens, heads * head_size]; scores scaled by 1 /
+// sqrt(head_size); the score matrix is never stored. Dropout on the probabilities as op_dropout
+// with operation + head, element (query, key) at counter block query * ceil(tokens / 64) + key /
+// 64. Auxiliary output 0: log of the sum of exponentials [batch, heads, tokens]. Source: Vaswani et
+// al. 2017; Dao 2023, arXiv:2307.08691.
+struct value *op_attention(struct graph *g, struct value *qkv, struct value *random, int heads,
+                           double rate, uint32_t operation);
+// dqkv.
+struct value *op_attention_grad(struct graph *g, struct value *qkv, struct value *random,
+                                struct value *y, struct value *lse, struct value *dy,
+                                const struct attention_attributes *attributes);
+// The same for `tokens` new positions of one sequence: qkv [1, tokens, 3 * width]; cache (state)
+// [2, context, width] holds keys, then values; position I32 [1] is the number of positions in the
+// cache. Writes the new keys and values into the cache, then attends. No gradient.
+struct value *op_attention_cached(struct graph *g, struct value *qkv, struct value *cache,
+                                  struct value *position, int heads);
+
+// ---- loss ----
+extern const struct op output_loss_op;
+// Cross-entropy fused with the output layer, summed over rows: x [rows.., width], w
+// [vocabulary, width], targets [rows..] I32 (negative: the row is ignored) -> [1]. Logits of all
+// rows never exist at once. With smoothing s the target distribution is (1 - s) on the target plus
+// s / vocabulary on every entry. Auxiliary outputs 0: dx, 1: dw (gradients of the sum), 2: losses
+// [rows..].
+struct value *op_output_loss(struct graph *g, struct value *x, struct value *w,
+                             struct value *targets, double smoothing);
+
+// ---- the place of the caller, for messages: definitions are written (op_add)(...) ----
+#define op_add(g, ...)                PLACED(g, op_add(g, __VA_ARGS__))
+#define op_scale(g, ...)              PLACED(g, op_scale(g, __VA_ARGS__))
+#define op_dot(g, ...)                PLACED(g, op_dot(g, __VA_ARGS__))
+#define op_ones(g)                    PLACED(g, op_ones(g))
+#define op_embedding(g, ...)          PLACED(g, op_embedding(g, __VA_ARGS__))
+#define op_embedding_grad(g, ...)     PLACED(g, op_embedding_grad(g, __VA_ARGS__))
+#define op_linear(g, ...)             PLACED(g, op_linear(g, __VA_ARGS__))
+#define op_linear_grad_input(g, ...)  PLACED(g, op_linear_grad_input(g, __VA_ARGS__))
+#define op_linear_grad_weight(g, ...) PLACED(g, op_linear_grad_weight(g, __VA_ARGS__))
+#define op_column_sum(g, ...)         PLACED(g, op_column_sum(g, __VA_ARGS__))
+#define op_activation(g, ...)         PLACED(g, op_activation(g, __VA_ARGS__))
+#define op_activation_grad(g, ...)    PLACED(g, op_activation_grad(g, __VA_ARGS__))
+#define op_layer_norm(g, ...)         PLACED(g, op_layer_norm(g, __VA_ARGS__))
+#define op_layer_norm_grad(g, ...)    PLACED(g, op_layer_norm_grad(g, __VA_ARGS__))
+#define op_rms_norm(g, ...)           PLACED(g, op_rms_norm(g, __VA_ARGS__))
+#define op_rms_norm_grad(g, ...)      PLACED(g, op_rms_norm_grad(g, __VA_ARGS__))
+#define op_dropout(g, ...)            PLACED(g, op_dropout(g, __VA_ARGS__))
+#define op_attention(g, ...)          PLACED(g, op_attention(g, __VA_ARGS__))
+#define op_attention_grad(g, ...)     PLACED(g, op_attention_grad(g, __VA_ARGS__))
+#define op_attention_cached(g, ...)   PLACED(g, op_attention_cached(g, __VA_ARGS__))
+#define op_output_loss(g, ...)        PLACED(g, op_output_loss(g, __VA_ARGS__))
+#endif

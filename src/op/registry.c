@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// All operations: tests, printers and backends iterate this table.
+#include "op/op.h"
+
+#include <string.h>
+
+const struct op *const op_registry[] = {
+    &add_op,
+    &scale_op,
+    &dot_op,
+    &ones_op,
+    &embedding_op,
+    &embedding_grad_op,
+    &linear_op,
+    &linear_grad_input_op,
+    &linear_grad_weight_op,
+    &column_sum_op,
+    &activation_op,
+    &activation_grad_op,
+    &layer_norm_op,
+    &layer_norm_grad_op,
+    &rms_norm_op,
+    &rms_norm_grad_op,
+    &dropout_op,
+    &attention_op,
+    &attention_grad_op,
+    &attention_cached_op,
+    &output_loss_op,
+    NULL,
+};
+
+const struct op *op_find(const char *name)
+{
+    for (int i = 0; op_registry[i]; i++)
+        if (strcmp(op_registry[i]->name, name) == 0) return op_registry[i];
+    return NULL;
+}
+
+void vjp_none(struct graph *g, struct value *y, struct value *dy, struct value **dx)
+{
+    (void)dy;
+    (void)dx;
+    graph_fail(g, STATUS_UNSUPPORTED,
+               "%s (value %d) has no gradient, but the loss depends on parameters through it",
+               y->op->name, y->id);
+}

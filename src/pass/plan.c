@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: Apache-2.0
+// The memory plan. The array of values is the schedule, so a lifetime is an interval of ids: from
+// the value's producer to its last reader. Values whose lifetimes do not meet may share memory, and
+// an element-wise result takes over the memory of an input that dies there. What is left is packing
+// intervals: the largest first, each at the lowest place where nothing that lives at the same time
+// lies; several orders are tried and the best is kept.
+#include "op/op.h"
+#include "pass/pass.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN = 64 };
+
+// A place in the arena: of a value with those that take it over in turn, or of a step's scratch.
+struct item {
+    int64_t bytes, offset;
+    int birth, death; // ids of the steps at both ends, inclusive
+};
+
+struct planner {
+    struct plan *plan;
+    struct graph *g;
+    int count;
+    bool share;
+    int *death;        // [values] last reader
+    int *item_of;      // [values] which item a value lies in, -1 for none
+    int *scratch_item; // [values]
+    int64_t *change;   // [values] of the bytes that live
+    struct item *item;
+    int items;
+    int64_t unshared;    // sum over values and scratch
+    struct item **order; // scratch of the packing
+    struct item **placed;
+};
+
+static int64_t aligned(int64_t bytes) { return (bytes + ALIGN - 1) / ALIGN * ALIGN; }
+
+static int64_t value_bytes(const struct value *v)
+{
+    return aligned(shape_count(v->shape) * (int64_t)dtype_bytes(v->dtype));
+}
+
+// ---- which values live, and how long ----
+// An auxiliary output that was asked for is written whenever its producer runs.
+static void mark_alive(struct planner *p)
+{
+    bool *alive = p->plan->alive;
+    for (int id = p->count - 1; id >= 0; id--) {
+        struct value *v = p->g->values[id], *y = v->producer;
+        if (v->yield >= 0 || v->storage == STORAGE_INPUT) alive[id] = true;
+        if (!alive[id]) continue;
+        alive[y->id] = true;
+        for (int i = 0; i < v->inputs; i++)
+            if (v->input[i]) alive[v->input[i]->id] = true;
+    }
+    for (int id = 0; id < p->count; id++)
+        if (alive[p->g->values[id]->producer->id]) alive[id] = true;
+}
+
+static void find_deaths(struct planner *p)
+{
+    for (int id = 0; id < p->count; id++) {
+        const struct value *v = p->g->values[id];
+        p->death[id] = v->storage == STORAGE_INPUT ? p->count : v->producer->id;
+        if (!p->plan->alive[id]) continue;
+        for (int i = 0; i < v->inputs; i++)
+            if (v->input[i] && p->death[v->input[i]->id] < id) p->death[v->input[i]->id] = id;
+    }
+}
+
+// ---- items ----
+static int add_item(struct planner *p, int64_t bytes, int birth, int death)
+{
+    p->item[p->items] = (struct item){bytes, -1, birth, death};
+    return p->items++;
+}
+
+// The input whose memory y may take over, or NULL: planned, dying here, of the same size, and read
+// by nobody else here except element by element.
+static const struct value *taken_over(const struct planner *p, const struct value *y)
+{
+    for (int i = 0; p->share && i < y->inputs; i++) {
+        const struct value *x = y->input[i];
+        bool fits = y->op->in_place >> i & 1 && x && x->storage == STORAGE_ARENA &&
+                    p->death[x->id] == y->id && x->dtype == y->dtype &&
+                    shape_count(x->shape) == shape_count(y->shape);
+        for (int j = 0; fits && j < y->inputs; j++)
+            if (y->input[j] == x && !(y->op->in_place >> j & 1)) fits = false;
+        if (fits) return x;
+    }
+    return NULL;
+}
+
+static void make_items(struct planner *p, scratch_function scratch, void *context)
+{
+    for (int id = 0; id < p->count; id++) {
+        const struct value *v = p->g->values[id];
+        p->item_of[id] = p->scratch_item[id] = -1;
+        if (!p->plan->alive[id]) continue;
+        size_t bytes = v->op && scratch ? scratch(context, v) : 0;
+        p->plan->scratch_bytes[id] = bytes;
+        if (bytes) p->scratch_item[id] = add_item(p, aligned((int64_t)bytes), id, id);
+        p->unshared += aligned((int64_t)bytes);
+        if (v->storage != STORAGE_ARENA && v->storage != STORAGE_INPUT) continue;
+        p->unshared += value_bytes(v);
+        const struct value *x = v->op ? taken_over(p, v) : NULL;
+        if (x) {
+            p->item_of[id] = p->item_of[x->id];
+            p->item[p->item_of[id]].death = p->death[id];
+            continue;
+        }
+        int birth = v->storage == STORAGE_INPUT ? -1 : v->producer->id;
+        p->item_of[id] = add_item(p, value_bytes(v), birth, p->death[id]);
+    }
+}
+
+// ---- packing ----
+static int by_bytes(const void *a, const void *b)
+{
+    const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
+    if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
+    return x < y ? -1 : x > y; // a total order, so that the result does not depend on qsort
+}
+
+static int by_area(const void *a, const void *b)
+{
+    const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
+    double area_x = (double)x->bytes * (x->death - x->birth + 1),
+           area_y = (double)y->bytes * (y->death - y->birth + 1);
+    return area_x != area_y ? area_x > area_y ? -1 : 1 : by_bytes(a, b);
+}
+
+static int by_length(const void *a, const void *b)
+{
+    const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
+    int length_x = x->death - x->birth, length_y = y->death - y->birth;
+    return length_x != length_y ? length_x > length_y ? -1 : 1 : by_bytes(a, b);
+}
+
+static int by_birth(const void *a, const void *b)
+{
+    const struct item *x = *(struct item *const *)a, *y = *(struct item *const *)b;
+    return x->birth != y->birth ? x->birth < y->birth ? -1 : 1 : by_bytes(a, b);
+}
+
+// Puts every item at the lowest place that is free while it lives. Returns the end of the highest.
+static int64_t pack(struct planner *p, int (*compare)(const void *, const void *))
+{
+    for (int i = 0; i < p->items; i++) p->order[i] = &p->item[i];
+    qsort(p->order, (size_t)p->items, sizeof(struct item *), compare);
+    int64_t peak = 0;
+    for (int i = 0; i < p->items; i++) {
+        struct item *item = p->order[i];
+        int64_t at = 0;
+        int position = 0;
+        // placed[] is sorted by offset: `at` moves up past everything in the way.
+        for (int j = 0; j < i; j++) {
+            const struct item *other = p->placed[j];
+            if (other->death < item->birth || other->birth > item->death) continue;
+            if (other->offset >= at + item->bytes) break;
+            if (other->offset + other->bytes > at) at = other->offset + other->bytes;
+        }
+        item->offset = at;
+        if (at + item->bytes > peak) peak = at + item->bytes;
+        while (position < i && p->placed[position]->offset <= at) position++;
+        memmove(p->placed + position + 1, p->placed + position,
+                (size_t)(i - position) * sizeof(struct item *));
+        p->placed[position] = item;
+    }
+    return peak;
+}
+
+// The most bytes that live at once.
+static int64_t lower_bound(const struct planner *p)
+{
+    int64_t *change = p->change;
+    memset(change, 0, (size_t)(p->count + 2) * sizeof *change);
+    for (int i = 0; i < p->items; i++) {
+        change[p->item[i].birth < 0 ? 0 : p->item[i].birth] += p->item[i].bytes;
+        change[p->item[i].death + 1] -= p->item[i].bytes;
+    }
+    int64_t now = 0, most = 0;
+    for (int id = 0; id <= p->count; id++) {
+        now += change[id];
+        if (now > most) most = now;
+    }
+    return most;
+}
+
+static int64_t pack_best(struct planner *p, int64_t bound)
+{
+    static int (*const orders[])(const void *, const void *) = {by_bytes, by_area, by_length,
+                                                                by_birth};
+    int best = 0, last = -1;
+    int64_t peak = INT64_MAX;
+    for (int i = 0; i < 4 && peak > bound; i++) {
+        int64_t bytes = pack(p, orders[i]);
+        last = i;
+        if (bytes >= peak) continue;
+        peak = bytes;
+        best = i;
+    }
+    return best == last ? peak : pack(p, orders[best]);
+}
+
+static int64_t pack_apart(struct planner *p)
+{
+    int64_t at = 0;
+    for (int i = 0; i < p->items; i++) {
+        p->item[i].offset = at;
+        at += p->item[i].bytes;
+    }
+    return at;
+}
+
+// ---- life cycle ----
+static void make_plan(struct planner *p, scratch_function scratch, void *context)
+{
+    struct plan *plan = p->plan;
+    mark_alive(p);
+    find_deaths(p);
+    make_items(p, scratch, context);
+    int64_t bound = lower_bound(p);
+    plan->bytes_unshared = (size_t)p->unshared;
+    plan->bytes_bound = (size_t)bound;
+    plan->bytes = (size_t)(p->share ? pack_best(p, bound) : pack_apart(p));
+    for (int id = 0; id < p->count; id++) {
+        plan->offset[id] = p->item_of[id] < 0 ? -1 : p->item[p->item_of[id]].offset;
+        plan->scratch[id] = p->scratch_item[id] < 0 ? -1 : p->item[p->scratch_item[id]].offset;
+    }
+}
+
+// NULL, with an error recorded, when there is not enough memory.
+static struct plan *plan_allocate(struct graph *g)
+{
+    struct plan *plan = NULL;
+    size_t n = (size_t)g->count;
+    if (memory_allocate(1, sizeof *plan, "a memory plan", &plan)) return NULL;
+    plan->graph = g;
+    if (memory_allocate(n, sizeof *plan->offset, "a memory plan", &plan->offset) ||
+        memory_allocate(n, sizeof *plan->scratch, "a memory plan", &plan->scratch) ||
+        memory_allocate(n, sizeof *plan->scratch_bytes, "a memory plan", &plan->scratch_bytes) ||
+        memory_allocate(n, sizeof *plan->alive, "a memory plan", &plan->alive)) {
+        plan_destroy(plan);
+        return NULL;
+    }
+    return plan;
+}
+
+// Working memory: a value has one item and one scratch at most.
+static bool planner_init(struct planner *p, struct arena *arena)
+{
+    size_t n = (size_t)p->count + 2;
+    p->death = arena_take(arena, n * sizeof *p->death);
+    p->item_of = arena_take(arena, n * sizeof *p->item_of);
+    p->scratch_item = arena_take(arena, n * sizeof *p->scratch_item);
+    p->change = arena_take(arena, n * sizeof *p->change);
+    p->item = arena_take(arena, 2 * n * sizeof *p->item);
+    p->order = arena_take(arena, 2 * n * sizeof(struct item *));
+    p->placed = arena_take(arena, 2 * n * sizeof(struct item *));
+    return p->death && p->item_of && p->scratch_item && p->change && p->item && p->order &&
+           p->placed;
+}
+
+static enum status create(struct graph *g, bool share, scratch_function scratch, void *context,
+                          struct plan **plan_p)
+{
+    TRY(graph_status(g));
+    TRY(graph_verify(g));
+    struct arena *arena;
+    TRY(arena_create(&arena));
+    struct planner p = {.g = g, .count = g->count, .share = share};
+    if (planner_init(&p, arena)) p.plan = plan_allocate(g);
+    if (p.plan) make_plan(&p, scratch, context);
+    arena_destroy(arena);
+    if (!p.plan) FAIL(STATUS_MEMORY, "not enough memory to plan %d values", g->count);
+    *plan_p = p.plan;
+    return STATUS_OK;
+}
+
+enum status plan_create(struct graph *g, scratch_function scratch, void *context,
+                        struct plan **plan_p)
+{
+    return create(g, true, scratch, context, plan_p);
+}
+
+enum status plan_create_unshared(struct graph *g, scratch_function scratch, void *context,
+                                 struct plan **plan_p)
+{
+    return create(g, false, scratch, context, plan_p);
+}
+
+void plan_destroy(struct plan *plan)
+{
+    if (!plan) return;
+    free(plan->offset);
+    free(plan->scratch);
+    free(plan->scratch_bytes);
+    free(plan->alive);
+    free(plan);
+}
