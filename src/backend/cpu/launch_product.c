@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+// Linear layers as products: both layouts of w, and both gradients, are one kernel with other
+// strides.
+#include "backend/cpu/launch.h"
+
+static const struct linear_attributes *attributes_of(const struct value *v)
+{
+    return v->attributes;
+}
+
+// y = x · w + bias: rows × out, over in.
+static struct product forward(const struct value *v)
+{
+    bool out_in = attributes_of(v)->layout == LAYOUT_OUT_IN;
+    int64_t in = shape_last(v->input[0]->shape), out = shape_last(v->shape);
+    return (struct product){.rows = shape_rows(v->shape),
+                            .cols = out,
+                            .depth = in,
+                            .a_row = in,
+                            .a_depth = 1,
+                            .b_depth = out_in ? 1 : out,
+                            .b_col = out_in ? in : 1,
+                            .c_row = out,
+                            .activation = attributes_of(v)->activation};
+}
+
+// dx = dy · w transposed: rows × in, over out.
+static struct product grad_input(const struct value *v)
+{
+    bool out_in = attributes_of(v)->layout == LAYOUT_OUT_IN;
+    int64_t in = shape_last(v->shape), out = shape_last(v->input[0]->shape);
+    return (struct product){.rows = shape_rows(v->shape),
+                            .cols = in,
+                            .depth = out,
+                            .a_row = out,
+                            .a_depth = 1,
+                            .b_depth = out_in ? in : 1,
+                            .b_col = out_in ? 1 : out,
+                            .c_row = in};
+}
+
+// dw in w's layout: dy transposed · x is [out, in], x transposed · dy is [in, out]; over rows.
+static struct product grad_weight(const struct value *v)
+{
+    int64_t rows = v->shape.size[0], cols = v->shape.size[1];
+    return (struct product){.rows = rows,
+                            .cols = cols,
+                            .depth = shape_rows(v->input[0]->shape),
+                            .a_row = 1,
+                            .a_depth = rows,
+                            .b_depth = cols,
+                            .b_col = 1,
+                            .c_row = cols};
+}
+
+void launch_linear(const struct step *step)
+{
+    const struct op_call *call = &step->call;
+    struct product product = forward(call->value);
+    product.a = call->input[0];
+    product.b = call->input[1];
+    product.bias = call->input[2];
+    product.c = call->output[0];
+    product.before = call->output[1];
+    KERNEL_OF(step, product)(&product, call->scratch);
+}
+
+void launch_linear_grad_input(const struct step *step)
+{
+    const struct op_call *call = &step->call;
+    struct product product = grad_input(call->value);
+    product.a = call->input[0];
+    product.b = call->input[1];
+    product.c = call->output[0];
+    KERNEL_OF(step, product)(&product, call->scratch);
+}
+
+void launch_linear_grad_weight(const struct step *step)
+{
+    const struct op_call *call = &step->call;
+    struct product product = grad_weight(call->value);
+    bool out_in = attributes_of(call->value)->layout == LAYOUT_OUT_IN;
+    product.a = call->input[out_in ? 1 : 0];
+    product.b = call->input[out_in ? 0 : 1];
+    product.c = call->output[0];
+    KERNEL_OF(step, product)(&product, call->scratch);
+}
+
+static size_t scratch_product(struct product product, kernel_function sizes)
+{
+    return ((__typeof__(&product_scratch_bytes_generic))sizes)(product.rows, product.cols,
+                                                               product.depth);
+}
+
+size_t scratch_linear(const struct value *v, kernel_function sizes)
+{
+    return scratch_product(forward(v), sizes);
+}
+size_t scratch_linear_grad_input(const struct value *v, kernel_function sizes)
+{
+    return scratch_product(grad_input(v), sizes);
+}
+size_t scratch_linear_grad_weight(const struct value *v, kernel_function sizes)
+{
+    return scratch_product(grad_weight(v), sizes);
+}

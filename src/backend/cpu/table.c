@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// Operation -> kernels, best first. LANES_ROWS(operation, kernel, tolerance) stands for one row per
+// instruction set that kernels over 16 lanes are compiled for, launched by launch_<operation>.
+// SCRATCH_ROWS(operation, kernel, sizes, tolerance) adds scratch_<operation> and
+// <sizes>_scratch_bytes.
+#include "backend/cpu/table.h"
+
+#include "backend/cpu/launch.h"
+
+#define LANES_ROW(name, set, function, bound)                                                      \
+    {&name##_op, set, launch_##name, (kernel_function)(function), NULL, NULL, bound},
+#define SCRATCH_ROW(name, set, function, sizes_of, bound)                                          \
+    {&name##_op,     set,                                                                          \
+     launch_##name,  (kernel_function)(function),                                                  \
+     scratch_##name, (kernel_function)(sizes_of),                                                  \
+     bound},
+
+#define LANES_GENERIC(name, kernel, bound) LANES_ROW(name, ISA_GENERIC, kernel##_generic, bound)
+#define SCRATCH_GENERIC(name, kernel, sizes, bound)                                                \
+    SCRATCH_ROW(name, ISA_GENERIC, kernel##_generic, sizes##_scratch_bytes_generic, bound)
+#if defined(__x86_64__)
+#    define LANES_ROWS(name, kernel, bound)                                                        \
+        LANES_ROW(name, ISA_AVX512, kernel##_avx512, bound)                                        \
+        LANES_ROW(name, ISA_AVX2, kernel##_avx2, bound)                                            \
+        LANES_GENERIC(name, kernel, bound)
+#    define SCRATCH_ROWS(name, kernel, sizes, bound)                                               \
+        SCRATCH_ROW(name, ISA_AVX512, kernel##_avx512, sizes##_scratch_bytes_avx512, bound)        \
+        SCRATCH_ROW(name, ISA_AVX2, kernel##_avx2, sizes##_scratch_bytes_avx2, bound)              \
+        SCRATCH_GENERIC(name, kernel, sizes, bound)
+#elif defined(__aarch64__)
+#    define LANES_ROWS(name, kernel, bound)                                                        \
+        LANES_ROW(name, ISA_NEON, kernel##_neon, bound)                                            \
+        LANES_GENERIC(name, kernel, bound)
+#    define SCRATCH_ROWS(name, kernel, sizes, bound)                                               \
+        SCRATCH_ROW(name, ISA_NEON, kernel##_neon, sizes##_scratch_bytes_neon, bound)              \
+        SCRATCH_GENERIC(name, kernel, sizes, bound)
+#else
+#    define LANES_ROWS   LANES_GENERIC
+#    define SCRATCH_ROWS SCRATCH_GENERIC
+#endif
+
+// One line each.
+// clang-format off
+const struct cpu_row cpu_table[] = {
+    LANES_ROWS(add, add, 0)
+    LANES_ROWS(scale, scale, 0)
+    LANES_ROWS(dot, dot, 1e-6)
+    LANES_ROW(ones, ISA_GENERIC, NULL, 0)
+    LANES_ROWS(embedding, embedding, 0)
+    LANES_ROWS(embedding_grad, embedding_grad, 0)
+    SCRATCH_ROWS(linear, product, product, 1e-6)
+    SCRATCH_ROWS(linear_grad_input, product, product, 1e-6)
+    SCRATCH_ROWS(linear_grad_weight, product, product, 1e-6)
+    LANES_ROWS(column_sum, column_sum, 0)
+    LANES_ROWS(activation, activation, 1e-6)
+    LANES_ROWS(activation_grad, activation_grad, 1e-6)
+    LANES_ROWS(layer_norm, layer_norm, 1e-6)
+    LANES_ROWS(layer_norm_grad, layer_norm_grad, 1e-6)
+    LANES_ROWS(rms_norm, rms_norm, 1e-6)
+    LANES_ROWS(rms_norm_grad, rms_norm_grad, 2e-6)
+    LANES_ROWS(dropout, dropout, 0)
+    SCRATCH_ROWS(attention, attention, attention, 1e-6)
+    SCRATCH_ROWS(attention_grad, attention_grad, attention, 1e-6)
+    SCRATCH_ROWS(attention_cached, attention_cached, attention, 3e-6)
+    SCRATCH_ROWS(output_loss, output_loss, output_loss, 2e-6)
+};
+// clang-format on
+const int cpu_table_rows = sizeof cpu_table / sizeof *cpu_table;
+
+const struct cpu_row *cpu_row_find(const struct op *op, enum isa isa)
+{
+    // Every instruction set runs generic code; otherwise rows are for one exactly, so that
+    // STENTOR_ISA means what it says.
+    for (int i = 0; i < cpu_table_rows; i++)
+        if (cpu_table[i].op == op && (cpu_table[i].isa == isa || cpu_table[i].isa == ISA_GENERIC))
+            return &cpu_table[i];
+    return NULL;
+}
+
+size_t cpu_row_use(const struct cpu_row *row, const struct value *v, struct step *step)
+{
+    step->launch = row->launch;
+    step->kernel = row->kernel;
+    return row->scratch ? row->scratch(v, row->sizes) : 0;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of CPU kernels: one row says that `kernel` computes `op` with an instruction set,
+// through `launch`.
+//
+// Rows of one operation stand best first; the first that the chosen instruction set can run is
+// taken. A faster kernel is one more row. Tests compare every row with the operation's reference.
+#ifndef STN_BACKEND_CPU_TABLE_H
+#define STN_BACKEND_CPU_TABLE_H
+
+#include "backend/backend.h"
+#include "base/cpu.h"
+
+struct cpu_row {
+    const struct op *op;
+    enum isa isa;
+    void (*launch)(const struct step *step);
+    kernel_function kernel;
+    // (optional) bytes of scratch for v; `sizes` is the kernel that tells them for the same
+    // instruction set.
+    size_t (*scratch)(const struct value *v, kernel_function sizes);
+    kernel_function sizes;
+    // Largest difference from the reference over the largest magnitude of its output, or over 0.1
+    // where that is less: the inputs of test cases are about 1, and what cancels between them
+    // leaves errors of their size.
+    double tolerance;
+};
+extern const struct cpu_row cpu_table[];
+extern const int cpu_table_rows;
+
+// The first row for v's operation that `isa` can run, or NULL.
+const struct cpu_row *cpu_row_find(const struct op *op, enum isa isa);
+// Fills launch and kernel of `step`; returns the bytes of scratch.
+size_t cpu_row_use(const struct cpu_row *row, const struct value *v, struct step *step);
+#endif

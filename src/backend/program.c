@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs: the live operations of a graph as a flat array of launches with all pointers fixed.
+// Running one is a loop.
+#include "backend/backend.h"
+#include "base/cpu.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct measure {
+    double seconds;
+    long calls;
+};
+
+struct program {
+    const struct backend *backend;
+    struct graph *graph;
+    struct plan *plan;
+    struct step *steps;
+    int count;
+    unsigned char *arena; // NULL before program_prepare
+    struct block own;     // the arena, unless the caller gave one
+    bool profile;
+    struct measure *measures; // [steps]
+    // While it is made: operations without a kernel.
+    char missing[512];
+    enum status status; // the first failure of another kind
+};
+
+// ---- choosing kernels ----
+static void note_missing(struct program *program, const struct value *v)
+{
+    char name[64], shape[64];
+    snprintf(name, sizeof name, "%s %s", v->op->name, shape_print(v->shape, shape));
+    size_t used = strlen(program->missing);
+    if (!strstr(program->missing, name))
+        snprintf(program->missing + used, sizeof program->missing - used, "%s%s", used ? ", " : "",
+                 name);
+}
+
+// Called by the planner for each live operation in schedule order: makes its step on the way.
+static size_t choose_step(void *context, const struct value *v)
+{
+    struct program *program = context;
+    struct step *step = &program->steps[program->count++];
+    size_t scratch_bytes = 0;
+    *step = (struct step){.call.value = v, .yield = {v->yield, -1, -1, -1}};
+    for (int i = 0; i < MAX_AUX; i++)
+        if (v->aux[i]) step->yield[1 + i] = v->aux[i]->yield;
+    if (program->status) return 0;
+    enum status status = program->backend->choose(program->backend, v, step, &scratch_bytes);
+    if (status == STATUS_UNSUPPORTED) {
+        error_clear();
+        note_missing(program, v);
+    } else {
+        program->status = status;
+    }
+    return status ? 0 : scratch_bytes;
+}
+
+typedef enum status (*plan_function)(struct graph *g, scratch_function scratch, void *context,
+                                     struct plan **plan_p);
+
+static enum status build(struct program *program, plan_function plan)
+{
+    size_t most = (size_t)program->graph->count;
+    TRY(memory_allocate(most, sizeof *program->steps, "the steps of a program", &program->steps));
+    TRY(memory_allocate(most, sizeof *program->measures, "the profile of a program",
+                        &program->measures));
+    TRY(plan(program->graph, choose_step, program, &program->plan));
+    if (program->status) return error_trace(program->status, __FILE__, __LINE__);
+    if (program->missing[0])
+        FAIL(STATUS_UNSUPPORTED, "backend %s has no kernel for: %s", program->backend->name,
+             program->missing);
+    return STATUS_OK;
+}
+
+static enum status create(const struct backend *backend, struct graph *g, plan_function plan,
+                          struct program **program_p)
+{
+    struct program *program;
+    TRY(graph_status(g));
+    TRY(memory_allocate(1, sizeof *program, "a program", &program));
+    program->backend = backend;
+    program->graph = g;
+    enum status status = build(program, plan);
+    if (status) {
+        program_destroy(program);
+        return error_trace(status, __FILE__, __LINE__);
+    }
+    *program_p = program;
+    return STATUS_OK;
+}
+
+enum status program_create(const struct backend *backend, struct graph *g,
+                           struct program **program_p)
+{
+    return create(backend, g, plan_create, program_p);
+}
+
+enum status program_create_unshared(const struct backend *backend, struct graph *g,
+                                    struct program **program_p)
+{
+    return create(backend, g, plan_create_unshared, program_p);
+}
+
+void program_destroy(struct program *program)
+{
+    if (!program) return;
+    plan_destroy(program->plan);
+    block_destroy(&program->own);
+    free(program->steps);
+    free(program->measures);
+    free(program);
+}
+
+// ---- reading ----
+size_t program_arena_bytes(const struct program *program) { return program->plan->bytes; }
+int program_steps(const struct program *program) { return program->count; }
+const struct plan *program_plan(const struct program *program) { return program->plan; }
+
+static struct cost step_cost(const struct step *step)
+{
+    return step->call.value->op->cost(step->call.value);
+}
+
+struct cost program_cost(const struct program *program)
+{
+    struct cost sum = {0, 0};
+    for (int i = 0; i < program->count; i++) {
+        struct cost cost = step_cost(&program->steps[i]);
+        sum.flops += cost.flops;
+        sum.bytes += cost.bytes;
+    }
+    return sum;
+}
+
+// ---- fixing pointers ----
+static void *planned(const struct program *program, int64_t offset)
+{
+    return offset < 0 ? NULL : program->arena + offset;
+}
+
+static const void *address_of(const struct program *program, const real *weights,
+                              const struct value *v)
+{
+    if (v->storage == STORAGE_PARAMETER) return weights + v->offset;
+    return planned(program, program->plan->offset[v->id]); // NULL for a STATE: program_bind
+}
+
+static void fix_step(const struct program *program, const real *weights, struct step *step)
+{
+    const struct value *v = step->call.value;
+    step->call.output[0] = planned(program, program->plan->offset[v->id]);
+    for (int i = 0; i < MAX_AUX; i++)
+        if (v->aux[i])
+            step->call.output[1 + i] = planned(program, program->plan->offset[v->aux[i]->id]);
+    for (int i = 0; i < v->inputs; i++)
+        if (v->input[i] && v->input[i]->storage != STORAGE_STATE)
+            step->call.input[i] = address_of(program, weights, v->input[i]);
+    step->call.scratch = planned(program, program->plan->scratch[v->id]);
+}
+
+enum status program_prepare(struct program *program, const real *weights, void *arena)
+{
+    if (!arena && !program->own.data)
+        TRY(block_create(program->plan->bytes, "a program's values", &program->own));
+    INVARIANT((uintptr_t)arena % 64 == 0, "the arena lies at %p", arena);
+    program->arena = arena ? arena : program->own.data;
+    for (int i = 0; i < program->count; i++) fix_step(program, weights, &program->steps[i]);
+    return STATUS_OK;
+}
+
+void program_bind(struct program *program, const struct value *state, void *memory)
+{
+    INVARIANT(state->storage == STORAGE_STATE, "%s is no state", state->name);
+    for (int i = 0; i < program->count; i++) {
+        struct step *step = &program->steps[i];
+        for (int j = 0; j < step->call.value->inputs; j++)
+            if (step->call.value->input[j] == state) step->call.input[j] = memory;
+    }
+}
+
+void *program_input(struct program *program, const struct value *input)
+{
+    INVARIANT(program->arena && input->storage == STORAGE_INPUT,
+              "%s is no input of a prepared program", input->name);
+    return planned(program, program->plan->offset[input->id]);
+}
+
+// ---- running ----
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static void hand_out(const struct step *step, yield_function yield, void *context)
+{
+    for (int i = 0; i < 1 + MAX_AUX; i++)
+        if (step->yield[i] >= 0) yield(context, step->yield[i], step->call.output[i]);
+}
+
+static void run_profiled(struct program *program, yield_function yield, void *context)
+{
+    double start = seconds_now();
+    for (int i = 0; i < program->count; i++) {
+        const struct step *step = &program->steps[i];
+        step->launch(step);
+        double end = seconds_now();
+        program->measures[i].seconds += end - start;
+        program->measures[i].calls++;
+        hand_out(step, yield, context);
+        start = seconds_now();
+    }
+}
+
+void program_run(struct program *program, yield_function yield, void *context)
+{
+    INVARIANT(program->arena, "the program is not prepared");
+    cpu_flush_to_zero();
+    if (program->profile) {
+        run_profiled(program, yield, context);
+        return;
+    }
+    for (int i = 0; i < program->count; i++) {
+        const struct step *step = &program->steps[i];
+        step->launch(step);
+        hand_out(step, yield, context);
+    }
+}
+
+// ---- profile ----
+void program_profile(struct program *program, bool on) { program->profile = on; }
+
+struct step_profile program_step_profile(const struct program *program, int i)
+{
+    const struct step *step = &program->steps[i];
+    return (struct step_profile){.name = step->call.value->name,
+                                 .op = step->call.value->op->name,
+                                 .seconds = program->measures[i].seconds,
+                                 .cost = step_cost(step),
+                                 .calls = program->measures[i].calls};
+}

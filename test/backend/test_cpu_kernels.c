@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every row of the table of CPU kernels over every case of its operation, whichever auxiliary
+// outputs are asked for: within the row's tolerance of the reference, and the same bits for every
+// instruction set that this machine has.
+#include "backend/cpu/table.h"
+#include "op/fill_case.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+// One case with the outputs that are asked for, and memory for one run. Arrays begin 4 bytes off
+// every alignment and have a guard behind them.
+struct trial {
+    struct graph *g;
+    struct value *leaf[MAX_INPUTS], *y;
+    void *block[MAX_INPUTS + 1 + MAX_AUX + 1];
+    int blocks;
+    struct op_call call;
+};
+enum { GUARD = 64, GUARD_BYTE = 0xA5 };
+
+static void *take(struct trial *t, size_t bytes)
+{
+    unsigned char *block = aligned_alloc(64, (bytes + 4 + GUARD + 63) / 64 * 64);
+    assert_non_null(block);
+    t->block[t->blocks++] = block;
+    memset(block + 4, 0xFF, bytes); // NaN: what is read before it is written shows
+    memset(block + 4 + bytes, GUARD_BYTE, GUARD);
+    return block + 4;
+}
+
+static size_t bytes_of(const struct value *v)
+{
+    return (size_t)shape_count(v->shape) * dtype_bytes(v->dtype);
+}
+
+static void check_guard(const void *data, size_t bytes, const char *name)
+{
+    const unsigned char *guard = (const unsigned char *)data + bytes;
+    for (int i = 0; i < GUARD; i++)
+        if (guard[i] != GUARD_BYTE) fail_msg("%s writes behind its output", name);
+}
+
+static void trial_create(struct trial *t, const struct op *op, const struct op_case *test,
+                         unsigned aux)
+{
+    *t = (struct trial){.blocks = 0};
+    assert_int_equal(graph_create(&t->g), STATUS_OK);
+    case_leaves(t->g, op, test, false, t->leaf);
+    t->y = graph_append(t->g, op, t->leaf, test->inputs, test->attributes, op->attribute_bytes);
+    for (int i = 0; i < op->aux_count; i++)
+        if (aux >> i & 1) graph_aux(t->g, t->y, i);
+    if (graph_status(t->g)) fail_msg("%s", error_message());
+    t->call.value = t->y;
+    for (int i = 0; i < test->inputs; i++) {
+        if (!t->leaf[i]) continue;
+        void *data = take(t, bytes_of(t->leaf[i]));
+        fill_input(test, i, (uint32_t)i, data);
+        t->call.input[i] = data;
+    }
+    t->call.output[0] = take(t, bytes_of(t->y));
+    for (int i = 0; i < MAX_AUX; i++)
+        if (t->y->aux[i]) t->call.output[1 + i] = take(t, bytes_of(t->y->aux[i]));
+}
+
+static void trial_run(struct trial *t, const struct cpu_row *row, const char *name)
+{
+    struct step step = {.call = t->call};
+    size_t scratch_bytes = cpu_row_use(row, t->y, &step);
+    unsigned char *scratch = NULL;
+    if (scratch_bytes) {
+        scratch = aligned_alloc(64, (scratch_bytes + GUARD + 63) / 64 * 64);
+        memset(scratch, 0xFF, scratch_bytes);
+        memset(scratch + scratch_bytes, GUARD_BYTE, GUARD);
+    }
+    step.call.scratch = scratch;
+    step.launch(&step);
+    if (scratch) check_guard(scratch, scratch_bytes, name);
+    for (int i = 0; i < 1 + MAX_AUX; i++)
+        if (t->call.output[i])
+            check_guard(t->call.output[i], bytes_of(i ? t->y->aux[i - 1] : t->y), name);
+    free(scratch);
+}
+
+static void trial_destroy(struct trial *t)
+{
+    graph_destroy(t->g);
+    for (int i = 0; i < t->blocks; i++) free(t->block[i]);
+}
+
+// As struct cpu_row says of its tolerance.
+static double difference(const float *found, const float *right, int64_t n)
+{
+    double largest = 0, worst = 0;
+    for (int64_t i = 0; i < n; i++) largest = fmax(largest, fabs((double)right[i]));
+    for (int64_t i = 0; i < n; i++) {
+        double error = fabs((double)found[i] - (double)right[i]);
+        if (!(error <= worst)) worst = error; // NaN too
+    }
+    return worst == 0 ? 0 : worst / fmax(largest, 0.1);
+}
+
+// f(trial array, other trial's array, elements) over every array that the kernel writes: outputs
+// and states.
+static double compare(const struct trial *a, const struct trial *b,
+                      double (*f)(const float *, const float *, int64_t))
+{
+    double worst = 0;
+    for (int i = 0; i < 1 + MAX_AUX; i++) {
+        if (!a->call.output[i]) continue;
+        double error = f(a->call.output[i], b->call.output[i],
+                         shape_count(i ? a->y->aux[i - 1]->shape : a->y->shape));
+        if (!(error <= worst)) worst = error;
+    }
+    for (int i = 0; i < a->y->inputs; i++) {
+        if (!(a->y->op->writes >> i & 1)) continue;
+        double error = f(a->call.input[i], b->call.input[i], shape_count(a->leaf[i]->shape));
+        if (!(error <= worst)) worst = error;
+    }
+    return worst;
+}
+
+static double differing_bits(const float *a, const float *b, int64_t n)
+{
+    return memcmp(a, b, (size_t)n * sizeof *a) != 0;
+}
+
+static double check_case(const struct op *op, int number, unsigned aux)
+{
+    const struct op_case *test = &op->cases[number];
+    char name[256], full[320];
+    case_name(op, number, name);
+    double worst = 0;
+    struct trial reference, first = {.blocks = 0};
+    const char *first_isa = NULL;
+    trial_create(&reference, op, test, aux);
+    op->reference(&reference.call);
+    for (int i = 0; i < cpu_table_rows; i++) {
+        const struct cpu_row *row = &cpu_table[i];
+        if (row->op != op || !isa_available(row->isa)) continue;
+        struct trial t;
+        snprintf(full, sizeof full, "%s, outputs %x, %s", name, aux, isa_name(row->isa));
+        trial_create(&t, op, test, aux);
+        trial_run(&t, row, full);
+        double error = compare(&t, &reference, difference);
+        if (!(error <= row->tolerance))
+            fail_msg("%s: %.2e off the reference, allowed %.1e", full, error, row->tolerance);
+        if (error > worst) worst = error;
+        if (first_isa && compare(&t, &first, differing_bits) > 0)
+            fail_msg("%s: other bits than %s", full, first_isa);
+        if (first_isa) {
+            trial_destroy(&t);
+        } else {
+            first = t;
+            first_isa = isa_name(row->isa);
+        }
+    }
+    assert_non_null(first_isa);
+    trial_destroy(&first);
+    trial_destroy(&reference);
+    return worst;
+}
+
+static void every_kernel_agrees_with_its_reference_and_with_every_isa(void **state)
+{
+    (void)state;
+    cpu_flush_to_zero();
+    for (int i = 0; op_registry[i]; i++) {
+        const struct op *op = op_registry[i];
+        const struct cpu_row *row = cpu_row_find(op, ISA_GENERIC);
+        if (!row) fail_msg("%s has no kernel for the CPU", op->name);
+        double worst = 0;
+        for (int c = 0; c < op->case_count; c++)
+            for (unsigned aux = 0; aux < 1u << op->aux_count; aux++)
+                worst = fmax(worst, check_case(op, c, aux));
+        print_message("# %-18s worst %.1e of %.0e over %d cases\n", op->name, worst, row->tolerance,
+                      op->case_count);
+    }
+}
+
+static void rows_stand_best_first(void **state)
+{
+    (void)state;
+    for (enum isa isa = ISA_GENERIC; isa < ISA_COUNT; isa++)
+        for (int i = 0; op_registry[i] && isa_available(isa); i++) {
+            const struct cpu_row *row = cpu_row_find(op_registry[i], isa);
+            assert_non_null(row);
+            assert_true(row->isa == isa || op_registry[i] == &ones_op);
+        }
+}
+
+// Operations that say so may write over their input.
+static void in_place_results_are_the_same(void **state)
+{
+    (void)state;
+    int tried = 0;
+    for (int i = 0; i < cpu_table_rows; i++) {
+        const struct cpu_row *row = &cpu_table[i];
+        if (!isa_available(row->isa)) continue;
+        for (int c = 0; c < row->op->case_count; c++)
+            for (int k = 0; k < row->op->cases[c].inputs; k++) {
+                if (!(row->op->in_place >> k & 1)) continue;
+                char name[256];
+                struct trial apart, over;
+                trial_create(&apart, row->op, &row->op->cases[c], 0);
+                trial_create(&over, row->op, &row->op->cases[c], 0);
+                over.call.output[0] = (void *)over.call.input[k];
+                trial_run(&apart, row, case_name(row->op, c, name));
+                trial_run(&over, row, name);
+                if (compare(&apart, &over, differing_bits) > 0)
+                    fail_msg("%s, %s: other bits over input %d", name, isa_name(row->isa), k);
+                trial_destroy(&apart);
+                trial_destroy(&over);
+                tried++;
+            }
+    }
+    assert_true(tried > 50);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kernel_agrees_with_its_reference_and_with_every_isa),
+        cmocka_unit_test(rows_stand_best_first),
+        cmocka_unit_test(in_place_results_are_the_same),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// Programs: every backend runs a GPT, instruction sets and sharing change no bit, what cannot run
+// says so before it runs.
+#include "backend/registry.h"
+#include "base/cpu.h"
+#include "pass/gpt_run.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static const struct gpt_sizes small = {.batch = 2,
+                                       .tokens = 33,
+                                       .width = 24,
+                                       .layers = 2,
+                                       .heads = 3,
+                                       .vocabulary = 67,
+                                       .dropout = 0.1,
+                                       .gradient = true};
+
+static void start(struct gpt_run *run, const struct backend *backend, struct gpt_sizes n,
+                  bool shared)
+{
+    if (gpt_run_create(run, backend, n, shared)) fail_msg("%s", error_message());
+    program_run(run->program, gpt_receive, run);
+}
+
+static void the_cpu_agrees_with_the_reference_on_a_gpt(void **state)
+{
+    (void)state;
+    struct gpt_run fast, slow;
+    start(&fast, &cpu_backend, small, true);
+    start(&slow, &reference_backend, small, true);
+    assert_true(fabs((double)(fast.loss / slow.loss) - 1) < 1e-6);
+    for (int p = 0; p < fast.m.parameters; p++) {
+        double largest = 1e-3, worst = 0;
+        for (int64_t i = 0; i < shape_count(fast.m.shape[p]); i++) {
+            double right = (double)slow.gradient[slow.m.offset[p] + i],
+                   found = (double)fast.gradient[fast.m.offset[p] + i];
+            largest = fmax(largest, fabs(right));
+            worst = fmax(worst, fabs(right - found));
+        }
+        if (!(worst <= 1e-5 * largest))
+            fail_msg("parameter %d is off by %.1e of %.1e", p, worst, largest);
+    }
+    gpt_run_destroy(&fast);
+    gpt_run_destroy(&slow);
+}
+
+static void instruction_sets_sharing_and_recompute_change_no_bit(void **state)
+{
+    (void)state;
+    struct gpt_run first;
+    start(&first, &cpu_backend, small, true);
+    int runs = 0;
+    for (enum isa isa = ISA_GENERIC; isa < ISA_COUNT; isa++)
+        for (int mode = 0; mode < 3 && isa_available(isa); mode++) {
+            struct gpt_sizes n = small;
+            n.recompute = mode == 2;
+            struct gpt_run run;
+            setenv("STENTOR_ISA", isa_name(isa), 1);
+            start(&run, &cpu_backend, n, mode != 1);
+            assert_true(run.loss == first.loss);
+            if (memcmp(run.gradient, first.gradient, (size_t)run.m.elements * sizeof(real)))
+                fail_msg("%s, mode %d: other gradients", isa_name(isa), mode);
+            gpt_run_destroy(&run);
+            runs++;
+        }
+    unsetenv("STENTOR_ISA");
+    print_message("# %d runs of the same bits\n", runs);
+    gpt_run_destroy(&first);
+}
+
+static void a_wrong_isa_is_refused(void **state)
+{
+    (void)state;
+    struct gpt m;
+    assert_int_equal(gpt_build(&m, small), STATUS_OK);
+    struct program *program = NULL;
+    setenv("STENTOR_ISA", "altivec", 1);
+    assert_int_equal(program_create(&cpu_backend, m.g, &program), STATUS_USAGE);
+    unsetenv("STENTOR_ISA");
+    assert_non_null(strstr(error_message(), "STENTOR_ISA=altivec"));
+    assert_null(program);
+    error_clear();
+    graph_destroy(m.g);
+}
+
+// ---- backends ----
+static void backends_are_found_by_name(void **state)
+{
+    (void)state;
+    const struct backend *backend;
+    for (int i = 0; backend_registry[i]; i++) {
+        assert_int_equal(backend_find(backend_registry[i]->name, &backend), STATUS_OK);
+        assert_ptr_equal(backend, backend_registry[i]);
+    }
+    assert_int_equal(backend_find("tpu", &backend), STATUS_USAGE);
+    assert_string_equal(error_message(),
+                        "there is no backend 'tpu'; there are: cpu, reference, null");
+    error_clear();
+}
+
+static enum status choose_little(const struct backend *backend, const struct value *v,
+                                 struct step *step, size_t *scratch_bytes_p)
+{
+    if (v->op == &attention_op || v->op == &output_loss_op)
+        FAIL(STATUS_UNSUPPORTED, "no %s", v->op->name);
+    return reference_backend.choose(backend, v, step, scratch_bytes_p);
+}
+
+static void all_missing_kernels_are_listed_once(void **state)
+{
+    (void)state;
+    const struct backend little = {.name = "little", .choose = choose_little};
+    struct gpt m;
+    assert_int_equal(gpt_build(&m, small), STATUS_OK);
+    struct program *program;
+    assert_int_equal(program_create(&little, m.g, &program), STATUS_UNSUPPORTED);
+    assert_string_equal(error_message(),
+                        "backend little has no kernel for: attention [2, 33, 24], output_loss [1]");
+    error_clear();
+    graph_destroy(m.g);
+}
+
+static void the_null_backend_plans_what_no_machine_holds(void **state)
+{
+    (void)state;
+    struct gpt m;
+    struct gpt_sizes n = {1, 4096, 12288, 30, 96, 50304, .gradient = true};
+    assert_int_equal(gpt_build(&m, n), STATUS_OK);
+    struct program *program;
+    assert_int_equal(program_create(&null_backend, m.g, &program), STATUS_OK);
+    assert_true(program_arena_bytes(program) > (size_t)10 << 30);
+    assert_true(program_cost(program).flops > 6.0 * 4096 * 30 * 12 * 12288 * 12288);
+    program_destroy(program);
+    graph_destroy(m.g);
+}
+
+// ---- programs ----
+static void programs_may_share_an_arena(void **state)
+{
+    (void)state;
+    struct gpt_sizes n = small;
+    struct gpt_run training, evaluation;
+    start(&training, &cpu_backend, n, true);
+    n.gradient = false;
+    n.dropout = 0;
+    start(&evaluation, &cpu_backend, n, true);
+    real loss[2] = {training.loss, evaluation.loss};
+    void *arena = aligned_alloc(64, program_arena_bytes(training.program));
+    assert_true(program_arena_bytes(evaluation.program) <= program_arena_bytes(training.program));
+    struct gpt_run *run[2] = {&training, &evaluation};
+    for (int i = 0; i < 4; i++) {
+        struct gpt_run *r = run[i % 2];
+        assert_int_equal(program_prepare(r->program, r->weights, arena), STATUS_OK);
+        gpt_fill(&r->m, program_input(r->program, r->m.ids),
+                 program_input(r->program, r->m.positions), program_input(r->program, r->m.targets),
+                 program_input(r->program, r->m.random));
+        program_run(r->program, gpt_receive, r);
+        assert_true(r->loss == loss[i % 2]);
+    }
+    free(arena);
+    gpt_run_destroy(&training);
+    gpt_run_destroy(&evaluation);
+}
+
+static void every_yield_comes_once_in_every_run(void **state)
+{
+    (void)state;
+    struct gpt_run run;
+    start(&run, &cpu_backend, small, true);
+    assert_int_equal(run.yields, run.m.parameters + 2);
+    program_run(run.program, gpt_receive, &run);
+    for (int p = 0; p < run.m.parameters; p++) assert_int_equal(run.times[p], 2);
+    gpt_run_destroy(&run);
+}
+
+static void gradients_come_as_soon_as_they_are_complete(void **state)
+{
+    (void)state;
+    // Weights are declared before everything else; the last layer's gradients still come first, and
+    // memory stays low.
+    struct gpt_run run;
+    struct gpt_sizes n = small;
+    n.layers = 6;
+    assert_int_equal(gpt_run_create(&run, &null_backend, n, true), STATUS_OK);
+    const struct graph *g = run.m.g;
+    int last = g->count, previous = -1;
+    for (int p = 2; p < run.m.parameters - 2; p += 12) { // a norm's gain in every layer
+        int at = -1;
+        for (int id = 0; id < last; id++)
+            if (g->values[id]->yield == p) at = id;
+        assert_true(at > 0 && (previous < 0 || at < previous));
+        previous = at;
+    }
+    gpt_run_destroy(&run);
+}
+
+static void take_output(void *context, int tag, const void *data)
+{
+    (void)tag;
+    memcpy(context, data, 6 * sizeof(real));
+}
+
+static void states_are_bound_and_written(void **state)
+{
+    (void)state;
+    struct graph *g;
+    assert_int_equal(graph_create(&g), STATUS_OK);
+    struct value *qkv = graph_input(g, "qkv", F32, shape_of(3, 1, 1, 18)),
+                 *position = graph_input(g, "position", I32, shape_of(1, 1));
+    struct value *cache = graph_state(g, "cache", F32, shape_of(3, 2, 4, 6));
+    graph_yield(g, op_attention_cached(g, qkv, cache, position, 2), 0);
+    const struct backend *backends[] = {&cpu_backend, &reference_backend};
+    real output[2][4][6];
+    for (int b = 0; b < 2; b++) {
+        struct program *program;
+        assert_int_equal(program_create(backends[b], g, &program), STATUS_OK);
+        assert_int_equal(program_prepare(program, NULL, NULL), STATUS_OK);
+        real memory[2 * 4 * 6] = {0};
+        program_bind(program, cache, memory);
+        for (int32_t t = 0; t < 4; t++) {
+            real *in = program_input(program, qkv);
+            for (int i = 0; i < 18; i++) in[i] = (real)((i * 7 + t * 5) % 11) / 11;
+            *(int32_t *)program_input(program, position) = t;
+            program_run(program, take_output, output[b][t]);
+            assert_memory_equal(memory + t * 6, in + 6, 6 * sizeof(real));       // key
+            assert_memory_equal(memory + 24 + t * 6, in + 12, 6 * sizeof(real)); // value
+        }
+        program_destroy(program);
+    }
+    for (int t = 0; t < 4; t++)
+        for (int i = 0; i < 6; i++)
+            assert_true(fabs((double)(output[0][t][i] - output[1][t][i])) < 1e-6);
+    graph_destroy(g);
+}
+
+static void profiles_count_calls_and_seconds(void **state)
+{
+    (void)state;
+    struct gpt_run run;
+    start(&run, &cpu_backend, small, true);
+    assert_int_equal(program_step_profile(run.program, 0).calls, 0);
+    program_profile(run.program, true);
+    for (int i = 0; i < 3; i++) program_run(run.program, gpt_receive, &run);
+    double flops = 0, seconds = 0;
+    for (int i = 0; i < program_steps(run.program); i++) {
+        struct step_profile profile = program_step_profile(run.program, i);
+        assert_int_equal(profile.calls, 3);
+        assert_non_null(op_find(profile.op));
+        flops += profile.cost.flops;
+        seconds += profile.seconds;
+    }
+    assert_true(flops == program_cost(run.program).flops && seconds > 0);
+    program_profile(run.program, false);
+    program_run(run.program, gpt_receive, &run);
+    assert_int_equal(program_step_profile(run.program, 0).calls, 3);
+    gpt_run_destroy(&run);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_cpu_agrees_with_the_reference_on_a_gpt),
+        cmocka_unit_test(instruction_sets_sharing_and_recompute_change_no_bit),
+        cmocka_unit_test(a_wrong_isa_is_refused),
+        cmocka_unit_test(backends_are_found_by_name),
+        cmocka_unit_test(all_missing_kernels_are_listed_once),
+        cmocka_unit_test(the_null_backend_plans_what_no_machine_holds),
+        cmocka_unit_test(programs_may_share_an_arena),
+        cmocka_unit_test(every_yield_comes_once_in_every_run),
+        cmocka_unit_test(gradients_come_as_soon_as_they_are_complete),
+        cmocka_unit_test(states_are_bound_and_written),
+        cmocka_unit_test(profiles_count_calls_and_seconds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
