@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+// GPT-2: learned positions, layer norm before each part, output layer tied to the token table.
+// Names and layouts are Hugging Face's. Source: Radford et al. 2019; initialisation: section 2.3 and the
+// released code.
+#include "model/model.h"
+
+#include <math.h>
+
+// Zeros become the sizes of the smallest model of the paper.
+static void fill_defaults(struct model_config *c)
+{
+    if (c->context == 0) c->context = 1024;
+    if (c->width == 0) c->width = 768;
+    if (c->layers == 0) c->layers = 12;
+    if (c->heads == 0) c->heads = 12;
+    if (c->hidden == 0 && c->width > 0 && c->width <= INT64_MAX / 4) c->hidden = 4 * c->width;
+    if (c->activation == ACTIVATION_NONE) c->activation = ACTIVATION_GELU_TANH;
+    if (c->norm_epsilon == 0) c->norm_epsilon = 1e-5;
+    if (c->init_deviation == 0) c->init_deviation = 0.02;
+}
+
+static enum status validate(struct model_config *config)
+{
+    struct model_config c = *config;
+    fill_defaults(&c);
+    TRY(model_config_check(&c));
+    *config = c;
+    return STATUS_OK;
+}
+
+// ---- the model ----
+
+// The token table [vocabulary, width], which is also the output layer, and in *x_p the embedded tokens
+// [batch, tokens, width].
+static struct value *embed(struct builder *b, const struct model_config *c,
+                           struct model_inputs inputs, struct value **x_p)
+{
+    struct value *tokens = nn_embedding_table(b, "wte", c->vocabulary, c->width, c->init_deviation);
+    struct value *places = nn_embedding_table(b, "wpe", c->context, c->width, c->init_deviation);
+    struct value *x = op_add(b->g, op_embedding(b->g, tokens, inputs.tokens),
+                             op_embedding(b->g, places, inputs.positions));
+    *x_p = nn_dropout(b, x, c->embedding_dropout);
+    return tokens;
+}
+
+// Layers that add to the residual stream start smaller by 1 / sqrt(number of layers).
+static double residual_deviation(const struct model_config *c)
+{
+    return c->init_deviation / sqrt((double)c->layers);
+}
+
+// [batch, tokens, width] -> the same. cache and position are NULL in training.
+static struct value *attention(struct builder *b, const struct model_config *c, struct value *x,
+                               struct value *cache, struct value *position)
+{
+    int heads = (int)c->heads;
+    uint32_t operation = nn_operation(b, (uint32_t)heads);
+    struct value *qkv = nn_linear(b, x, "attn.c_attn", 3 * c->width, c->bias, ACTIVATION_NONE,
+                                  LAYOUT_IN_OUT, c->init_deviation);
+    struct value *y =
+        cache ? op_attention_cached(b->g, qkv, cache, position, heads)
+              : op_attention(b->g, qkv, b->random, heads, c->attention_dropout, operation);
+    return nn_linear(b, y, "attn.c_proj", c->width, c->bias, ACTIVATION_NONE, LAYOUT_IN_OUT,
+                     residual_deviation(c));
+}
+
+// [batch, tokens, width] -> the same, through [batch, tokens, hidden].
+static struct value *mlp(struct builder *b, const struct model_config *c, struct value *x)
+{
+    struct value *y = nn_linear(b, x, "mlp.c_fc", c->hidden, c->bias, c->activation, LAYOUT_IN_OUT,
+                                c->init_deviation);
+    return nn_linear(b, y, "mlp.c_proj", c->width, c->bias, ACTIVATION_NONE, LAYOUT_IN_OUT,
+                     residual_deviation(c));
+}
+
+static struct value *layer(struct builder *b, const struct model_config *c, struct value *x,
+                           int64_t number, struct value *cache, struct value *position)
+{
+    bool again = !cache && number < c->recompute_layers;
+    prefix_push(b, "h.%d", (int)number);
+    if (again) region_begin(b->g);
+    struct value *y = nn_layer_norm(b, x, "ln_1", c->bias, c->norm_epsilon);
+    y = attention(b, c, y, cache, position);
+    x = op_add(b->g, x, nn_dropout(b, y, c->residual_dropout));
+    y = mlp(b, c, nn_layer_norm(b, x, "ln_2", c->bias, c->norm_epsilon));
+    y = nn_dropout(b, y, c->residual_dropout);
+    if (again) region_end(b->g); // the layer's result stays: it is where the next region starts
+    x = op_add(b->g, x, y);
+    prefix_pop(b);
+    return x;
+}
+
+static struct value *gpt2_loss(struct builder *b, const struct model_config *c,
+                               struct model_inputs inputs, double smoothing)
+{
+    struct value *x;
+    prefix_push(b, "transformer");
+    struct value *table = embed(b, c, inputs, &x);
+    for (int64_t i = 0; i < c->layers; i++) x = layer(b, c, x, i, NULL, NULL);
+    x = nn_layer_norm(b, x, "ln_f", c->bias, c->norm_epsilon);
+    prefix_pop(b);
+    return op_output_loss(b->g, x, table, inputs.targets, smoothing);
+}
+
+static struct value *gpt2_decode(struct builder *b, const struct model_config *c,
+                                 struct model_inputs inputs, struct value *const *cache,
+                                 struct value *position)
+{
+    struct value *x;
+    prefix_push(b, "transformer");
+    struct value *table = embed(b, c, inputs, &x);
+    for (int64_t i = 0; i < c->layers; i++) x = layer(b, c, x, i, cache[i], position);
+    x = nn_layer_norm(b, x, "ln_f", c->bias, c->norm_epsilon);
+    prefix_pop(b);
+    return op_linear(b->g, x, table, NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
+}
+
+const struct model_type gpt2_model = {
+    .name = "gpt2",
+    .validate = validate,
+    .loss = gpt2_loss,
+    .decode = gpt2_decode,
+    .architecture = "GPT2LMHeadModel",
+};

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// The models that there are. A new one is a file here and a row in the table below.
+#include "base/nearest.h"
+#include "model/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+extern const struct model_type gpt2_model;
+
+const struct model_type *const model_registry[] = {
+    &gpt2_model,
+    NULL,
+};
+
+enum status model_find(const char *name, const struct model_type **type_p)
+{
+    char names[256] = "";
+    struct nearest nearest;
+    nearest_start(&nearest, name);
+    for (int i = 0; model_registry[i]; i++) {
+        const struct model_type *type = model_registry[i];
+        if (strcmp(type->name, name) == 0) {
+            *type_p = type;
+            return STATUS_OK;
+        }
+        nearest_offer(&nearest, type->name);
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", type->name);
+    }
+    const char *meant = nearest_get(&nearest);
+    FAIL(STATUS_USAGE, "model.type: there is no model \"%.60s\"%s%s%s; there are: %s", name,
+         meant ? " (did you mean \"" : "", meant ? meant : "", meant ? "\"?)" : "", names);
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+// Modules: parameters by name, and the operations that use them. Nothing here computes; all of it appends to a graph.
+#include "nn/nn.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { PARAMETER_ALIGNMENT = 16 };
+
+void prefix_push(struct builder *b, const char *format, ...)
+{
+    char part[sizeof b->prefix];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(part, sizeof part, format, arguments);
+    va_end(arguments);
+    scope_push(b->g, "%s", part);
+
+    size_t used = strlen(b->prefix), room = sizeof b->prefix - used;
+    int deepest = (int)(sizeof b->end / sizeof *b->end);
+    int length = snprintf(b->prefix + used, room, "%s.", part);
+    INVARIANT(b->depth < deepest && length < (int)room, "the prefix %s is too long", b->prefix);
+    b->end[b->depth++] = (int)used;
+}
+
+void prefix_pop(struct builder *b)
+{
+    INVARIANT(b->depth > 0, "prefix_pop without prefix_push");
+    b->prefix[b->end[--b->depth]] = 0;
+    scope_pop(b->g);
+}
+
+// ---- parameters ----
+
+// The elements of `shape`, or -1 when a size is not positive or the product overflows.
+static int64_t checked_count(struct shape shape)
+{
+    int64_t count = 1;
+    for (int i = 0; i < shape.rank; i++)
+        if (shape.size[i] < 1 || __builtin_mul_overflow(count, shape.size[i], &count)) return -1;
+    return count;
+}
+
+static enum status declare(struct parameters *parameters, const char *name, struct shape shape,
+                           enum init init, double deviation)
+{
+    char text[64];
+    int64_t count = checked_count(shape), padded, elements;
+    if (count < 0 ||
+        __builtin_add_overflow(count, PARAMETER_ALIGNMENT - count % PARAMETER_ALIGNMENT, &padded) ||
+        __builtin_add_overflow(parameters->elements, padded, &elements))
+        FAIL(STATUS_SHAPE, "parameter %s cannot have the shape %s", name, shape_print(shape, text));
+    if (parameters->count == parameters->capacity) {
+        int capacity = parameters->capacity ? 2 * parameters->capacity : 32;
+        TRY(memory_grow(&parameters->list, (size_t)capacity, sizeof *parameters->list,
+                        "the parameter registry"));
+        parameters->capacity = capacity;
+    }
+    struct parameter *new = &parameters->list[parameters->count];
+    *new = (struct parameter){
+        .shape = shape,
+        .offset = parameters->elements,
+        .count = count,
+        .init = init,
+        .deviation = deviation,
+        .decay = shape.rank >= 2,
+    };
+    TRY(memory_copy_string(name, &new->name));
+    parameters->elements +=
+        (count + PARAMETER_ALIGNMENT - 1) / PARAMETER_ALIGNMENT * PARAMETER_ALIGNMENT;
+    parameters->count++;
+    return STATUS_OK;
+}
+
+// The value that this graph already has for a parameter, or NULL.
+static struct value *value_of_parameter(const struct graph *g, int index)
+{
+    for (int i = 0; i < g->count; i++)
+        if (g->values[i]->storage == STORAGE_PARAMETER && g->values[i]->parameter == index)
+            return g->values[i];
+    return NULL;
+}
+
+struct value *nn_parameter(struct builder *b, const char *name, struct shape shape, enum init init,
+                           double deviation)
+{
+    char full[sizeof b->prefix + 64], declared[64], asked[64];
+    int length = snprintf(full, sizeof full, "%s%s", b->prefix, name);
+    INVARIANT(length < (int)sizeof full, "the name %s is too long", full);
+
+    struct parameters *parameters = b->parameters;
+    int index = parameters_find(parameters, full);
+    if (index < 0 && parameters->closed) {
+        graph_fail(b->g, STATUS_SHAPE, "the model has no parameter %s", full);
+    } else if (index < 0) {
+        enum status status = declare(parameters, full, shape, init, deviation);
+        if (status)
+            graph_fail(b->g, status, "%s", error_message());
+        else
+            index = parameters->count - 1;
+    } else if (!shape_equal(parameters->list[index].shape, shape)) {
+        graph_fail(b->g, STATUS_SHAPE, "parameter %s is %s, but %s is asked for", full,
+                   shape_print(parameters->list[index].shape, declared), shape_print(shape, asked));
+    }
+    if (index < 0) return graph_parameter(b->g, "missing", shape_of(1, INT64_C(1)), 0, 0);
+    struct value *shared = value_of_parameter(b->g, index);
+    if (shared) return shared;
+    const struct parameter *p = &parameters->list[index];
+    return graph_parameter(b->g, p->name, shape, p->offset, index);
+}
+
+// "name.part" below the prefix.
+static struct value *part_of(struct builder *b, const char *name, const char *part,
+                             struct shape shape, enum init init, double deviation)
+{
+    char full[96];
+    int length = snprintf(full, sizeof full, "%s.%s", name, part);
+    INVARIANT(length < (int)sizeof full, "the name %s is too long", full);
+    return nn_parameter(b, full, shape, init, deviation);
+}
+
+// ---- modules ----
+
+struct value *nn_linear(struct builder *b, struct value *x, const char *name, int64_t out,
+                        bool bias, enum activation activation, enum layout layout, double deviation)
+{
+    int64_t in = shape_last(x->shape);
+    struct shape shape = layout == LAYOUT_IN_OUT ? shape_of(2, in, out) : shape_of(2, out, in);
+    scope_push(b->g, "%s", name);
+    struct value *w = part_of(b, name, "weight", shape, INIT_NORMAL, deviation);
+    struct value *add = bias ? part_of(b, name, "bias", shape_of(1, out), INIT_ZERO, 0) : NULL;
+    struct value *y = op_linear(b->g, x, w, add, activation, layout);
+    scope_pop(b->g);
+    return y;
+}
+
+struct value *nn_layer_norm(struct builder *b, struct value *x, const char *name, bool bias,
+                            double epsilon)
+{
+    struct shape shape = shape_of(1, shape_last(x->shape));
+    scope_push(b->g, "%s", name);
+    struct value *gain = part_of(b, name, "weight", shape, INIT_ONE, 0);
+    struct value *add = bias ? part_of(b, name, "bias", shape, INIT_ZERO, 0) : NULL;
+    struct value *y = op_layer_norm(b->g, x, gain, add, epsilon);
+    scope_pop(b->g);
+    return y;
+}
+
+struct value *nn_rms_norm(struct builder *b, struct value *x, const char *name, double epsilon)
+{
+    scope_push(b->g, "%s", name);
+    struct value *gain = part_of(b, name, "weight", shape_of(1, shape_last(x->shape)), INIT_ONE, 0);
+    struct value *y = op_rms_norm(b->g, x, gain, epsilon);
+    scope_pop(b->g);
+    return y;
+}
+
+struct value *nn_embedding_table(struct builder *b, const char *name, int64_t rows, int64_t width,
+                                 double deviation)
+{
+    return part_of(b, name, "weight", shape_of(2, rows, width), INIT_NORMAL, deviation);
+}
+
+uint32_t nn_operation(struct builder *b, uint32_t count)
+{
+    uint32_t first = b->operations;
+    b->operations += count;
+    return first;
+}
+
+struct value *nn_dropout(struct builder *b, struct value *x, double rate)
+{
+    return op_dropout(b->g, x, b->random, rate, nn_operation(b, 1));
+}

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+// Modules and the parameter registry. Models are written with these; they know no device and no transport.
+//
+// One registry serves every graph of a model (training, evaluation, decoding): the first graph declares
+// parameters in order, later ones find them by name. Parameters lie in one flat block, each at a multiple of
+// 16 elements, in order of declaration.
+#ifndef STN_NN_NN_H
+#define STN_NN_NN_H
+
+#include "op/op.h"
+
+enum init { INIT_ZERO, INIT_ONE, INIT_NORMAL };
+
+struct parameter {
+    char *name; // Hugging Face's name: "transformer.h.0.attn.c_attn.weight"
+    struct shape shape;
+    int64_t offset, count; // elements in the block
+    enum init init;
+    double deviation; // of INIT_NORMAL
+    bool decay; // weight decay, L1 and L2 apply (matrices and embeddings; not biases and norms)
+};
+
+struct parameters {
+    struct parameter *list;
+    int count, capacity;
+    int64_t elements; // of the block, padding included
+    bool closed;      // no more declarations: a name that is missing is an error
+};
+void parameters_init(struct parameters *parameters);
+void parameters_release(struct parameters *parameters);
+int parameters_find(const struct parameters *parameters, const char *name); // index or -1
+int64_t parameters_total(const struct parameters *parameters); // elements without padding
+// Initial weights: element i of parameter p is drawn at philox (seed, PHILOX_INIT stream of p, 0, 0, i).
+// block: [elements]; padding becomes 0.
+void parameters_initialise(const struct parameters *parameters, uint64_t seed, float *block);
+
+// What module functions need while a graph is built.
+struct builder {
+    struct graph *g;
+    struct parameters *parameters;
+    struct value *random; // U32 [4] input of op_dropout; NULL: no dropout (evaluation)
+    uint32_t operations;  // dropout operations handed out so far
+    char prefix[128];     // of parameter names, "transformer.h.0."
+    int end[8], depth;    // where the prefix ended before each prefix_push
+};
+// Appends a part and a dot to the prefix, and opens a scope of the part's name in the graph.
+void prefix_push(struct builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void prefix_pop(struct builder *b); // takes the last prefix_push back
+
+// Declares or finds prefix + name; a graph has one value for a parameter however often it is asked for.
+// deviation is for INIT_NORMAL; decay is true for rank >= 2. Errors stick in the graph: another shape than
+// declared, a name that a closed registry lacks.
+struct value *nn_parameter(struct builder *b, const char *name, struct shape shape, enum init init,
+                           double deviation);
+// x [.., in] -> [.., out], parameters name.weight (in `layout`) and name.bias when `bias`. Normal(0,
+// deviation); bias 0.
+struct value *nn_linear(struct builder *b, struct value *x, const char *name, int64_t out,
+                        bool bias, enum activation activation, enum layout layout,
+                        double deviation);
+struct value *nn_layer_norm(struct builder *b, struct value *x, const char *name, bool bias,
+                            double epsilon);
+struct value *nn_rms_norm(struct builder *b, struct value *x, const char *name, double epsilon);
+// table name.weight [rows, width]; returns the table, for op_embedding and a tied output layer.
+struct value *nn_embedding_table(struct builder *b, const char *name, int64_t rows, int64_t width,
+                                 double deviation);
+// Takes `count` fresh dropout operation numbers, the same at every build of the model.
+uint32_t nn_operation(struct builder *b, uint32_t count);
+struct value *nn_dropout(struct builder *b, struct value *x, double rate);
+#endif
