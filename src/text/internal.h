@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of this room share: a tokenizer's inside and the table row that each kind fills.
+#ifndef STN_TEXT_INTERNAL_H
+#define STN_TEXT_INTERNAL_H
+
+#include "text/tokenizer.h"
+
+enum { TOKEN_NAME = 16 }; // bytes that a name in tokenizer.json may take
+
+// The bytes that an id stands for.
+struct token_piece {
+    uint8_t bytes[4];
+    uint8_t length;
+};
+
+// One of these for each kind; the rows are listed in tokenizer_json.c.
+struct tokenizer_kind {
+    const char *name;
+    // tokenizer.json without its vocabulary: what is written, and what a file that is read must say.
+    const char *skeleton;
+    int32_t least, most; // entries that a vocabulary may have
+    enum status (*encode)(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                          const char *source, uint64_t base, int32_t *ids, size_t *count_p);
+    size_t (*cut)(const uint8_t *text, size_t bytes);
+    // A piece's name in tokenizer.json, and back; false when `name` is no name of this kind.
+    void (*name_piece)(struct token_piece piece, char name[TOKEN_NAME]);
+    bool (*read_piece)(const char *name, struct token_piece *piece_p);
+    // Makes tokenizer->table when all pieces are filled; may refuse them. (optional)
+    enum status (*index)(struct tokenizer *tokenizer, const char *source);
+};
+extern const struct tokenizer_kind tokenizer_kind_char, tokenizer_kind_byte;
+
+struct tokenizer {
+    const struct tokenizer_kind *kind;
+    int32_t size;
+    uint64_t hash;
+    struct token_piece *pieces; // [size], owned
+    void *table;                // text -> ids, private to the kind; one allocation, owned
+};
+
+// A tokenizer of `size` empty pieces; when these are filled, tokenizer_seal makes the table and the hash.
+enum status tokenizer_create(const struct tokenizer_kind *kind, int32_t size,
+                             struct tokenizer **tokenizer_p) CHECK_RESULT;
+enum status tokenizer_seal(struct tokenizer *tokenizer, const char *source) CHECK_RESULT;
+#endif

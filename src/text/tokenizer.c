@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all kinds of tokenizers have in common: an array of pieces, a hash over them, and the calls that go to the kind.
+#include "text/tokenizer.h"
+
+#include "base/memory.h"
+#include "text/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+enum status tokenizer_create(const struct tokenizer_kind *kind, int32_t size,
+                             struct tokenizer **tokenizer_p)
+{
+    struct tokenizer *tokenizer;
+    TRY(memory_allocate(1, sizeof *tokenizer, "a tokenizer", &tokenizer));
+    enum status status = memory_allocate((size_t)size, sizeof *tokenizer->pieces, "a vocabulary",
+                                         &tokenizer->pieces);
+    if (status) goto free_tokenizer;
+    tokenizer->kind = kind;
+    tokenizer->size = size;
+    *tokenizer_p = tokenizer;
+    return STATUS_OK;
+free_tokenizer:
+    free(tokenizer);
+    return status;
+}
+
+void tokenizer_destroy(struct tokenizer *tokenizer)
+{
+    if (!tokenizer) return;
+    free(tokenizer->table);
+    free(tokenizer->pieces);
+    free(tokenizer);
+}
+
+// The hash is over the kind's name and each piece's length and bytes, in the order of ids: the same on every machine.
+enum status tokenizer_seal(struct tokenizer *tokenizer, const char *source)
+{
+    if (tokenizer->kind->index) TRY(tokenizer->kind->index(tokenizer, source));
+    XXH3_state_t *state = XXH3_createState();
+    if (!state) FAIL(STATUS_MEMORY, "not enough memory for a hash");
+    XXH3_64bits_reset(state);
+    XXH3_64bits_update(state, tokenizer->kind->name, strlen(tokenizer->kind->name) + 1);
+    for (int32_t id = 0; id < tokenizer->size; id++) {
+        struct token_piece piece = tokenizer->pieces[id];
+        XXH3_64bits_update(state, &piece.length, 1);
+        XXH3_64bits_update(state, piece.bytes, piece.length);
+    }
+    tokenizer->hash = XXH3_64bits_digest(state);
+    XXH3_freeState(state);
+    return STATUS_OK;
+}
+
+const char *tokenizer_kind(const struct tokenizer *tokenizer) { return tokenizer->kind->name; }
+int32_t tokenizer_size(const struct tokenizer *tokenizer) { return tokenizer->size; }
+uint64_t tokenizer_hash(const struct tokenizer *tokenizer) { return tokenizer->hash; }
+
+enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                             const char *source, uint64_t base, int32_t *ids, size_t *count_p)
+{
+    TRY(tokenizer->kind->encode(tokenizer, text, bytes, source, base, ids, count_p));
+    return STATUS_OK;
+}
+
+const uint8_t *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p)
+{
+    if (id < 0 || id >= tokenizer->size) return NULL;
+    *bytes_p = tokenizer->pieces[id].length;
+    return tokenizer->pieces[id].bytes;
+}
+
+size_t tokenizer_cut(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes)
+{
+    return tokenizer->kind->cut(text, bytes);
+}
