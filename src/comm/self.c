@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker alone: nobody to wait for. The smallest transport, to copy from when one is added.
+#include "base/memory.h"
+#include "comm/comm.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+extern const struct comm_ops self_comm;
+
+// `state` is the flag that abandon sets.
+struct alone {
+    struct comm comm;
+    bool abandoned;
+};
+
+static enum status create_self(int workers, struct comm **comm_p)
+{
+    if (workers != 1)
+        FAIL(STATUS_USAGE, "the transport \"self\" has 1 worker, not %d; use \"threads\"", workers);
+    struct alone *alone = NULL;
+    TRY(memory_allocate(1, sizeof *alone, "a communicator", &alone));
+    alone->comm = (struct comm){.ops = &self_comm, .rank = 0, .size = 1, .state = alone};
+    comm_p[0] = &alone->comm;
+    return STATUS_OK;
+}
+
+static void destroy_self(struct comm **comm, int workers)
+{
+    for (int i = 0; i < workers; i++) {
+        free(comm[i]->state);
+        comm[i] = NULL;
+    }
+}
+
+static enum status barrier_self(struct comm *comm)
+{
+    const struct alone *alone = comm->state;
+    if (alone->abandoned) FAIL(STATUS_PEER, "worker 0 has given up");
+    return STATUS_OK;
+}
+
+static enum status gather_self(struct comm *comm, const void *mine, size_t bytes, void *all)
+{
+    TRY(barrier_self(comm));
+    if (bytes) memmove(all, mine, bytes);
+    return STATUS_OK;
+}
+
+// comm_send and comm_receive have refused every peer before they come here.
+static enum status send_self(struct comm *comm, const void *data, size_t bytes, int peer)
+{
+    (void)comm, (void)data;
+    FAIL(STATUS_PEER, "no worker %d to send %zu bytes to", peer, bytes);
+}
+
+static enum status receive_self(struct comm *comm, void *data, size_t bytes, int peer)
+{
+    (void)comm, (void)data;
+    FAIL(STATUS_PEER, "no worker %d to receive %zu bytes from", peer, bytes);
+}
+
+static void abandon_self(struct comm *comm)
+{
+    struct alone *alone = comm->state;
+    alone->abandoned = true;
+}
+
+const struct comm_ops self_comm = {
+    .name = "self",
+    .shares_memory = true,
+    .create = create_self,
+    .destroy = destroy_self,
+    .barrier = barrier_self,
+    .gather = gather_self,
+    .send = send_self,
+    .receive = receive_self,
+    .abandon = abandon_self,
+};

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// One worker's gradient buffers: each layer's gradient is folded into partial sums of the batch tree as the backward pass yields it.
+//
+// Buffers have the layout of the block of weights. gradients_create -> for each micro-batch: gradients_begin, then gradients_add for
+// every parameter -> the nodes lie in gradients_buffer(run_node_buffer()). What is never written (padding) stays 0.
+#ifndef STN_PARALLEL_GRADIENTS_H
+#define STN_PARALLEL_GRADIENTS_H
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "parallel/batch_tree.h"
+
+struct gradients {
+    struct block memory;
+    int64_t elements; // of one buffer
+    int buffers;
+    enum isa isa;
+    // Of the micro-batch under way: the sum of source[0 .. sources-1] and the yielded gradient, from the right, goes to `target`.
+    int sources, source[MAX_LEVELS + 1], target;
+    int16_t program[2 * MAX_LEVELS + 4];
+};
+// The pages are first touched by the thread that adds. Fails: STATUS_MEMORY.
+enum status gradients_create(struct gradients *gradients, int64_t elements, int buffers,
+                             enum isa isa) CHECK_RESULT;
+void gradients_release(struct gradients *gradients);
+float *gradients_buffer(const struct gradients *gradients, int buffer);
+// Micro-batch number `which` of the `count` of leaf `leaf` in the run [first, last) is about to be computed.
+void gradients_begin(struct gradients *gradients, int first, int last, int leaf, int64_t which,
+                     int64_t count);
+// Its gradient of elements [offset, offset + n).
+void gradients_add(struct gradients *gradients, int64_t offset, const float *gradient, int64_t n);
+#endif

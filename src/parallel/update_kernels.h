@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernels of the batch tree and the exchange, by instruction set.
+#ifndef STN_PARALLEL_UPDATE_KERNELS_H
+#define STN_PARALLEL_UPDATE_KERNELS_H
+
+#include "base/cpu.h"
+
+#include <stdint.h>
+
+struct update_kernels {
+    void (*tree_sum)(float *y, const float *const *array, const int16_t *op, int operations,
+                     int64_t n);
+    void (*square_sums)(double *partial, const float *g, double scale, int64_t n);
+    float (*max_magnitude)(const float *g, int64_t n);
+};
+const struct update_kernels *update_kernels_of(enum isa isa);
+#endif

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gradients go through buffers, tree and slices as in a step, for many numbers of workers and borders: the weights that come
+// out are those of a plain computation of the definition, bit for bit.
+#include "base/philox.h"
+#include "parallel/exchange.h"
+#include "parallel/slices.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { ELEMENTS = 5072, MOST_WORKERS = 9 };
+// Two parameters with padding between and behind them: [0, 3001), [3008, 5061).
+static const struct segment segments[2] = {{0, 3001, true}, {3008, 5061, false}};
+static const struct optimizer_config adam = {
+    .name = "adamw", .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1, .clip = 1};
+
+static void draw_gradient(int64_t micro_batch, float *g)
+{
+    struct philox_address at = {11, philox_stream(PHILOX_TEST, 3), 0, (uint32_t)micro_batch};
+    memset(g, 0, ELEMENTS * sizeof *g);
+    for (int s = 0; s < 2; s++)
+        for (int64_t i = segments[s].first; i < segments[s].last; i++)
+            g[i] = (float)((philox_uniform(at, (uint64_t)i) - 0.5) * 20);
+}
+
+static void draw_weights(float *w)
+{
+    memset(w, 0, ELEMENTS * sizeof *w);
+    for (int s = 0; s < 2; s++)
+        for (int64_t i = segments[s].first; i < segments[s].last; i++)
+            w[i] = 0.01f * (float)(i % 97) - 0.5f;
+}
+
+// The definition: leaves in order of micro-batches, then the tree.
+static void add_arrays(float *y, const float *a, const float *b)
+{
+    for (int64_t i = 0; i < ELEMENTS; i++) y[i] = a[i] + b[i];
+}
+
+static void plain_node(int64_t micro_batches, int leaves, int level, int index, float *sum)
+{
+    float *other = calloc(ELEMENTS, sizeof *other);
+    if (level == 0) {
+        int64_t first, last;
+        leaf_micro_batches(micro_batches, leaves, index, &first, &last);
+        draw_gradient(first, sum);
+        for (int64_t m = first + 1; m < last; m++) {
+            draw_gradient(m, other);
+            add_arrays(sum, sum, other);
+        }
+    } else {
+        plain_node(micro_batches, leaves, level - 1, 2 * index, sum);
+        if ((2 * index + 1) << (level - 1) < leaves) {
+            plain_node(micro_batches, leaves, level - 1, 2 * index + 1, other);
+            add_arrays(sum, sum, other);
+        }
+    }
+    free(other);
+}
+
+struct result {
+    float weights[ELEMENTS], state[2][ELEMENTS];
+    struct gradient_size size;
+};
+
+static void plain_step(int64_t micro_batches, int leaves, double scale, struct result *result)
+{
+    static float sum[ELEMENTS];
+    int level = 0;
+    while (1 << level < leaves) level++;
+    memset(result, 0, sizeof *result);
+    plain_node(micro_batches, leaves, level, 0, sum);
+    long double squares = 0;
+    for (int i = 0; i < ELEMENTS; i++)
+        squares += ((long double)sum[i] * scale) * ((long double)sum[i] * scale);
+    result->size.norm = (double)sqrtl(squares);
+    draw_weights(result->weights);
+}
+
+static void real_step(const struct optimizer_config *optimizer, enum isa isa, int64_t micro_batches,
+                      int leaves, int workers, const int *border, double scale,
+                      struct result *result)
+{
+    struct gradients gradients[MOST_WORKERS];
+    const struct gradients *all[MOST_WORKERS];
+    float *g = calloc(ELEMENTS, sizeof *g);
+    memset(result, 0, sizeof *result);
+    draw_weights(result->weights);
+    for (int r = 0; r < workers; r++) {
+        int first = border[r], last = border[r + 1];
+        int buffers = run_buffers(first, last, micro_batches > leaves);
+        assert_int_equal(gradients_create(&gradients[r], ELEMENTS, buffers, isa), STATUS_OK);
+        all[r] = &gradients[r];
+        // What an earlier step left behind must not show, except where no gradient ever lies.
+        for (int b = 0; b < buffers; b++)
+            draw_gradient(1000 + b, gradients_buffer(&gradients[r], b));
+        for (int leaf = first; leaf < last; leaf++) {
+            int64_t from, to;
+            leaf_micro_batches(micro_batches, leaves, leaf, &from, &to);
+            for (int64_t m = from; m < to; m++) {
+                draw_gradient(m, g);
+                gradients_begin(&gradients[r], first, last, leaf, m - from, to - from);
+                // As a backward pass: the last parameter first, each by itself.
+                for (int s = 1; s >= 0; s--)
+                    gradients_add(&gradients[r], segments[s].first, g + segments[s].first,
+                                  segments[s].last - segments[s].first);
+            }
+        }
+    }
+    const struct exchange_setup setup = {
+        .elements = ELEMENTS,
+        .workers = workers,
+        .leaves = leaves,
+        .isa = isa,
+        .optimizer = *optimizer,
+        .weights = result->weights,
+        .state = {result->state[0], result->state[1]},
+        .segment = segments,
+        .segments = 2,
+    };
+    struct exchange *exchange = NULL;
+    assert_int_equal(exchange_create(&setup, &exchange), STATUS_OK);
+    exchange_route(exchange, border, all);
+    for (int r = 0; r < workers; r++) exchange_reduce(exchange, r, scale);
+    result->size = exchange_measure(exchange, scale);
+    const struct optimizer_step step = {
+        .step = 1,
+        .learning_rate = 0.125,
+        .gradient_scale = scale * clip_factor(optimizer, result->size.norm, result->size.largest),
+    };
+    for (int r = 0; r < workers; r++) exchange_update(exchange, r, &step);
+    exchange_destroy(exchange);
+    for (int r = 0; r < workers; r++) gradients_release(&gradients[r]);
+    free(g);
+}
+
+static void the_sum_is_the_definition(void **state)
+{
+    (void)state;
+    static struct result plain, real;
+    static float sum[ELEMENTS];
+    const struct optimizer_config sgd = {.name = "sgd"};
+    int border[2] = {0, 5};
+    plain_step(13, 5, 1, &plain);
+    plain_node(13, 5, 3, 0, sum);
+    real_step(&sgd, ISA_GENERIC, 13, 5, 1, border, 1, &real);
+    assert_true(fabs(real.size.norm - plain.size.norm) < 1e-12 * plain.size.norm);
+    // 0.125 is a power of two: w - 0.125 g has one rounding, as an fma or not.
+    for (int i = 0; i < ELEMENTS; i++)
+        assert_true(real.weights[i] == plain.weights[i] - 0.125f * sum[i]);
+}
+
+static void workers_borders_and_instruction_sets_change_no_bit(void **state)
+{
+    (void)state;
+    static struct result wanted, got;
+    for (int round = 0; round < 40; round++) {
+        struct philox_address at = {5, philox_stream(PHILOX_TEST, 4), (uint32_t)round, 0};
+        int leaves = 1 + (int)(philox_bits(at, 0) % 12);
+        int64_t micro_batches = leaves + philox_bits(at, 1) % 10;
+        int border[MOST_WORKERS + 1] = {0, leaves};
+        real_step(&adam, ISA_GENERIC, micro_batches, leaves, 1, border, 0.01, &wanted);
+        assert_true(isfinite(wanted.size.norm) && wanted.size.norm > 0);
+        for (enum isa isa = ISA_GENERIC; isa < ISA_COUNT; isa++) {
+            if (!isa_available(isa)) continue;
+            int workers = 1 + (int)(philox_bits(at, 2 + isa) % MOST_WORKERS);
+            borders_random(3, round, leaves, workers, border);
+            real_step(&adam, isa, micro_batches, leaves, workers, border, 0.01, &got);
+            assert_memory_equal(&got, &wanted, sizeof got);
+        }
+    }
+}
+
+static void padding_stays_zero(void **state)
+{
+    (void)state;
+    static struct result result;
+    int border[4] = {0, 1, 3, 4};
+    real_step(&adam, ISA_GENERIC, 9, 4, 3, border, 1, &result);
+    for (int i = 3001; i < 3008; i++)
+        assert_true(result.weights[i] == 0 && result.state[0][i] == 0 && result.state[1][i] == 0);
+    for (int i = 5061; i < ELEMENTS; i++)
+        assert_true(result.weights[i] == 0 && result.state[0][i] == 0);
+}
+
+static void the_largest_is_found_and_nan_is_not_lost(void **state)
+{
+    (void)state;
+    struct optimizer_config config = adam;
+    config.clip_infinity = 1;
+    for (int place = 0; place < ELEMENTS; place += 497) {
+        struct gradients gradients;
+        static float w[ELEMENTS], s0[ELEMENTS], s1[ELEMENTS], g[ELEMENTS];
+        const struct gradients *all[3] = {&gradients, &gradients, &gradients};
+        int border[4] = {0, 1, 1, 1};
+        const struct exchange_setup setup = {.elements = ELEMENTS,
+                                             .workers = 3,
+                                             .leaves = 1,
+                                             .isa = ISA_GENERIC,
+                                             .optimizer = config,
+                                             .weights = w,
+                                             .state = {s0, s1}};
+        struct exchange *exchange = NULL;
+        assert_int_equal(gradients_create(&gradients, ELEMENTS, 1, ISA_GENERIC), STATUS_OK);
+        assert_int_equal(exchange_create(&setup, &exchange), STATUS_OK);
+        for (int i = 0; i < ELEMENTS; i++) g[i] = 0.5f;
+        g[place] = -7;
+        gradients_begin(&gradients, 0, 1, 0, 0, 1);
+        gradients_add(&gradients, 0, g, ELEMENTS);
+        exchange_route(exchange, border, all);
+        for (int r = 0; r < 3; r++) exchange_reduce(exchange, r, 0.5);
+        assert_true(exchange_measure(exchange, 0.5).largest == 3.5);
+        g[place] = NAN;
+        gradients_begin(&gradients, 0, 1, 0, 0, 1);
+        gradients_add(&gradients, 0, g, ELEMENTS);
+        for (int r = 0; r < 3; r++) exchange_reduce(exchange, r, 0.5);
+        assert_true(isnan(exchange_measure(exchange, 0.5).norm));
+        assert_true(isnan(exchange_measure(exchange, 0.5).largest));
+        exchange_destroy(exchange);
+        gradients_release(&gradients);
+    }
+}
+
+static void unknown_exchanges_are_named(void **state)
+{
+    (void)state;
+    assert_int_equal(exchange_check("direct"), STATUS_OK);
+    assert_int_equal(exchange_check("gossip"), STATUS_USAGE);
+    assert_non_null(strstr(error_message(), "gossip"));
+    error_clear();
+}
+
+int main(void)
+{
+    cpu_flush_to_zero();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_sum_is_the_definition),
+        cmocka_unit_test(workers_borders_and_instruction_sets_change_no_bit),
+        cmocka_unit_test(padding_stays_zero),
+        cmocka_unit_test(the_largest_is_found_and_nan_is_not_lost),
+        cmocka_unit_test(unknown_exchanges_are_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
