@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+// config.json: what all types share. Keys that we do not know are left alone; keys that ask for code to be run are never obeyed.
+#include "store/family.h"
+
+#include "base/file.h"
+#include "store/internal.h"
+
+#include <string.h>
+
+enum { MOST_CONFIG = 1 << 20 };
+
+static const struct model_family *const families[] = {&gpt2_family, NULL};
+
+const struct model_family *family_find(const char *type)
+{
+    for (int i = 0; families[i]; i++)
+        if (strcmp(families[i]->type, type) == 0) return families[i];
+    return NULL;
+}
+
+// ---- writing ----
+static json_t *make_config(const struct model_config *config, const struct model_family *family, const char *architecture)
+{
+    json_t *root = json_pack("{s:[s], s:s}", "architectures", architecture, "model_type", family->type);
+    bool good = root && family->write(root, config);
+    good = good && !json_object_set_new(root, "torch_dtype", json_string("float32"));
+    good = good && !json_object_set_new(root, "dtype", json_string("float32"));
+    if (!config->bias) good = good && !json_object_set_new(root, "stentor", json_pack("{s:b}", "bias", 0));
+    if (good) return root;
+    json_decref(root);
+    return NULL;
+}
+
+static enum status write_and_release(const char *directory, const char *name, json_t *root)
+{
+    char path[STORE_PATH];
+    enum status status = path_join(path, sizeof path, directory, name);
+    if (!status) status = json_write_file(root, path);
+    json_decref(root);
+    return status;
+}
+
+enum status model_config_write(const char *directory, const struct model_config *config)
+{
+    const struct model_family *family = family_find(config->type);
+    const struct model_type *type;
+    if (!family) FAIL(STATUS_UNSUPPORTED, "a model of type \"%s\" has no Hugging Face form", config->type);
+    TRY(model_find(config->type, &type));
+    TRY(write_and_release(directory, "config.json", make_config(config, family, type->architecture)));
+    json_t *generation =
+        json_pack("{s:b, s:n, s:n, s:n}", "_from_model_config", 1, "bos_token_id", "eos_token_id", "pad_token_id");
+    return write_and_release(directory, "generation_config.json", generation);
+}
+
+// ---- reading ----
+static enum status find_family(json_t *root, const char *path, const struct model_family **family_p)
+{
+    const char *type;
+    char type_shown[SHOWN];
+    TRY(json_get_string(root, "model_type", path, true, NULL, &type));
+    const struct model_family *family = family_find(type);
+    if (!family)
+        FAIL(STATUS_UNSUPPORTED, "%s: \"model_type\" is \"%s\"; \"gpt2\" is what this program knows", path,
+             shown(type, type_shown, sizeof type_shown));
+    *family_p = family;
+    return STATUS_OK;
+}
+
+// "stentor": {"bias": false}
+static enum status read_own(json_t *root, const char *path, bool *zero_bias_p)
+{
+    json_t *own = json_object_get(root, "stentor");
+    bool bias = true;
+    if (own) TRY(json_get_boolean(own, "bias", path, true, &bias));
+    *zero_bias_p = !bias;
+    return STATUS_OK;
+}
+
+static enum status read_root(json_t *root, const char *path, struct model_config *config,
+                             const struct model_family **family_p, bool *zero_bias_p)
+{
+    TRY(find_family(root, path, family_p));
+    *config = (struct model_config){.bias = true};
+    snprintf(config->type, sizeof config->type, "%s", (*family_p)->type);
+    TRY((*family_p)->read(root, path, config));
+    return read_own(root, path, zero_bias_p);
+}
+
+enum status model_config_read(const char *directory, struct model_config *config, const struct model_family **family_p,
+                              bool *zero_bias_p)
+{
+    char path[STORE_PATH];
+    json_t *root;
+    TRY(path_join(path, sizeof path, directory, "config.json"));
+    TRY(json_read_file(path, MOST_CONFIG, &root));
+    enum status status = read_root(root, path, config, family_p, zero_bias_p);
+    json_decref(root);
+    return status;
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The safetensors format: reading what anybody wrote (hostile until checked), writing what transformers loads.
+// Rules and cases: doc/store.md. Source: github.com/huggingface/safetensors, README.
+#ifndef STN_STORE_SAFETENSORS_H
+#define STN_STORE_SAFETENSORS_H
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { SAFETENSORS_MAX_RANK = 8 };
+
+struct tensor_entry {
+    char *name;
+    char dtype[12]; // "F32", "BF16", "I64", …
+    int rank;
+    int64_t size[SAFETENSORS_MAX_RANK];
+    uint64_t begin, end; // in the data section
+};
+struct safetensors {
+    char *path;
+    int file;             // descriptor, read with pread
+    uint64_t data_start;
+    struct tensor_entry *tensor; // sorted by name
+    int count;
+    char **metadata;      // key, value, key, value, …, NULL; sorted by key. NULL when there is none
+    int metadata_count;   // pairs
+    char *header;         // its text, in which names and metadata lie
+};
+// Reads and checks the whole header, in time and memory in proportion to it; the header has at most 100,000,000 bytes. A link must stay
+// in its folder or lead to the Hugging Face cache's blobs. Fails: STATUS_INPUT naming file, tensor and what is wrong.
+enum status safetensors_open(const char *path, struct safetensors **file_p) CHECK_RESULT;
+void safetensors_close(struct safetensors *file);
+const struct tensor_entry *safetensors_find(const struct safetensors *file, const char *name); // NULL when absent
+const char *safetensors_metadata(const struct safetensors *file, const char *key);             // NULL when absent
+// Reads a tensor's elements as float32: F32 as it is, F64 rounded, F16 and BF16 widened. Fails: STATUS_INPUT for other dtypes or a short file.
+enum status safetensors_read_float(const struct safetensors *file, const struct tensor_entry *tensor, float *out) CHECK_RESULT;
+
+// One tensor to write: F32, dense.
+struct tensor_source {
+    const char *name;
+    int rank;
+    int64_t size[SAFETENSORS_MAX_RANK];
+    const float *data;
+};
+// Writes header and tensors in the order that the Rust writer uses (by name), fsyncs, closes. metadata as above ("format", "pt" always added).
+// A failed write removes the file. Fails: STATUS_DISK naming path and cause.
+enum status safetensors_write(const char *path, const struct tensor_source *tensor, int count, const char *const *metadata) CHECK_RESULT;
+#endif

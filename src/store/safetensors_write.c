@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writing safetensors: the same numbers give the same bytes. Header: metadata ("format": "pt" first), tensors by name, blanks up to
+// a multiple of 8; then the data in that order, without gaps.
+#include "base/memory.h"
+#include "store/internal.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// A header that grows; the first error sticks.
+struct header {
+    char *text;
+    size_t used, capacity;
+    enum status status;
+};
+
+static void put_bytes(struct header *header, const char *bytes, size_t count)
+{
+    if (header->status) return;
+    if (header->used + count > header->capacity) {
+        size_t capacity = 2 * header->capacity + count + 4096;
+        header->status = memory_grow(&header->text, capacity, 1, "a safetensors header");
+        if (header->status) return;
+        header->capacity = capacity;
+    }
+    memcpy(header->text + header->used, bytes, count);
+    header->used += count;
+}
+
+static void put(struct header *header, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct header *header, const char *format, ...)
+{
+    char piece[128];
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(piece, sizeof piece, format, arguments);
+    va_end(arguments);
+    put_bytes(header, piece, (size_t)length);
+}
+
+static void put_string(struct header *header, const char *string)
+{
+    put(header, "\"");
+    for (; *string; string++) {
+        unsigned char byte = (unsigned char)*string;
+        if (byte == '"' || byte == '\\')
+            put(header, "\\%c", byte);
+        else if (byte < 0x20 || byte == 0x7f)
+            put(header, "\\u%04x", byte);
+        else
+            put_bytes(header, string, 1);
+    }
+    put(header, "\"");
+}
+
+static void put_metadata(struct header *header, const char *const *metadata)
+{
+    put(header, "{\"__metadata__\":{\"format\":\"pt\"");
+    for (; metadata && metadata[0]; metadata += 2) {
+        if (strcmp(metadata[0], "format") == 0) continue;
+        put(header, ",");
+        put_string(header, metadata[0]);
+        put(header, ":");
+        put_string(header, metadata[1]);
+    }
+    put(header, "}");
+}
+
+static uint64_t source_bytes(const struct tensor_source *source)
+{
+    uint64_t count = 1;
+    for (int i = 0; i < source->rank; i++) count *= (uint64_t)source->size[i];
+    return count * sizeof(float);
+}
+
+static void put_tensor(struct header *header, const struct tensor_source *source, uint64_t begin)
+{
+    put(header, ",");
+    put_string(header, source->name);
+    put(header, ":{\"dtype\":\"F32\",\"shape\":[");
+    for (int i = 0; i < source->rank; i++) put(header, "%s%" PRId64, i ? "," : "", source->size[i]);
+    put(header, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin, begin + source_bytes(source));
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const struct tensor_source *const *)a)->name, (*(const struct tensor_source *const *)b)->name);
+}
+
+static enum status sort_sources(const struct tensor_source *tensor, int count, const struct tensor_source ***sorted_p)
+{
+    const struct tensor_source **sorted;
+    TRY(memory_allocate((size_t)count, sizeof *sorted, "a list of tensors", &sorted));
+    for (int i = 0; i < count; i++) sorted[i] = &tensor[i];
+    qsort(sorted, (size_t)count, sizeof *sorted, by_name);
+    for (int i = 1; i < count; i++)
+        INVARIANT(strcmp(sorted[i]->name, sorted[i - 1]->name) != 0, "two tensors are called %s", sorted[i]->name);
+    *sorted_p = sorted;
+    return STATUS_OK;
+}
+
+static void put_header(struct header *header, const struct tensor_source *const *sorted, int count,
+                       const char *const *metadata)
+{
+    uint64_t begin = 0;
+    put_metadata(header, metadata);
+    for (int i = 0; i < count; i++) {
+        put_tensor(header, sorted[i], begin);
+        begin += source_bytes(sorted[i]);
+    }
+    put(header, "}");
+    while (header->used % 8 && !header->status) put(header, " ");
+}
+
+static void write_all(struct writer *writer, const struct header *header, const struct tensor_source *const *sorted,
+                      int count)
+{
+    uint8_t length[8];
+    for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)header->used >> (8 * i));
+    writer_add(writer, length, sizeof length);
+    writer_add(writer, header->text, header->used);
+    for (int i = 0; i < count; i++) writer_add(writer, sorted[i]->data, source_bytes(sorted[i]));
+}
+
+static void hash_tensors(const struct tensor_source *tensor, int count, char (*hashes)[HASH_TEXT])
+{
+    for (int i = 0; i < count; i++) {
+        struct hash hash;
+        hash_start(&hash);
+        hash_add(&hash, tensor[i].data, source_bytes(&tensor[i]));
+        hash_finish(&hash, hashes[i]);
+    }
+}
+
+enum status safetensors_write_hashed(const char *path, const struct tensor_source *tensor, int count,
+                                     const char *const *metadata, struct written *written)
+{
+    const struct tensor_source **sorted = NULL;
+    struct header header = {0};
+    struct writer writer;
+    TRY(sort_sources(tensor, count, &sorted));
+    put_header(&header, sorted, count, metadata);
+    enum status status = header.status;
+    if (status) goto free_header;
+    writer_start(&writer, path);
+    write_all(&writer, &header, sorted, count);
+    status = writer_finish(&writer, &written->bytes, written->hash);
+    if (!status && written->tensor_hashes) hash_tensors(tensor, count, written->tensor_hashes);
+free_header:
+    free(header.text);
+    free(sorted);
+    return status;
+}
+
+enum status safetensors_write(const char *path, const struct tensor_source *tensor, int count, const char *const *metadata)
+{
+    struct written written = {0};
+    return safetensors_write_hashed(path, tensor, count, metadata, &written);
+}
