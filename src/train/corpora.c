@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/corpora.h"
+
+#include "base/file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static enum status open_tokenizer(struct trainer *trainer, const struct corpus_source *source,
+                                  int sources)
+{
+    const char *name = trainer->config.data.tokenizer;
+    char path[RUN_PATH + 16];
+    if (strcmp(name, "byte") == 0) {
+        TRY(tokenizer_byte_create(&trainer->tokenizer));
+    } else if (strcmp(name, "char") == 0) {
+        TRY(corpus_char_tokenizer(source, sources, trainer->workers, &trainer->tokenizer));
+    } else {
+        if (directory_exists(name))
+            TRY(path_join(path, sizeof path, name, "tokenizer.json"));
+        else
+            snprintf(path, sizeof path, "%s", name);
+        TRY(tokenizer_load(path, &trainer->tokenizer));
+    }
+    trainer->config.model.vocabulary = tokenizer_size(trainer->tokenizer);
+    return STATUS_OK;
+}
+
+// Training text is [0, *split_p) of the corpus; what follows is held out.
+static int64_t split_of(const struct trainer *trainer)
+{
+    int64_t count = trainer->corpus->count;
+    if (trainer->valid_corpus) return count;
+    return run_held_out_start(&trainer->config, count);
+}
+
+static enum status open_samplers(struct trainer *trainer)
+{
+    const struct run_config *config = &trainer->config;
+    int64_t context = config->model.context, split = split_of(trainer);
+    TRY(sampler_init(&trainer->training, trainer->corpus, 0, split, context, config->seed));
+    const struct corpus *held_out = trainer->valid_corpus ? trainer->valid_corpus : trainer->corpus;
+    int64_t first = trainer->valid_corpus ? 0 : split;
+    if (!trainer->valid_corpus && config->data.valid_fraction <= 0) return STATUS_OK;
+    TRY(sampler_init(&trainer->evaluation, held_out, first, held_out->count, context,
+                     config->seed));
+    int64_t windows = sampler_evaluation_windows(&trainer->evaluation);
+    if (config->eval_windows > 0 && config->eval_windows < windows) windows = config->eval_windows;
+    trainer->evaluation_windows = windows;
+    trainer->groups = (windows + config->micro_batch - 1) / config->micro_batch;
+    return STATUS_OK;
+}
+
+enum status corpora_open(struct trainer *trainer)
+{
+    const struct run_config *config = &trainer->config;
+    struct corpus_source source[2] = {{config->data.train, config->data.field},
+                                      {config->data.valid, config->data.field}};
+    int sources = config->data.valid[0] ? 2 : 1;
+    char cache[RUN_PATH + 16];
+    TRY(open_tokenizer(trainer, source, sources));
+    if (config->data.cache[0])
+        snprintf(cache, sizeof cache, "%s", config->data.cache);
+    else
+        TRY(path_join(cache, sizeof cache, config->out, "cache"));
+    TRY(corpus_open(&source[0], trainer->tokenizer, cache, trainer->workers, &trainer->corpus));
+    if (sources == 2)
+        TRY(corpus_open(&source[1], trainer->tokenizer, cache, trainer->workers,
+                        &trainer->valid_corpus));
+    TRY(open_samplers(trainer));
+    return STATUS_OK;
+}
+
+void corpora_close(struct trainer *trainer)
+{
+    corpus_close(trainer->valid_corpus);
+    corpus_close(trainer->corpus);
+    tokenizer_destroy(trainer->tokenizer);
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+// The two graphs of a run: training (forward and backward of one micro-batch) and evaluation.
+#include "train/internal.h"
+
+static struct model_inputs make_inputs(struct graph *g, const struct run_config *config)
+{
+    struct shape shape = shape_of(2, config->micro_batch, config->model.context);
+    return (struct model_inputs){
+        .tokens = graph_input(g, "tokens", I32, shape),
+        .positions = graph_input(g, "positions", I32, shape),
+        .targets = graph_input(g, "targets", I32, shape),
+    };
+}
+
+static bool has_dropout(const struct model_config *model)
+{
+    return model->embedding_dropout > 0 || model->attention_dropout > 0 ||
+           model->residual_dropout > 0;
+}
+
+enum status training_graph(const struct run_config *config, struct parameters *parameters,
+                           struct model_graph *graph_p)
+{
+    const struct model_type *type = NULL;
+    struct model_graph graph = {0};
+    TRY(model_find(config->model.type, &type));
+    TRY(graph_create(&graph.g));
+    graph.inputs = make_inputs(graph.g, config);
+    if (has_dropout(&config->model))
+        graph.random = graph_input(graph.g, "random", U32, shape_of(1, INT64_C(4)));
+    struct builder builder = {.g = graph.g, .parameters = parameters, .random = graph.random};
+    struct value *loss =
+        type->loss(&builder, &config->model, graph.inputs, config->label_smoothing);
+    parameters->closed = true;
+    graph_yield(graph.g, loss, parameters->count);
+    backward(graph.g, loss, parameters->count);
+    enum status status = graph_status(graph.g);
+    if (status) {
+        graph_destroy(graph.g);
+        return status;
+    }
+    *graph_p = graph;
+    return STATUS_OK;
+}
+
+enum status evaluation_graph(const struct run_config *config, struct parameters *parameters,
+                             struct model_graph *graph_p)
+{
+    const struct model_type *type = NULL;
+    struct model_graph graph = {0};
+    TRY(model_find(config->model.type, &type));
+    TRY(graph_create(&graph.g));
+    graph.inputs = make_inputs(graph.g, config);
+    struct builder builder = {.g = graph.g, .parameters = parameters};
+    // The plain loss, whatever the smoothing: it is what perplexities are made of.
+    graph_yield(graph.g, type->loss(&builder, &config->model, graph.inputs, 0), 0);
+    enum status status = graph_status(graph.g);
+    if (status) {
+        graph_destroy(graph.g);
+        return status;
+    }
+    *graph_p = graph;
+    return STATUS_OK;
+}

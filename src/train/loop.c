@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// The whole run: steps, evaluations, checkpoints, the log, early stopping, and what happens when it is asked to stop.
+//
+// Everything that a step's number decides happens in one order: step, evaluation, checkpoint. A checkpoint therefore holds all
+// that its step led to, and a run that is killed anywhere goes on from one as if it had never stopped.
+#include "base/file.h"
+#include "base/log.h"
+#include "parallel/update_kernels.h"
+#include "train/internal.h"
+#include "train/run_log.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_bool stop_requested;
+
+// An atomic store is all: safe in a signal handler.
+void train_request_stop(void) { atomic_store(&stop_requested, true); }
+
+struct loop {
+    struct trainer *trainer;
+    const struct train_observer *observer;
+    struct run_log *log;
+    double start, seconds_before; // of this process; of earlier ones
+    double logged;                // time and tokens of the last line
+    int64_t tokens_since;
+    int64_t evaluated_step;
+    struct train_result result;
+};
+
+static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+static bool waited_enough(const struct trainer *trainer)
+{
+    int64_t patience = trainer->config.patience;
+    return patience > 0 && trainer->position.evaluations_waited >= patience;
+}
+
+static void count_seconds(struct loop *loop)
+{
+    loop->result.seconds = loop->seconds_before + monotonic_seconds() - loop->start;
+    loop->trainer->position.seconds = loop->result.seconds;
+}
+
+// ---- checkpoints ----
+
+static enum status save(struct loop *loop)
+{
+    struct trainer *trainer = loop->trainer;
+    count_seconds(loop);
+    TRY(trainer_save(trainer));
+    if (loop->observer && loop->observer->saved)
+        loop->observer->saved(loop->observer->context, trainer->position.step);
+    return STATUS_OK;
+}
+
+// A disk that is full for a while should not end a run of days: it is told, and the next checkpoint tries again. The last one must succeed.
+static void save_or_warn(struct loop *loop)
+{
+    if (!save(loop)) return;
+    log_warning("step %lld: no checkpoint could be written: %s; training goes on",
+                (long long)loop->trainer->position.step, error_message());
+    error_clear();
+}
+
+// ---- evaluation ----
+
+static enum status evaluate(struct loop *loop, bool scheduled)
+{
+    struct trainer *trainer = loop->trainer;
+    struct run_position *position = &trainer->position;
+    char best_path[RUN_PATH + 16];
+    double loss = 0;
+    int64_t tokens = 0;
+    TRY(trainer_evaluate(trainer, &loss, &tokens));
+    loop->evaluated_step = position->step;
+    bool best = loss < position->best_loss;
+    if (best) {
+        position->best_loss = loss;
+        position->best_step = position->step;
+    }
+    // An evaluation that is there only because the run ends must not change how a longer run would go on.
+    if (scheduled) {
+        struct schedule_state schedule = {position->schedule_factor, position->schedule_best,
+                                          position->schedule_waited};
+        schedule_observe(&trainer->config.schedule, &schedule, loss);
+        position->schedule_factor = schedule.factor;
+        position->schedule_best = schedule.best;
+        position->schedule_waited = schedule.waited;
+        position->evaluations_waited = best ? 0 : position->evaluations_waited + 1;
+    }
+    loop->result.last_loss = loss;
+    loop->result.best_loss = position->best_loss;
+    const struct measure measure[] = {{"val/loss", loss}, {"val/perplexity", exp(loss)}};
+    run_log_write(loop->log, position->step, measure, 2);
+    if (loop->observer && loop->observer->evaluation)
+        loop->observer->evaluation(loop->observer->context, position->step, loss, best);
+    if (!best) return STATUS_OK;
+    TRY(path_join(best_path, sizeof best_path, trainer->config.out, "best"));
+    if (trainer_export(trainer, best_path)) {
+        log_warning("step %lld: the best model could not be written: %s; training goes on",
+                    (long long)position->step, error_message());
+        error_clear();
+    }
+    return STATUS_OK;
+}
+
+// ---- steps ----
+
+static bool all_finite(const struct trainer *trainer)
+{
+    const struct block *block[] = {&trainer->weights, &trainer->state[0], &trainer->state[1]};
+    const struct update_kernels *kernels = update_kernels_of(trainer->isa);
+    for (int i = 0; i < 3; i++)
+        if (block[i]->data &&
+            !isfinite(kernels->max_magnitude(block[i]->data, trainer->parameters.elements)))
+            return false;
+    return true;
+}
+
+// Keeps what there was before the step that failed, and drops no older checkpoint for it: the way back may be longer.
+static enum status stop_diverged(struct loop *loop)
+{
+    struct trainer *trainer = loop->trainer;
+    char message[1024];
+    snprintf(message, sizeof message, "%s", error_message());
+    error_clear();
+    if (trainer->position.step > 0 && trainer->saved_step != trainer->position.step &&
+        all_finite(trainer)) {
+        count_seconds(loop);
+        if (trainer_save_keeping(trainer, INT_MAX)) {
+            log_warning("no checkpoint could be written: %s", error_message());
+            error_clear();
+        }
+    }
+    if (trainer->saved_step > 0)
+        FAIL(STATUS_DIVERGED, "%s; the newest checkpoint is step-%lld", message,
+             (long long)trainer->saved_step);
+    FAIL(STATUS_DIVERGED, "%s", message);
+}
+
+static enum status stop_interrupted(struct loop *loop)
+{
+    struct trainer *trainer = loop->trainer;
+    atomic_store(&stop_requested, false);
+    if (trainer->saved_step != trainer->position.step) TRY(save(loop));
+    FAIL(STATUS_INTERRUPTED,
+         "stopped after step %lld of %lld; its checkpoint is written, and --resume goes on from it",
+         (long long)trainer->position.step, (long long)trainer->config.steps);
+}
+
+static void log_step(struct loop *loop, const struct step_report *report)
+{
+    double now = monotonic_seconds(), seconds = now - loop->logged;
+    const struct measure measure[] = {
+        {"train/loss", report->loss},
+        {"train/lr", report->learning_rate},
+        {"train/grad_norm", report->gradient_norm},
+        {"train/epoch", (double)report->epoch},
+        {"perf/tokens_per_s", (double)loop->tokens_since / (seconds > 0 ? seconds : 1e-9)},
+        {"perf/wait_fraction",
+         report->wait_seconds / (report->seconds > 0 ? report->seconds : 1e-9)},
+    };
+    run_log_write(loop->log, report->step, measure, (int)(sizeof measure / sizeof *measure));
+    loop->logged = now;
+    loop->tokens_since = 0;
+}
+
+static enum status one_step(struct loop *loop)
+{
+    struct trainer *trainer = loop->trainer;
+    const struct run_config *config = &trainer->config;
+    struct step_report report;
+    enum status status = trainer_step(trainer, &report);
+    if (status == STATUS_DIVERGED) return stop_diverged(loop);
+    if (status) return status;
+    loop->result.train_loss = report.loss;
+    loop->tokens_since += report.tokens;
+    if (report.step == 1 || due(report.step, config->log_every) || report.step == config->steps)
+        log_step(loop, &report);
+    if (loop->observer && loop->observer->step)
+        loop->observer->step(loop->observer->context, &report);
+    if (trainer->groups > 0 && due(report.step, config->eval_every)) {
+        TRY(evaluate(loop, true));
+        loop->logged = monotonic_seconds();
+        loop->tokens_since = 0;
+    }
+    if (due(report.step, config->save_every)) save_or_warn(loop);
+    return STATUS_OK;
+}
+
+static enum status finish(struct loop *loop)
+{
+    struct trainer *trainer = loop->trainer;
+    if (trainer->groups > 0 && loop->evaluated_step != trainer->position.step)
+        TRY(evaluate(loop, false));
+    if (trainer->saved_step != trainer->position.step) TRY(save(loop));
+    TRY(trainer_export(trainer, trainer->config.out));
+    return STATUS_OK;
+}
+
+static enum status run_all(struct loop *loop)
+{
+    struct trainer *trainer = loop->trainer;
+    while (trainer->position.step < trainer->config.steps && !waited_enough(trainer)) {
+        if (atomic_load(&stop_requested)) return stop_interrupted(loop);
+        TRY(one_step(loop));
+    }
+    loop->result.stopped_early = trainer->position.step < trainer->config.steps;
+    TRY(finish(loop));
+    return STATUS_OK;
+}
+
+static enum status write_run_file(const struct trainer *trainer)
+{
+    char path[RUN_PATH + 16], *text = NULL;
+    TRY(path_join(path, sizeof path, trainer->config.out, "run.yaml"));
+    TRY(run_config_print(&trainer->config, &text));
+    enum status status = file_replace(path, text, strlen(text));
+    free(text);
+    return status;
+}
+
+enum status train_run(struct trainer *trainer, const struct train_observer *observer,
+                      struct train_result *result_p)
+{
+    INVARIANT(trainer->prepared, "train_run before trainer_prepare");
+    struct run_position *position = &trainer->position;
+    struct loop loop = {
+        .trainer = trainer,
+        .observer = observer,
+        .start = monotonic_seconds(),
+        .seconds_before = position->seconds,
+        .evaluated_step = -1,
+        .result = {.best_loss = position->best_loss, .last_loss = NAN, .train_loss = NAN},
+    };
+    loop.logged = loop.start;
+    TRY(write_run_file(trainer));
+    TRY(run_log_open(trainer->config.out, position->step, position->seconds, &loop.log));
+    enum status status = run_all(&loop);
+    run_log_close(loop.log);
+    if (status) return status;
+    count_seconds(&loop);
+    loop.result.steps = position->step;
+    *result_p = loop.result;
+    return STATUS_OK;
+}

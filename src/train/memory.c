@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run takes in memory, known before it takes any, and what the machine has.
+#include "train/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+// What a worker's thread touches of its stack, and the kernel's and the C library's tables for it.
+// Code that runs, libraries, and what the heap keeps of preparing: seen to be about 1 MB (test/train/test_memory.c).
+enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 1 << 20 };
+
+// ---- what the run takes ----
+
+int memory_worker_buffers(const struct run_config *config, int rank)
+{
+    int workers = (int)config->parallel.workers, leaves = (int)config->leaves;
+    bool several = config->batch / config->micro_batch > leaves;
+    if (strcmp(config->parallel.balance, "random") == 0)
+        return run_buffers_most(leaves, leaves, several);
+    if (strcmp(config->parallel.balance, "measured") == 0)
+        // While there are enough leaves, every worker keeps one.
+        return run_buffers_most(leaves, leaves >= workers ? leaves - workers + 1 : leaves, several);
+    int share = leaves / workers, larger = leaves % workers; // as borders_equal
+    int first = rank * share + (rank < larger ? rank : larger);
+    return run_buffers(first, first + share + (rank < larger), several);
+}
+
+struct memory_report memory_of(const struct run_config *config, const struct memory_need *need)
+{
+    int workers = (int)config->parallel.workers;
+    size_t model = checked_multiply((size_t)need->elements, sizeof(float)), buffers = 0;
+    struct memory_report report = {
+        .weights = model,
+        .optimizer_state = checked_multiply(model, (size_t)need->states),
+        .activations = checked_multiply(need->arena, (size_t)workers),
+        .worker_activations = need->arena,
+        .data = need->data,
+        .available = memory_available(config->parallel.memory_limit),
+    };
+    // Where borders move, all workers have the same worst case.
+    bool moving = strcmp(config->parallel.balance, "none") != 0;
+    int worst = moving ? memory_worker_buffers(config, 0) : 0;
+    for (int r = 0; r < workers; r++) {
+        int mine = moving ? worst : memory_worker_buffers(config, r);
+        if (mine > report.worker_gradients) report.worker_gradients = mine;
+        buffers += (size_t)mine;
+    }
+    report.gradients = checked_multiply(model, buffers);
+    report.other = PROCESS_BYTES + need->heap + (size_t)workers * THREAD_BYTES +
+                   exchange_bytes(need->elements, workers, (int)config->leaves);
+    const size_t part[] = {report.weights,   report.optimizer_state,
+                           report.gradients, report.activations,
+                           report.data,      report.other};
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        if (__builtin_add_overflow(report.total, part[i], &report.total)) report.total = SIZE_MAX;
+    return report;
+}
+
+size_t memory_heap(const struct trainer *trainer)
+{
+    const struct graph *graph[] = {trainer->training_graph.g, trainer->evaluation_graph.g};
+    size_t bytes = 0;
+    for (int i = 0; i < 2; i++) {
+        size_t values = (size_t)graph[i]->count;
+        bytes += values * (sizeof(struct value) + sizeof(struct value *) + 32);
+        // Each worker has its steps and its plan.
+        bytes += (size_t)trainer->workers * values *
+                 (sizeof(struct step) + 2 * sizeof(int64_t) + sizeof(bool));
+    }
+    int64_t entries =
+        trainer->micro_batches > trainer->groups ? trainer->micro_batches : trainer->groups;
+    bytes += (size_t)entries * (sizeof(double) + sizeof(int64_t)) + (size_t)trainer->micro_batches;
+    bytes += (size_t)trainer->workers * sizeof(struct worker) + sizeof(struct trainer);
+    bytes += (size_t)trainer->parameters.count *
+             (sizeof(struct parameter) + sizeof(struct segment) + 64);
+    return bytes;
+}
+
+// ---- what the machine has ----
+
+// The number behind `key` in a file of "key number" lines, or, with key NULL, the file's first number. -1 when there is none.
+static double read_number(const char *path, const char *key)
+{
+    FILE *file = fopen(path, "r");
+    char line[256];
+    double number = -1;
+    while (file && number < 0 && fgets(line, sizeof line, file)) {
+        if (!key) {
+            if (sscanf(line, "%lf", &number) != 1) break;
+        } else if (strncmp(line, key, strlen(key)) == 0) {
+            if (sscanf(line + strlen(key), "%lf", &number) != 1) break;
+        }
+    }
+    if (file) fclose(file);
+    return number;
+}
+
+static double least(double a, double b) { return a < b ? a : b; }
+
+// What one control group leaves: its limit less what it uses, page cache given back.
+static double group_leaves(const char *folder, const char *limit_name, const char *used_name,
+                           const char *cache_key)
+{
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, limit_name);
+    double limit = read_number(path, NULL);
+    if (limit < 0) return 1e30; // "max", or no such group
+    snprintf(path, sizeof path, "%s/%s", folder, used_name);
+    double used = read_number(path, NULL);
+    snprintf(path, sizeof path, "%s/memory.stat", folder);
+    double cache = read_number(path, cache_key);
+    used = (used < 0 ? 0 : used) - (cache < 0 ? 0 : cache);
+    double left = limit - (used < 0 ? 0 : used);
+    return left < 0 ? 0 : left;
+}
+
+static double control_groups_leave(void)
+{
+    char line[400], folder[450] = "/sys/fs/cgroup";
+    double left = group_leaves("/sys/fs/cgroup/memory", "memory.limit_in_bytes",
+                               "memory.usage_in_bytes", "total_inactive_file ");
+    FILE *file = fopen("/proc/self/cgroup", "r");
+    while (file && fgets(line, sizeof line, file)) {
+        if (strncmp(line, "0::/", 4) != 0) continue;
+        line[strcspn(line, "\n")] = 0;
+        snprintf(folder, sizeof folder, "/sys/fs/cgroup%s", line + 3);
+    }
+    if (file) fclose(file);
+    // The group and those above it, up to the root.
+    while (strlen(folder) >= strlen("/sys/fs/cgroup")) {
+        left = least(left, group_leaves(folder, "memory.max", "memory.current", "inactive_file "));
+        char *slash = strrchr(folder, '/');
+        *slash = 0;
+    }
+    return left;
+}
+
+// What a resource limit leaves: `used_field` of /proc/self/statm counts pages.
+static double limit_leaves(int resource, int used_field)
+{
+    struct rlimit limit;
+    if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 1e30;
+    long pages[7] = {0};
+    FILE *file = fopen("/proc/self/statm", "r");
+    for (int i = 0; file && i < 7; i++)
+        if (fscanf(file, "%ld", &pages[i]) != 1) break;
+    if (file) fclose(file);
+    double left =
+        (double)limit.rlim_cur - (double)pages[used_field] * (double)sysconf(_SC_PAGESIZE);
+    return left < 0 ? 0 : left;
+}
+
+size_t memory_available(double memory_limit)
+{
+    double left = read_number("/proc/meminfo", "MemAvailable:") * 1024;
+#if defined(_SC_PHYS_PAGES)
+    if (left < 0) left = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
+#endif
+    left = least(left, control_groups_leave());
+    left = least(left, limit_leaves(RLIMIT_AS, 0));
+    left = least(left, limit_leaves(RLIMIT_DATA, 5));
+    if (memory_limit > 0) left = least(left, memory_limit);
+    return left > 1e18 ? (size_t)1e18 : (size_t)left;
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// A run that does not fit is refused before it takes memory, with the settings that would make it fit: each is tried by
+// planning it, not guessed.
+#include "train/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+// Bytes of a worker's arena with other settings: the graphs are built and planned, and thrown away.
+static enum status arena_with(const struct trainer *trainer, const struct run_config *config,
+                              size_t *bytes_p)
+{
+    struct parameters parameters;
+    struct model_graph graph[2] = {{0}};
+    struct program *program[2] = {NULL, NULL};
+    parameters_init(&parameters);
+    enum status status = training_graph(config, &parameters, &graph[0]);
+    if (!status) status = evaluation_graph(config, &parameters, &graph[1]);
+    for (int i = 0; i < 2 && !status; i++)
+        status = program_create(trainer->backend, graph[i].g, &program[i]);
+    if (!status) {
+        size_t training = program_arena_bytes(program[0]),
+               evaluation = program_arena_bytes(program[1]);
+        *bytes_p = training > evaluation ? training : evaluation;
+    }
+    for (int i = 0; i < 2; i++) {
+        program_destroy(program[i]);
+        graph_destroy(graph[i].g);
+    }
+    parameters_release(&parameters);
+    return status;
+}
+
+// What counts against the machine's memory: pages of the corpus are a file's and are given back when others need them.
+static size_t needed(const struct memory_report *report) { return report->total - report->data; }
+
+// Whether the run fits with `config`. Arenas are planned again where the setting changes them. A trial that fails does not fit.
+static bool fits(const struct trainer *trainer, const struct run_config *config, size_t *needed_p)
+{
+    struct memory_need need = {
+        .elements = trainer->parameters.elements,
+        .arena = trainer->memory.worker_activations,
+        .data = trainer->memory.data,
+        .heap = memory_heap(trainer),
+        .states = trainer->states,
+    };
+    bool same = config->micro_batch == trainer->config.micro_batch &&
+                config->model.recompute_layers == trainer->config.model.recompute_layers;
+    if (!same && arena_with(trainer, config, &need.arena)) {
+        error_clear();
+        return false;
+    }
+    struct memory_report report = memory_of(config, &need);
+    if (needed_p) *needed_p = needed(&report);
+    return needed(&report) <= report.available;
+}
+
+struct advice {
+    char text[512];
+    int count;
+};
+
+static void __attribute__((format(printf, 2, 3)))
+advise(struct advice *advice, const char *format, ...)
+{
+    size_t used = strlen(advice->text);
+    va_list arguments;
+    if (advice->count++)
+        used += (size_t)snprintf(advice->text + used, sizeof advice->text - used, ", or ");
+    va_start(arguments, format);
+    vsnprintf(advice->text + used, sizeof advice->text - used, format, arguments);
+    va_end(arguments);
+}
+
+static void try_workers(const struct trainer *trainer, struct advice *advice)
+{
+    struct run_config config = trainer->config;
+    while (--config.parallel.workers >= 1) {
+        if (!fits(trainer, &config, NULL)) continue;
+        advise(advice, "parallel.workers: %lld (same weights, slower)",
+               (long long)config.parallel.workers);
+        return;
+    }
+}
+
+// The fewest layers that are enough, by halving: more recomputed layers never take more.
+static void try_recompute(const struct trainer *trainer, struct advice *advice)
+{
+    struct run_config config = trainer->config;
+    int64_t low = config.model.recompute_layers, high = config.model.layers;
+    config.model.recompute_layers = high;
+    if (low == high || !fits(trainer, &config, NULL)) return;
+    while (high - low > 1) {
+        int64_t middle = low + (high - low) / 2;
+        config.model.recompute_layers = middle;
+        if (fits(trainer, &config, NULL))
+            high = middle;
+        else
+            low = middle;
+    }
+    advise(advice, "model.recompute_layers: %lld (same weights, slower)", (long long)high);
+}
+
+static void try_micro_batch(const struct trainer *trainer, struct advice *advice)
+{
+    struct run_config config = trainer->config;
+    while (--config.micro_batch >= 1) {
+        if (config.batch % config.micro_batch || !fits(trainer, &config, NULL)) continue;
+        advise(advice, "train.micro_batch: %lld", (long long)config.micro_batch);
+        return;
+    }
+}
+
+static void try_leaves(const struct trainer *trainer, struct advice *advice)
+{
+    struct run_config config = trainer->config;
+    while (--config.leaves >= 1) {
+        if (!fits(trainer, &config, NULL)) continue;
+        advise(advice, "train.leaves: %lld", (long long)config.leaves);
+        return;
+    }
+}
+
+static void try_all(const struct trainer *trainer, struct advice *advice)
+{
+    struct run_config config = trainer->config;
+    size_t least = 0;
+    config.parallel.workers = 1;
+    config.leaves = 1;
+    config.micro_batch = 1;
+    config.model.recompute_layers = config.model.layers;
+    if (fits(trainer, &config, &least)) {
+        advise(advice,
+               "parallel.workers: 1, train.leaves: 1, train.micro_batch: 1 and "
+               "model.recompute_layers: %lld together",
+               (long long)config.model.layers);
+        return;
+    }
+    snprintf(advice->text, sizeof advice->text,
+             "a smaller model (model.layers, model.width): with one worker, one leaf, "
+             "micro-batches of one and all layers "
+             "recomputed this one still takes %.4g MB",
+             (double)least / 1e6);
+}
+
+enum status memory_check(struct trainer *trainer)
+{
+    struct memory_report *report = &trainer->memory;
+    // The machine may have less than when the run was planned.
+    report->available = memory_available(trainer->config.parallel.memory_limit);
+    if (needed(report) <= report->available) return STATUS_OK;
+    struct advice advice = {.count = 0};
+    try_workers(trainer, &advice);
+    try_recompute(trainer, &advice);
+    try_micro_batch(trainer, &advice);
+    try_leaves(trainer, &advice);
+    if (advice.count == 0) try_all(trainer, &advice);
+    FAIL(STATUS_MEMORY,
+         "the run would take %.4g MB (weights %.4g, optimizer state %.4g, gradients %.4g, "
+         "activations %.4g, other %.4g), "
+         "but %.4g MB are free%s; it fits with %s",
+         (double)needed(report) / 1e6, (double)report->weights / 1e6,
+         (double)report->optimizer_state / 1e6, (double)report->gradients / 1e6,
+         (double)report->activations / 1e6, (double)report->other / 1e6,
+         (double)report->available / 1e6,
+         trainer->config.parallel.memory_limit > 0 ? " (parallel.memory_limit counted)" : "",
+         advice.text);
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// The run file: every key, its type, its default. YAML (libyaml's events) typed by our schema (run_schema.c, one row a key).
+// Precedence: defaults < file < environment (STENTOR_TRAIN_LEARNING_RATE) < --set. Unknown keys are errors that suggest the nearest.
+#ifndef STN_TRAIN_RUN_H
+#define STN_TRAIN_RUN_H
+
+#include "model/model.h"
+#include "optim/optim.h"
+
+enum { RUN_PATH = 1024, RUN_KEYS = 64 };
+// Where a key was set, besides lines of the run file (> 0).
+enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2 };
+
+struct run_config {
+    char task[16];             // lm
+    struct model_config model; // model.*   (vocabulary comes from the tokenizer)
+    double dropout;            // model.dropout: sets the three dropouts that are not set themselves
+    struct {
+        char train[RUN_PATH],
+            valid[RUN_PATH];   // file or folder; valid "" : valid_fraction of train's end
+        double valid_fraction; // 0.1
+        char tokenizer
+            [RUN_PATH]; // char | byte | directory or tokenizer.json of a tokenizer that we wrote
+        char field[64]; // of .jsonl, "text"
+        char cache[RUN_PATH]; // folder of token caches, "": out/cache
+    } data;
+    int64_t steps, batch,
+        micro_batch; // train.*: batch in sequences; micro_batch 0: chosen (largest divisor of batch <= max(1, batch / 8))
+    int64_t leaves;  // 0: min(8, micro-batches)
+    struct optimizer_config optimizer; // train.optimizer, momentum, beta1, …
+    struct schedule_config schedule;   // train.learning_rate, schedule, warmup, …
+    double label_smoothing;
+    uint64_t seed;
+    int64_t eval_every, eval_windows;    // 0 windows: all of the held-out text
+    int64_t save_every, keep, log_every; // keep: checkpoints kept (2)
+    int64_t patience;   // evaluations without improvement before the run stops early, 0: never
+    char precision[12]; // auto | float32
+    struct {
+        int64_t workers;       // 0: one for each core
+        char exchange[16];     // direct
+        char balance[12];      // none | measured | random
+        int64_t balance_every; // steps
+        double memory_limit;   // bytes that the run may take, 0: what the machine has free
+    } parallel;
+    char out[RUN_PATH];
+    // For messages: the run file ("" when none was read) and, for each row of the schema, where it was set last.
+    char file[RUN_PATH];
+    int origin[RUN_KEYS];
+};
+
+void run_config_defaults(struct run_config *config);
+// Reads a run file. Fails: STATUS_USAGE naming file, line, key, value and what would be right; STATUS_INPUT when the file cannot be read.
+enum status run_config_read(struct run_config *config, const char *path) CHECK_RESULT;
+// "train.steps=200". `origin` names it in messages ("--set", "STENTOR_TRAIN_STEPS").
+enum status run_config_set(struct run_config *config, const char *assignment,
+                           const char *origin) CHECK_RESULT;
+enum status run_config_environment(struct run_config *config) CHECK_RESULT;
+// Resolves what is 0 or auto, checks ranges and what must fit together (heads divide width, micro_batch divides batch, …).
+enum status run_config_check(struct run_config *config) CHECK_RESULT;
+// The whole resolved file as YAML that run_config_read takes; the caller frees *text_p.
+enum status run_config_print(const struct run_config *config, char **text_p) CHECK_RESULT;
+// Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.
+int64_t run_held_out_start(const struct run_config *config, int64_t count);
+// Of what must not change between resumes: everything but steps, eval/save/log settings, parallel.*, out, data paths.
+uint64_t run_config_hash(const struct run_config *config, uint64_t tokenizer_hash,
+                         uint64_t corpus_hash);
+#endif

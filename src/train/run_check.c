@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resolves what a run file left open, and checks what must fit together.
+#include "base/cpu.h"
+#include "train/run_schema.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PLACE = RUN_PATH + 32 };
+
+// FAIL with the place where `key` was set, and the key.
+#define FAIL_KEY(config, key, ...)                                                                 \
+    do {                                                                                           \
+        char text_[1024], place_[PLACE];                                                           \
+        snprintf(text_, sizeof text_, __VA_ARGS__);                                                \
+        FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
+    } while (0)
+
+// Puts where a key was set before the message of a check that another room made; which key: the one that the message begins
+// with, else `key`.
+static enum status place_error(const struct run_config *config, const char *key, enum status status)
+{
+    char text[1024], place[PLACE], first[64];
+    if (!status) return status;
+    snprintf(text, sizeof text, "%s", error_message());
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(text, ":"), text);
+    bool named = run_key_find(first) >= 0;
+    run_key_place(config, named ? first : key, place);
+    if (!place[0] && config->file[0]) snprintf(place, sizeof place, "%s: ", config->file);
+    error_clear();
+    FAIL(status, "%s%s%s%s", place, named ? "" : key, named ? "" : ": ", text);
+}
+
+static void resolve(double *value, double otherwise)
+{
+    if (*value < 0) *value = otherwise;
+}
+
+static enum status check_model(struct run_config *config)
+{
+    struct model_config *model = &config->model;
+    resolve(&model->embedding_dropout, config->dropout);
+    resolve(&model->attention_dropout, config->dropout);
+    resolve(&model->residual_dropout, config->dropout);
+    int64_t fitting = model->heads;
+    while (model->width % fitting) fitting--;
+    if (fitting != model->heads)
+        FAIL_KEY(config, "model.heads", "%lld heads do not divide model.width %lld; %lld would",
+                 (long long)model->heads, (long long)model->width, (long long)fitting);
+    if (model->recompute_layers > model->layers)
+        FAIL_KEY(config, "model.recompute_layers", "%lld is more than model.layers %lld",
+                 (long long)model->recompute_layers, (long long)model->layers);
+    const struct model_type *type;
+    TRY(place_error(config, "model.type", model_find(model->type, &type)));
+    // The vocabulary comes later, from the tokenizer; any will do to resolve and check the rest.
+    struct model_config trial = *model;
+    if (!trial.vocabulary) trial.vocabulary = 256;
+    TRY(place_error(config, "model", type->validate(&trial)));
+    trial.vocabulary = model->vocabulary;
+    *model = trial;
+    return STATUS_OK;
+}
+
+// The largest divisor of batch that is at most an eighth of it: small enough for the workers, large
+// enough for the kernels.
+static int64_t choose_micro_batch(int64_t batch)
+{
+    int64_t micro = batch / 8 < 1 ? 1 : batch / 8;
+    while (batch % micro) micro--;
+    return micro;
+}
+
+static enum status check_batch(struct run_config *config)
+{
+    if (!config->micro_batch) config->micro_batch = choose_micro_batch(config->batch);
+    if (config->batch % config->micro_batch)
+        FAIL_KEY(config, "train.batch",
+                 "%lld is not a multiple of train.micro_batch %lld; %lld would be",
+                 (long long)config->batch, (long long)config->micro_batch,
+                 (long long)((config->batch / config->micro_batch + 1) * config->micro_batch));
+    int64_t micro_batches = config->batch / config->micro_batch;
+    if (!config->leaves) config->leaves = micro_batches < 8 ? micro_batches : 8;
+    if (config->leaves > micro_batches)
+        FAIL_KEY(config, "train.leaves",
+                 "%lld leaves cannot share %lld micro-batches (train.batch / train.micro_batch); "
+                 "at most %lld can",
+                 (long long)config->leaves, (long long)micro_batches, (long long)micro_batches);
+    // Positions of a micro-batch and of a step are counted in 32 bits by kernels and random
+    // addresses.
+    if (config->micro_batch * config->model.context > INT32_MAX)
+        FAIL_KEY(config, "train.micro_batch",
+                 "%lld sequences of %lld tokens are more than 2147483647",
+                 (long long)config->micro_batch, (long long)config->model.context);
+    return STATUS_OK;
+}
+
+static enum status check_optimizer(struct run_config *config)
+{
+    const struct optimizer *optimizer;
+    TRY(place_error(config, "train.optimizer", optimizer_find(config->optimizer.name, &optimizer)));
+    TRY(place_error(config, "train.schedule", schedule_check(config->schedule.name)));
+    struct schedule_config *schedule = &config->schedule;
+    schedule->steps = config->steps;
+    resolve(&schedule->min_learning_rate, schedule->learning_rate / 10);
+    resolve(&config->optimizer.weight_decay, !strcmp(config->optimizer.name, "adamw") ? 0.1 : 0);
+    if (schedule->min_learning_rate > schedule->learning_rate)
+        FAIL_KEY(config, "train.min_learning_rate", "%g is above train.learning_rate %g",
+                 schedule->min_learning_rate, schedule->learning_rate);
+    if (config->optimizer.nesterov && config->optimizer.momentum <= 0)
+        FAIL_KEY(config, "train.nesterov", "it needs train.momentum above 0, such as 0.9");
+    return STATUS_OK;
+}
+
+// "runs/" and the run file's name without folder and ending.
+static void choose_out(struct run_config *config)
+{
+    const char *slash = strrchr(config->file, '/');
+    const char *name = slash ? slash + 1 : config->file;
+    const char *point = strrchr(name, '.');
+    int length = (int)(point && point > name ? (size_t)(point - name) : strlen(name));
+    if (!length) name = "run", length = 3;
+    snprintf(config->out, sizeof config->out, "runs/%.*s",
+             length < RUN_PATH - 6 ? length : RUN_PATH - 6, name);
+}
+
+enum status run_config_check(struct run_config *config)
+{
+    TRY(check_model(config));
+    TRY(check_batch(config));
+    TRY(check_optimizer(config));
+    if (!config->data.train[0])
+        FAIL(STATUS_USAGE,
+             "%s%sdata.train: the file or folder to learn from is missing; add \"data: {train: "
+             "FILE}\"",
+             config->file, config->file[0] ? ": " : "");
+    if (!config->data.field[0])
+        FAIL_KEY(config, "data.field", "the name is empty; \"text\" is usual");
+    if (!config->data.tokenizer[0])
+        FAIL_KEY(config, "data.tokenizer", "the name is empty; write char, byte or a folder");
+    if (!config->data.valid[0] && config->data.valid_fraction == 0 && config->patience)
+        FAIL_KEY(config, "train.patience",
+                 "stopping early needs held-out text: data.valid or data.valid_fraction");
+    // The one precision that there is.
+    if (!strcmp(config->precision, "auto"))
+        snprintf(config->precision, sizeof config->precision, "float32");
+    if (!config->parallel.workers) {
+        config->parallel.workers = cpu_cores();
+        if (config->parallel.workers > config->leaves) config->parallel.workers = config->leaves;
+    }
+    if (!config->out[0]) choose_out(config);
+    return STATUS_OK;
+}
+
+int64_t run_held_out_start(const struct run_config *config, int64_t count)
+{
+    return (int64_t)((double)count * (1.0 - config->data.valid_fraction));
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// The schema of run files: one row a key, with its type, range, default and meaning. Reading,
+// printing, the environment, --set, the hash and the manual page's table all walk it.
+#ifndef STN_TRAIN_RUN_SCHEMA_H
+#define STN_TRAIN_RUN_SCHEMA_H
+
+#include "train/run.h"
+
+#include <stddef.h>
+
+enum run_type {
+    RUN_INTEGER, // int64_t
+    RUN_SEED,    // uint64_t
+    RUN_NUMBER,  // double
+    RUN_BYTES, // double: a whole number of bytes; K, M, G, T behind it count in 1,000, Ki, Mi, Gi,
+               // Ti in 1,024
+    RUN_BOOLEAN, // bool
+    RUN_TEXT,    // char[]
+    RUN_CHOICE,  // char[], one of `choices`
+    RUN_ENUM,    // an enum: 1 + the place in `choices`
+};
+
+struct run_key {
+    const char *name;    // "train.steps"; no point: a key outside the sections
+    const char *start;   // the default, as text
+    const char *choices; // "a | b | c"
+    const char *meaning;
+    size_t offset, bytes; // of the field in struct run_config
+    double least, most;   // of numbers, both included
+    enum run_type type;
+    bool open;       // least itself is not allowed
+    bool may_change; // between resumes: not in run_config_hash()
+};
+extern const struct run_key run_schema[];
+extern const int run_schema_count;
+extern const char *const run_sections[]; // ends with NULL
+
+// A default of UNSET is worked out from other keys by run_config_check().
+#define RUN_UNSET (-1.0)
+
+// Row of a full name ("train.steps"), -1 when there is none.
+int run_key_find(const char *name);
+// Whether `name` is a section: "train".
+bool run_section_is(const char *name, size_t length);
+// The name of a key, or section, that was probably meant instead of `name`, NULL when nothing is near. Static
+// storage.
+const char *run_key_nearest(const char *name);
+// Reads `text` into the field of row `key`. quoted: it stood in quotes, so it is no number. place:
+// "run.yaml:3", "--set". Fails: STATUS_USAGE with place, key, value and what would be right; config
+// is then unchanged.
+enum status run_key_assign(struct run_config *config, int key, const char *text, bool quoted,
+                           const char *place) CHECK_RESULT;
+// The field's value as run_key_assign() reads it. Returns text.
+const char *run_key_text(const struct run_config *config, int key, char text[RUN_PATH]);
+// Whether the key was set by somebody, or still has its default.
+bool run_key_is_set(const struct run_config *config, const char *name);
+// "run.yaml:5: ", "run.yaml: ", "--set: ", by where the key was set. Returns text.
+const char *run_key_place(const struct run_config *config, const char *name,
+                          char text[RUN_PATH + 32]);
+#endif

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/score.h"
+
+#include "backend/backend.h"
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "data/sampler.h"
+#include "parallel/slices.h"
+
+#include <errno.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+// One graph; a program for each worker; groups of windows taken as workers get free.
+struct scoring {
+    const struct loaded_model *model;
+    struct sampler sampler;
+    struct graph *graph;
+    struct model_inputs inputs;
+    int64_t rows, windows, groups;
+    double *loss; // [groups]
+    _Atomic int64_t next, tokens, bytes, characters;
+};
+
+struct scorer {
+    struct scoring *scoring;
+    struct program *program;
+    pthread_t thread;
+    int32_t *tokens, *positions, *targets;
+    double loss; // of the group under way
+};
+
+static void count_text(struct scoring *scoring, const int32_t *targets, int64_t count)
+{
+    int64_t tokens = 0, bytes = 0, characters = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (targets[i] < 0) continue;
+        size_t piece_bytes = 0;
+        const uint8_t *piece = tokenizer_piece(scoring->model->tokenizer, targets[i], &piece_bytes);
+        tokens++;
+        bytes += (int64_t)piece_bytes;
+        // A character begins at every byte that continues none.
+        for (size_t b = 0; piece && b < piece_bytes; b++) characters += (piece[b] & 0xc0) != 0x80;
+    }
+    atomic_fetch_add(&scoring->tokens, tokens);
+    atomic_fetch_add(&scoring->bytes, bytes);
+    atomic_fetch_add(&scoring->characters, characters);
+}
+
+static void take_loss(void *context, int tag, const void *data)
+{
+    struct scorer *scorer = context;
+    (void)tag;
+    scorer->loss = (double)*(const float *)data;
+}
+
+static void *score_groups(void *context)
+{
+    struct scorer *scorer = context;
+    struct scoring *scoring = scorer->scoring;
+    int64_t length = scoring->sampler.context, rows = scoring->rows;
+    cpu_flush_to_zero();
+    for (int64_t group; (group = atomic_fetch_add(&scoring->next, 1)) < scoring->groups;) {
+        for (int64_t row = 0; row < rows; row++) {
+            int32_t *tokens = scorer->tokens + row * length,
+                    *targets = scorer->targets + row * length;
+            if (group * rows + row < scoring->windows)
+                sampler_evaluation(&scoring->sampler, group * rows + row, tokens, targets);
+            else
+                for (int64_t i = 0; i < length; i++) tokens[i] = 0, targets[i] = -1;
+            for (int64_t i = 0; i < length; i++) scorer->positions[row * length + i] = (int32_t)i;
+        }
+        program_run(scorer->program, take_loss, scorer);
+        scoring->loss[group] = scorer->loss;
+        count_text(scoring, scorer->targets, rows * length);
+    }
+    return NULL;
+}
+
+static enum status build_graph(struct scoring *scoring, struct parameters *parameters)
+{
+    const struct model_config *config = &scoring->model->config;
+    TRY(graph_create(&scoring->graph));
+    struct shape shape = shape_of(2, scoring->rows, config->context);
+    scoring->inputs.tokens = graph_input(scoring->graph, "tokens", I32, shape);
+    scoring->inputs.positions = graph_input(scoring->graph, "positions", I32, shape);
+    scoring->inputs.targets = graph_input(scoring->graph, "targets", I32, shape);
+    struct builder builder = {.g = scoring->graph, .parameters = parameters};
+    graph_yield(scoring->graph, scoring->model->type->loss(&builder, config, scoring->inputs, 0),
+                0);
+    return graph_status(scoring->graph);
+}
+
+static enum status prepare_scorer(struct scoring *scoring, struct scorer *scorer)
+{
+    const struct backend *backend;
+    scorer->scoring = scoring;
+    TRY(backend_find("cpu", &backend));
+    TRY(program_create(backend, scoring->graph, &scorer->program));
+    TRY(program_prepare(scorer->program, scoring->model->weights.data, NULL));
+    scorer->tokens = program_input(scorer->program, scoring->inputs.tokens);
+    scorer->positions = program_input(scorer->program, scoring->inputs.positions);
+    scorer->targets = program_input(scorer->program, scoring->inputs.targets);
+    return STATUS_OK;
+}
+
+static enum status run_scorers(struct scoring *scoring, struct scorer *scorer, int workers)
+{
+    for (int i = 0; i < workers; i++) TRY(prepare_scorer(scoring, &scorer[i]));
+    int started = 0;
+    while (started < workers &&
+           !pthread_create(&scorer[started].thread, NULL, score_groups, &scorer[started]))
+        started++;
+    for (int i = 0; i < started; i++) pthread_join(scorer[i].thread, NULL);
+    if (!started) FAIL(STATUS_MEMORY, "no worker can be started");
+    return STATUS_OK;
+}
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
+                         int64_t last, int64_t rows, int workers, struct score *score_p)
+{
+    struct scoring scoring = {.model = model, .rows = rows};
+    struct scorer *scorer = NULL;
+    double start = seconds_now();
+    TRY(sampler_init(&scoring.sampler, corpus, first, last, model->config.context, 0));
+    scoring.windows = sampler_evaluation_windows(&scoring.sampler);
+    scoring.groups = (scoring.windows + rows - 1) / rows;
+    if (workers > scoring.groups) workers = (int)scoring.groups;
+    TRY(memory_allocate((size_t)scoring.groups, sizeof *scoring.loss, "the losses", &scoring.loss));
+    enum status status = memory_allocate((size_t)workers, sizeof *scorer, "the workers", &scorer);
+    if (status) goto free_losses;
+    status = build_graph(&scoring, &model->parameters);
+    if (status == STATUS_OK) status = run_scorers(&scoring, scorer, workers);
+    if (status == STATUS_OK) {
+        int64_t tokens = atomic_load(&scoring.tokens);
+        score_p->loss = pairwise_sum(scoring.loss, scoring.groups) / (double)tokens;
+        score_p->tokens = tokens;
+        score_p->bytes = atomic_load(&scoring.bytes);
+        score_p->characters = atomic_load(&scoring.characters);
+        score_p->seconds = seconds_now() - start;
+    }
+    for (int i = 0; i < workers; i++) program_destroy(scorer[i].program);
+    graph_destroy(scoring.graph);
+    free(scorer);
+free_losses:
+    free(scoring.loss);
+    return status;
+}
+
+enum status score_text(struct loaded_model *model, const struct corpus_source *source, int64_t rows,
+                       int workers, struct score *score_p)
+{
+    const char *base = getenv("TMPDIR");
+    char cache[1024];
+    int length = snprintf(cache, sizeof cache, "%s/stentor-XXXXXX", base && *base ? base : "/tmp");
+    if (!model->tokenizer)
+        FAIL(STATUS_UNSUPPORTED,
+             "the model has no tokenizer that is known here, so texts cannot be read");
+    if (length >= (int)sizeof cache || !mkdtemp(cache))
+        FAIL(STATUS_DISK, "%s: a temporary folder cannot be made: %s", cache, strerror(errno));
+    struct corpus *corpus;
+    enum status status = corpus_open(source, model->tokenizer, cache, workers, &corpus);
+    if (status) goto remove_cache;
+    status = score_corpus(model, corpus, 0, corpus->count, rows, workers, score_p);
+    corpus_close(corpus);
+
+remove_cache:
+    // A folder that stays behind is no reason to fail.
+    if (directory_remove(cache)) {
+        if (status == STATUS_OK) error_clear();
+    }
+    return status;
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// How well a model that was read from disk predicts a text. Grouped and summed as the trainer's evaluation: the same text in
+// groups of the same size gives the same bits, for any number of workers.
+#ifndef STN_TRAIN_SCORE_H
+#define STN_TRAIN_SCORE_H
+
+#include "data/corpus.h"
+#include "store/model_directory.h"
+
+struct score {
+    double loss;    // mean over targets, natural logarithm
+    int64_t tokens; // targets: every id of the range but the first
+    int64_t bytes,
+        characters; // of the targets' text; characters: what UTF-8 makes of it, a stray byte counts as one
+    double seconds;
+};
+// Ids [first, last) of the corpus, in windows of the model's context without overlap, `rows` at a time.
+// Fails: STATUS_INPUT when the range is too short, STATUS_MEMORY.
+enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
+                         int64_t last, int64_t rows, int workers,
+                         struct score *score_p) CHECK_RESULT;
+// The same for text files: opens them with the model's tokenizer, through a folder for tokens that is removed afterwards.
+enum status score_text(struct loaded_model *model, const struct corpus_source *source, int64_t rows,
+                       int workers, struct score *score_p) CHECK_RESULT;
+#endif

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// One training step: every worker computes its run of leaves, then every owner sums, measures and updates its slice.
+//
+// The numbers that decide (loss, norm) are computed by every worker from the same arrays along the same trees, so all decide
+// alike without asking each other. Nothing is allocated here.
+#include "parallel/slices.h"
+#include "parallel/update_kernels.h"
+#include "train/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+// ---- a worker's leaves ----
+
+void fill_positions(const struct trainer *trainer, int32_t *positions)
+{
+    int64_t context = trainer->config.model.context;
+    for (int64_t row = 0; row < trainer->config.micro_batch; row++)
+        for (int64_t i = 0; i < context; i++) positions[row * context + i] = (int32_t)i;
+}
+
+// Fills the inputs for micro-batch m of the step and counts its targets.
+static int64_t load_micro_batch(const struct worker *worker, int64_t m)
+{
+    const struct trainer *trainer = worker->trainer;
+    const struct worker_program *program = &worker->training;
+    int64_t context = trainer->config.model.context, rows = trainer->config.micro_batch,
+            targets = 0;
+    int64_t sample = trainer->position.samples + m * rows;
+    for (int64_t row = 0; row < rows; row++)
+        sampler_training(&trainer->training, sample + row, program->tokens + row * context,
+                         program->targets + row * context);
+    for (int64_t i = 0; i < rows * context; i++) targets += program->targets[i] >= 0;
+    fill_positions(trainer, program->positions);
+    if (program->random) {
+        program->random[0] = (uint32_t)trainer->config.seed;
+        program->random[1] = (uint32_t)(trainer->config.seed >> 32);
+        program->random[2] = (uint32_t)trainer->position.step;
+        program->random[3] = (uint32_t)(m * rows);
+    }
+    return targets;
+}
+
+// A value that the training program yields: a gradient, or the loss.
+static void fold_yield(void *context, int tag, const void *data)
+{
+    struct worker *worker = context;
+    const struct parameters *parameters = &worker->trainer->parameters;
+    if (tag == parameters->count) {
+        worker->loss = *(const float *)data;
+        return;
+    }
+    const struct parameter *parameter = &parameters->list[tag];
+    gradients_add(&worker->gradients, parameter->offset, data, parameter->count);
+}
+
+static void compute_leaves(struct worker *worker)
+{
+    struct trainer *trainer = worker->trainer;
+    int first = trainer->border[worker->rank], last = trainer->border[worker->rank + 1];
+    for (int leaf = first; leaf < last; leaf++) {
+        int64_t from, to;
+        leaf_micro_batches(trainer->micro_batches, trainer->leaves, leaf, &from, &to);
+        for (int64_t m = from; m < to; m++) {
+            trainer->tokens[m] = load_micro_batch(worker, m);
+            gradients_begin(&worker->gradients, first, last, leaf, m - from, to - from);
+            program_run(worker->training.program, fold_yield, worker);
+            trainer->loss[m] = (double)worker->loss;
+        }
+    }
+}
+
+// ---- what all agree on ----
+
+static int64_t sum_of_counts(const int64_t *count, int64_t n)
+{
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += count[i];
+    return sum;
+}
+
+enum status worker_step(struct worker *worker)
+{
+    struct trainer *trainer = worker->trainer;
+    double start = monotonic_seconds();
+    compute_leaves(worker);
+    double computed = monotonic_seconds();
+    TRY(comm_barrier(worker->comm));
+    double met = monotonic_seconds();
+
+    struct outcome outcome = {.tokens = sum_of_counts(trainer->tokens, trainer->micro_batches)};
+    double scale = 1.0 / (double)(outcome.tokens ? outcome.tokens : 1);
+    outcome.loss = pairwise_sum(trainer->loss, trainer->micro_batches) * scale;
+    double reduced = met, met_again = met;
+    if (isfinite(outcome.loss) && outcome.tokens > 0) {
+        exchange_reduce(trainer->exchange, worker->rank, scale);
+        reduced = monotonic_seconds();
+        TRY(comm_barrier(worker->comm));
+        met_again = monotonic_seconds();
+        outcome.gradient = exchange_measure(trainer->exchange, scale);
+        if (isfinite(outcome.gradient.norm)) {
+            double factor = clip_factor(&trainer->config.optimizer, outcome.gradient.norm,
+                                        outcome.gradient.largest);
+            struct optimizer_step step = {
+                .step = trainer->position.step + 1,
+                .learning_rate = trainer->learning_rate,
+                .gradient_scale = scale * factor,
+            };
+            exchange_update(trainer->exchange, worker->rank, &step);
+        }
+    }
+    if (worker->rank == 0) trainer->outcome = outcome;
+    worker->compute_seconds = computed - start;
+    worker->wait_seconds = met - computed + met_again - reduced;
+    worker->exchange_seconds = reduced - met + monotonic_seconds() - met_again;
+    return STATUS_OK;
+}
+
+// ---- when a number is not finite ----
+
+static void examine_yield(void *context, int tag, const void *data)
+{
+    struct worker *worker = context;
+    const struct parameters *parameters = &worker->trainer->parameters;
+    if (tag == parameters->count) return;
+    float largest =
+        update_kernels_of(worker->trainer->isa)->max_magnitude(data, parameters->list[tag].count);
+    if (!isfinite(largest)) worker->finite = false;
+}
+
+// Weights are as they were and a micro-batch is a pure function of them: computing it again shows whose gradient it was.
+void worker_examine(struct worker *worker)
+{
+    struct trainer *trainer = worker->trainer;
+    int64_t workers = trainer->workers, count = trainer->micro_batches;
+    for (int64_t m = count * worker->rank / workers; m < count * (worker->rank + 1) / workers;
+         m++) {
+        worker->finite = true;
+        load_micro_batch(worker, m);
+        program_run(worker->training.program, examine_yield, worker);
+        trainer->offending[m] = !worker->finite;
+    }
+}
+
+// "3-5, 9-11 and 4 more" of the sequences in the batch, for the micro-batches that are marked.
+static void print_offending(const struct trainer *trainer, char *text, size_t bytes)
+{
+    int64_t rows = trainer->config.micro_batch, named = 0, more = 0;
+    size_t used = 0;
+    text[0] = 0;
+    for (int64_t m = 0; m < trainer->micro_batches; m++) {
+        if (!trainer->offending[m]) continue;
+        if (named == 4) {
+            more++;
+            continue;
+        }
+        int64_t sample = trainer->position.samples + m * rows;
+        int length =
+            snprintf(text + used, bytes - used, "%s%lld-%lld (samples %lld-%lld)",
+                     named++ ? ", " : "", (long long)(m * rows), (long long)(m * rows + rows - 1),
+                     (long long)sample, (long long)(sample + rows - 1));
+        used += (size_t)length < bytes - used ? (size_t)length : bytes - used - 1;
+    }
+    if (more) snprintf(text + used, bytes - used, " and %lld more micro-batches", (long long)more);
+}
+
+static enum status fail_diverged(struct trainer *trainer)
+{
+    const struct outcome *outcome = &trainer->outcome;
+    bool loss = !isfinite(outcome->loss), one = false;
+    char where[512];
+    if (!loss) TRY(workers_run(trainer, TASK_EXAMINE));
+    for (int64_t m = 0; m < trainer->micro_batches; m++) {
+        if (loss) trainer->offending[m] = !isfinite(trainer->loss[m]);
+        one |= trainer->offending[m];
+    }
+    print_offending(trainer, where, sizeof where);
+    FAIL(STATUS_DIVERGED,
+         "step %lld: the %s is not finite (%g), from sequences %s of the batch; the weights are as "
+         "before "
+         "this step. Try a lower train.learning_rate (it is %g), %s, or look at the data there",
+         (long long)trainer->position.step + 1, loss ? "loss" : "gradient",
+         loss ? outcome->loss : outcome->gradient.norm,
+         one ? where : "whose sum overflows, all of them,", trainer->learning_rate,
+         trainer->config.optimizer.clip > 0 ? "a smaller train.clip, a longer train.warmup"
+                                            : "train.clip: 1, a longer train.warmup");
+}
+
+// ---- who computes what ----
+
+// New borders are worth a change of route when they shorten the step by more than this part of it.
+static const double WORTH = 0.05;
+
+static void measure_speed(struct trainer *trainer)
+{
+    for (int r = 0; r < trainer->workers; r++) {
+        int leaves = trainer->border[r + 1] - trainer->border[r];
+        if (leaves == 0) continue;
+        double seconds = trainer->worker[r].compute_seconds / leaves,
+               *smoothed = &trainer->seconds_per_leaf[r];
+        *smoothed = *smoothed > 0 ? 0.8 * *smoothed + 0.2 * seconds : seconds;
+    }
+}
+
+// Borders for the step that comes; true when they have moved.
+static bool move_borders(struct trainer *trainer)
+{
+    const struct run_config *config = &trainer->config;
+    int *next = trainer->next_border, workers = trainer->workers;
+    size_t bytes = (size_t)(workers + 1) * sizeof *next;
+    if (strcmp(config->parallel.balance, "random") == 0) {
+        borders_random(config->seed, trainer->position.step, trainer->leaves, workers, next);
+    } else if (strcmp(config->parallel.balance, "measured") == 0) {
+        int64_t every = config->parallel.balance_every > 0 ? config->parallel.balance_every : 1;
+        if (trainer->position.step % every != 0 || trainer->border[workers] == 0) return false;
+        // A worker that has had no leaf yet is as fast as the others, for all that is known.
+        double known = 0, mean = 0;
+        for (int r = 0; r < workers; r++) {
+            known += trainer->seconds_per_leaf[r] > 0;
+            mean += trainer->seconds_per_leaf[r];
+        }
+        if (known == 0) return false;
+        for (int r = 0; r < workers; r++)
+            if (!(trainer->seconds_per_leaf[r] > 0)) trainer->seconds_per_leaf[r] = mean / known;
+        borders_measured(trainer->leaves, workers, trainer->seconds_per_leaf, next);
+        double now = borders_seconds(workers, trainer->seconds_per_leaf, trainer->border);
+        if (borders_seconds(workers, trainer->seconds_per_leaf, next) > (1 - WORTH) * now)
+            return false;
+    } else {
+        return false;
+    }
+    if (memcmp(next, trainer->border, bytes) == 0) return false;
+    memcpy(trainer->border, next, bytes);
+    return true;
+}
+
+enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
+{
+    INVARIANT(trainer->prepared, "trainer_step before trainer_prepare");
+    const struct run_config *config = &trainer->config;
+    struct run_position *position = &trainer->position;
+    double start = monotonic_seconds();
+    if (move_borders(trainer))
+        exchange_route(trainer->exchange, trainer->border, trainer->gradients);
+    const struct schedule_state schedule = {
+        .factor = position->schedule_factor,
+        .best = position->schedule_best,
+        .waited = position->schedule_waited,
+    };
+    trainer->learning_rate = schedule_rate(&config->schedule, &schedule, position->step);
+    TRY(workers_run(trainer, TASK_STEP));
+    const struct outcome *outcome = &trainer->outcome;
+    if (outcome->tokens == 0)
+        FAIL(STATUS_INPUT, "step %lld: its batch has no target", (long long)position->step + 1);
+    if (!isfinite(outcome->loss) || !isfinite(outcome->gradient.norm))
+        return fail_diverged(trainer);
+    measure_speed(trainer);
+    position->step++;
+    position->samples += config->batch;
+    const struct worker *first = &trainer->worker[0];
+    *report_p = (struct step_report){
+        .step = position->step,
+        .loss = outcome->loss,
+        .gradient_norm = outcome->gradient.norm,
+        .learning_rate = trainer->learning_rate,
+        .seconds = monotonic_seconds() - start,
+        .compute_seconds = first->compute_seconds,
+        .exchange_seconds = first->exchange_seconds,
+        .wait_seconds = first->wait_seconds,
+        .tokens = outcome->tokens,
+        .epoch = sampler_epoch(&trainer->training, position->samples - config->batch),
+    };
+    return STATUS_OK;
+}

@@ -1,0 +1,363 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/trainer.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/sha256.h"
+#include "train/corpora.h"
+#include "train/internal.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- creating: everything that is small ----
+
+static enum status allocate_tables(struct trainer *trainer)
+{
+    size_t workers = (size_t)trainer->workers, parameters = (size_t)trainer->parameters.count;
+    size_t micro_batches = (size_t)trainer->micro_batches, groups = (size_t)trainer->groups;
+    size_t entries = micro_batches > groups ? micro_batches : groups;
+    TRY(memory_allocate(parameters, sizeof *trainer->segment, "the parameters", &trainer->segment));
+    TRY(memory_allocate(workers, sizeof *trainer->worker, "the workers", &trainer->worker));
+    TRY(memory_allocate(workers, sizeof *trainer->comm, "the workers", &trainer->comm));
+    TRY(memory_allocate(workers, sizeof *trainer->gradients, "the workers", &trainer->gradients));
+    TRY(memory_allocate(workers, sizeof(double), "the workers", &trainer->seconds_per_leaf));
+    TRY(memory_allocate(workers + 1, sizeof(int), "the workers", &trainer->border));
+    TRY(memory_allocate(workers + 1, sizeof(int), "the workers", &trainer->next_border));
+    TRY(memory_allocate(entries, sizeof(double), "the losses", &trainer->loss));
+    TRY(memory_allocate(entries, sizeof(int64_t), "the losses", &trainer->tokens));
+    TRY(memory_allocate(micro_batches, sizeof(bool), "the losses", &trainer->offending));
+    for (int i = 0; i < trainer->parameters.count; i++) {
+        const struct parameter *p = &trainer->parameters.list[i];
+        trainer->segment[i] = (struct segment){p->offset, p->offset + p->count, p->decay};
+    }
+    borders_equal(trainer->leaves, trainer->workers, trainer->border);
+    return STATUS_OK;
+}
+
+// Programs are planned for each worker; the graphs are shared.
+static enum status create_programs(struct trainer *trainer)
+{
+    for (int r = 0; r < trainer->workers; r++) {
+        struct worker *worker = &trainer->worker[r];
+        worker->trainer = trainer;
+        worker->rank = r;
+        trainer->gradients[r] = &worker->gradients;
+        TRY(program_create(trainer->backend, trainer->training_graph.g, &worker->training.program));
+        TRY(program_create(trainer->backend, trainer->evaluation_graph.g,
+                           &worker->evaluation.program));
+    }
+    return STATUS_OK;
+}
+
+static size_t arena_bytes(const struct trainer *trainer)
+{
+    const struct worker *worker = &trainer->worker[0];
+    size_t training = program_arena_bytes(worker->training.program);
+    size_t evaluation = program_arena_bytes(worker->evaluation.program);
+    return training > evaluation ? training : evaluation;
+}
+
+static enum status build(struct trainer *trainer)
+{
+    struct run_config *config = &trainer->config;
+    const struct model_type *type = NULL;
+    TRY(run_config_check(config));
+    TRY(exchange_check(config->parallel.exchange));
+    if (config->leaves > MAX_LEAVES)
+        FAIL(STATUS_USAGE, "train.leaves: %lld is too many; it must be 1 to %d",
+             (long long)config->leaves, MAX_LEAVES);
+    trainer->workers = (int)config->parallel.workers;
+    trainer->leaves = (int)config->leaves;
+    trainer->micro_batches = config->batch / config->micro_batch;
+    TRY(optimizer_find(config->optimizer.name, &trainer->optimizer));
+    trainer->states = trainer->optimizer->states(&config->optimizer);
+    TRY(isa_choose(&trainer->isa));
+    TRY(backend_find("cpu", &trainer->backend));
+    TRY(corpora_open(trainer));
+    TRY(model_find(config->model.type, &type));
+    TRY(type->validate(&config->model));
+    TRY(training_graph(config, &trainer->parameters, &trainer->training_graph));
+    TRY(evaluation_graph(config, &trainer->parameters, &trainer->evaluation_graph));
+    TRY(allocate_tables(trainer));
+    TRY(create_programs(trainer));
+    const struct memory_need need = {
+        .elements = trainer->parameters.elements,
+        .arena = arena_bytes(trainer),
+        .data = trainer->corpus->map_bytes +
+                (trainer->valid_corpus ? trainer->valid_corpus->map_bytes : 0),
+        .heap = memory_heap(trainer),
+        .states = trainer->states,
+    };
+    trainer->memory = memory_of(config, &need);
+    return STATUS_OK;
+}
+
+enum status trainer_create(const struct run_config *config, struct trainer **trainer_p)
+{
+    struct trainer *trainer = NULL;
+    TRY(memory_allocate(1, sizeof *trainer, "the trainer", &trainer));
+    trainer->config = *config;
+    trainer->lock = -1;
+    trainer->saved_step = -1;
+    parameters_init(&trainer->parameters);
+    pthread_mutex_init(&trainer->mutex, NULL);
+    pthread_cond_init(&trainer->commanded, NULL);
+    pthread_cond_init(&trainer->finished, NULL);
+    enum status status = build(trainer);
+    if (status) {
+        trainer_destroy(trainer);
+        return status;
+    }
+    *trainer_p = trainer;
+    return STATUS_OK;
+}
+
+static void release_worker(struct worker *worker)
+{
+    program_destroy(worker->training.program);
+    program_destroy(worker->evaluation.program);
+    gradients_release(&worker->gradients);
+    block_destroy(&worker->arena);
+}
+
+void trainer_destroy(struct trainer *trainer)
+{
+    if (!trainer) return;
+    workers_end(trainer);
+    if (trainer->comm) comm_destroy(trainer->comm, trainer->workers);
+    for (int r = 0; trainer->worker && r < trainer->workers; r++)
+        release_worker(&trainer->worker[r]);
+    exchange_destroy(trainer->exchange);
+    for (int i = 0; i < 2; i++) block_destroy(&trainer->state[i]);
+    block_destroy(&trainer->weights);
+    graph_destroy(trainer->training_graph.g);
+    graph_destroy(trainer->evaluation_graph.g);
+    parameters_release(&trainer->parameters);
+    corpora_close(trainer);
+    void *const table[] = {
+        trainer->segment,          trainer->worker,   trainer->comm,        trainer->gradients,
+        trainer->seconds_per_leaf, trainer->border,   trainer->next_border, trainer->loss,
+        trainer->tokens,           trainer->offending};
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) free(table[i]);
+    pthread_cond_destroy(&trainer->finished);
+    pthread_cond_destroy(&trainer->commanded);
+    pthread_mutex_destroy(&trainer->mutex);
+    folder_unlock(trainer->lock);
+    free(trainer);
+}
+
+// ---- preparing: everything that is large ----
+
+static struct worker_program prepared_program(struct program *program,
+                                              const struct model_graph *graph)
+{
+    return (struct worker_program){
+        .program = program,
+        .tokens = program_input(program, graph->inputs.tokens),
+        .positions = program_input(program, graph->inputs.positions),
+        .targets = program_input(program, graph->inputs.targets),
+        .random = graph->random ? program_input(program, graph->random) : NULL,
+    };
+}
+
+static enum status prepare_worker(struct trainer *trainer, struct worker *worker)
+{
+    worker->comm = trainer->comm[worker->rank];
+    TRY(block_create(trainer->memory.worker_activations, "a worker's activations", &worker->arena));
+    TRY(gradients_create(&worker->gradients, trainer->parameters.elements,
+                         memory_worker_buffers(&trainer->config, worker->rank), trainer->isa));
+    TRY(program_prepare(worker->training.program, trainer->weights.data, worker->arena.data));
+    TRY(program_prepare(worker->evaluation.program, trainer->weights.data, worker->arena.data));
+    worker->training = prepared_program(worker->training.program, &trainer->training_graph);
+    worker->evaluation = prepared_program(worker->evaluation.program, &trainer->evaluation_graph);
+    return STATUS_OK;
+}
+
+static enum status allocate_model(struct trainer *trainer)
+{
+    size_t bytes = checked_multiply((size_t)trainer->parameters.elements, sizeof(float));
+    TRY(block_create(bytes, "the weights", &trainer->weights));
+    for (int i = 0; i < trainer->states; i++)
+        TRY(block_create(bytes, "the optimizer's state", &trainer->state[i]));
+    const struct exchange_setup setup = {
+        .elements = trainer->parameters.elements,
+        .workers = trainer->workers,
+        .leaves = trainer->leaves,
+        .isa = trainer->isa,
+        .optimizer = trainer->config.optimizer,
+        .weights = trainer->weights.data,
+        .state = {trainer->state[0].data, trainer->state[1].data},
+        .segment = trainer->segment,
+        .segments = trainer->parameters.count,
+    };
+    TRY(exchange_create(&setup, &trainer->exchange));
+    return STATUS_OK;
+}
+
+static void start_position(struct run_position *position)
+{
+    struct schedule_state schedule;
+    schedule_start(&schedule);
+    *position = (struct run_position){
+        .best_loss = (double)INFINITY,
+        .schedule_factor = schedule.factor,
+        .schedule_best = schedule.best,
+        .schedule_waited = schedule.waited,
+    };
+}
+
+static enum status checkpoints_path(const struct trainer *trainer, char path[RUN_PATH + 16])
+{
+    TRY(path_join(path, RUN_PATH + 16, trainer->config.out, "checkpoints"));
+    return STATUS_OK;
+}
+
+static struct checkpoint_content content_of(const struct trainer *trainer)
+{
+    return (struct checkpoint_content){
+        .parameters = &trainer->parameters,
+        .weights = trainer->weights.data,
+        .state = {trainer->state[0].data, trainer->state[1].data},
+        .state_name = {trainer->states > 0 ? trainer->optimizer->state_name[0] : NULL,
+                       trainer->states > 1 ? trainer->optimizer->state_name[1] : NULL},
+        .position = trainer->position,
+        .config_hash = run_config_hash(&trainer->config, tokenizer_hash(trainer->tokenizer),
+                                       trainer->corpus->hash),
+    };
+}
+
+// A run that would write over an earlier one's checkpoints is refused.
+static enum status refuse_earlier_run(const char *checkpoints, const char *out)
+{
+    char **name = NULL;
+    int count = 0;
+    char found[64] = "";
+    if (!directory_exists(checkpoints)) return STATUS_OK;
+    TRY(directory_list(checkpoints, &name, &count));
+    for (int i = 0; i < count; i++)
+        if (strncmp(name[i], "step-", 5) == 0) snprintf(found, sizeof found, "%.60s", name[i]);
+    names_free(name, count);
+    if (found[0])
+        FAIL(STATUS_USAGE,
+             "%s holds %s of an earlier run; add --resume to go on from it, set another out, or "
+             "remove %s first",
+             checkpoints, found, out);
+    return STATUS_OK;
+}
+
+static enum status set_weights(struct trainer *trainer, bool resume)
+{
+    char checkpoints[RUN_PATH + 16];
+    bool found = false;
+    TRY(checkpoints_path(trainer, checkpoints));
+    start_position(&trainer->position);
+    if (resume) {
+        struct checkpoint_content content = content_of(trainer);
+        TRY(checkpoint_load_newest(checkpoints, &content, &found));
+        if (found) {
+            trainer->position = content.position;
+            trainer->saved_step = content.position.step;
+            return STATUS_OK;
+        }
+        log_info("%s holds no checkpoint yet: the run starts at its beginning",
+                 trainer->config.out);
+    } else {
+        TRY(refuse_earlier_run(checkpoints, trainer->config.out));
+    }
+    parameters_initialise(&trainer->parameters, trainer->config.seed, trainer->weights.data);
+    return STATUS_OK;
+}
+
+enum status trainer_prepare(struct trainer *trainer, bool resume)
+{
+    INVARIANT(!trainer->prepared && !trainer->weights.data, "trainer_prepare is called once");
+    TRY(memory_check(trainer));
+    TRY(folder_lock(trainer->config.out, &trainer->lock));
+    TRY(allocate_model(trainer));
+    TRY(set_weights(trainer, resume));
+    TRY(comm_create(NULL, trainer->workers, trainer->comm));
+    for (int r = 0; r < trainer->workers; r++) TRY(prepare_worker(trainer, &trainer->worker[r]));
+    exchange_route(trainer->exchange, trainer->border, trainer->gradients);
+    TRY(workers_start(trainer));
+    if (trainer->workers > trainer->leaves)
+        log_warning(
+            "%d workers share %d leaves: %d of them only update; more train.leaves would use them",
+            trainer->workers, trainer->leaves, trainer->workers - trainer->leaves);
+    trainer->prepared = true;
+    return STATUS_OK;
+}
+
+// ---- reading ----
+
+struct memory_report trainer_memory(const struct trainer *trainer) { return trainer->memory; }
+
+struct cost trainer_cost(const struct trainer *trainer)
+{
+    struct cost cost = program_cost(trainer->worker[0].training.program);
+    cost.flops *= (double)trainer->micro_batches;
+    cost.bytes *= (double)trainer->micro_batches;
+    return cost;
+}
+
+int64_t trainer_parameters(const struct trainer *trainer)
+{
+    return parameters_total(&trainer->parameters);
+}
+const struct run_config *trainer_config(const struct trainer *trainer) { return &trainer->config; }
+struct run_position *trainer_position(struct trainer *trainer) { return &trainer->position; }
+
+static void hash_block(struct sha256 *hash, const struct parameters *parameters,
+                       const struct block *block)
+{
+    const float *data = block->data;
+    for (int i = 0; data && i < parameters->count; i++)
+        sha256_add(hash, data + parameters->list[i].offset,
+                   (size_t)parameters->list[i].count * sizeof *data);
+}
+
+void trainer_digest(const struct trainer *trainer, char digest[65])
+{
+    struct sha256 hash;
+    sha256_start(&hash);
+    hash_block(&hash, &trainer->parameters, &trainer->weights);
+    for (int i = 0; i < trainer->states; i++)
+        hash_block(&hash, &trainer->parameters, &trainer->state[i]);
+    sha256_finish(&hash, digest);
+}
+
+// ---- writing ----
+
+enum status trainer_save_keeping(struct trainer *trainer, int keep)
+{
+    char checkpoints[RUN_PATH + 16], *run_file = NULL;
+    TRY(checkpoints_path(trainer, checkpoints));
+    TRY(run_config_print(&trainer->config, &run_file));
+    struct checkpoint_content content = content_of(trainer);
+    content.run_file = run_file;
+    int64_t best = trainer->position.best_step > 0 ? trainer->position.best_step : -1;
+    enum status status = checkpoint_save(checkpoints, &content, keep, best);
+    free(run_file);
+    if (status) return status;
+    trainer->saved_step = trainer->position.step;
+    return STATUS_OK;
+}
+
+enum status trainer_save(struct trainer *trainer)
+{
+    INVARIANT(trainer->prepared, "trainer_save before trainer_prepare");
+    int64_t keep = trainer->config.keep;
+    return trainer_save_keeping(trainer, keep < 1 ? 1 : keep > INT_MAX ? INT_MAX : (int)keep);
+}
+
+enum status trainer_export(struct trainer *trainer, const char *directory)
+{
+    INVARIANT(trainer->prepared, "trainer_export before trainer_prepare");
+    TRY(directory_create(directory));
+    TRY(model_directory_save(directory, &trainer->config.model, &trainer->parameters,
+                             trainer->weights.data, trainer->tokenizer));
+    return STATUS_OK;
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// The workers' threads: they wait for a command, carry it out together, and report.
+//
+// The caller's thread computes nothing, so its floating-point mode, its stack and its place stay as they are. Threads are
+// not tied to cores: whoever else uses the machine would then hold up one worker, and with it all (doc/train.md).
+#include "base/cpu.h"
+#include "train/internal.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+// Kernels keep their working memory in the arena; a worker's frames need little.
+enum { STACK_BYTES = 512 * 1024 };
+
+double monotonic_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void carry_out(struct worker *worker, enum task task)
+{
+    enum status status = STATUS_OK;
+    if (task == TASK_STEP) status = worker_step(worker);
+    if (task == TASK_EXAMINE) worker_examine(worker);
+    if (task == TASK_EVALUATE) worker_evaluate(worker);
+    worker->status = status;
+    if (!status) return;
+    snprintf(worker->message, sizeof worker->message, "%s", error_message());
+    error_clear();
+    // Whoever waits for this worker now, or will, is told.
+    comm_abandon(worker->comm);
+}
+
+static void *worker_main(void *context)
+{
+    struct worker *worker = context;
+    struct trainer *trainer = worker->trainer;
+    cpu_flush_to_zero();
+    for (unsigned seen = 0;;) {
+        pthread_mutex_lock(&trainer->mutex);
+        while (trainer->command == seen) pthread_cond_wait(&trainer->commanded, &trainer->mutex);
+        seen = trainer->command;
+        enum task task = trainer->task;
+        pthread_mutex_unlock(&trainer->mutex);
+        if (task == TASK_END) return NULL;
+        carry_out(worker, task);
+        pthread_mutex_lock(&trainer->mutex);
+        if (--trainer->busy == 0) pthread_cond_signal(&trainer->finished);
+        pthread_mutex_unlock(&trainer->mutex);
+    }
+}
+
+enum status workers_start(struct trainer *trainer)
+{
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    int error = 0, started = 0;
+    for (; started < trainer->workers; started++) {
+        struct worker *worker = &trainer->worker[started];
+        error = pthread_create(&worker->thread, &attributes, worker_main, worker);
+        if (error) break;
+        worker->running = true;
+    }
+    pthread_attr_destroy(&attributes);
+    if (error)
+        FAIL(STATUS_MEMORY,
+             "worker %d of %d cannot be started: %s; set parallel.workers to %d or less", started,
+             trainer->workers, strerror(error), started ? started : 1);
+    return STATUS_OK;
+}
+
+static void give_command(struct trainer *trainer, enum task task)
+{
+    trainer->task = task;
+    trainer->busy = trainer->workers;
+    trainer->command++;
+    pthread_cond_broadcast(&trainer->commanded);
+}
+
+void workers_end(struct trainer *trainer)
+{
+    if (!trainer->worker) return;
+    pthread_mutex_lock(&trainer->mutex);
+    give_command(trainer, TASK_END);
+    pthread_mutex_unlock(&trainer->mutex);
+    for (int r = 0; r < trainer->workers; r++) {
+        if (trainer->worker[r].running) pthread_join(trainer->worker[r].thread, NULL);
+        trainer->worker[r].running = false;
+    }
+}
+
+enum status workers_run(struct trainer *trainer, enum task task)
+{
+    pthread_mutex_lock(&trainer->mutex);
+    give_command(trainer, task);
+    while (trainer->busy > 0) pthread_cond_wait(&trainer->finished, &trainer->mutex);
+    pthread_mutex_unlock(&trainer->mutex);
+    // The error that made the others give up is the one that is not STATUS_PEER.
+    const struct worker *failed = NULL;
+    for (int r = 0; r < trainer->workers; r++) {
+        const struct worker *worker = &trainer->worker[r];
+        if (!worker->status) continue;
+        if (!failed || (failed->status == STATUS_PEER && worker->status != STATUS_PEER))
+            failed = worker;
+    }
+    if (failed) return error_adopt(failed->status, failed->message);
+    return STATUS_OK;
+}

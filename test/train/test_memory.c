@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+// Memory is known before the first step: the prediction against the growth of resident memory, and what is refused.
+#include "base/cpu.h"
+#include "support.h"
+#include "train/internal.h"
+
+#include <math.h>
+#include <sys/resource.h>
+
+// Anonymous and file-backed pages of this process that are in memory.
+static double resident_bytes(void)
+{
+    FILE *file = fopen("/proc/self/status", "r");
+    char line[128];
+    double kilobytes = -1;
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmRSS: %lf", &kilobytes) == 1) break;
+    if (file) fclose(file);
+    return kilobytes * 1024;
+}
+
+// Weights of about 25 MB, so that what is not counted to the byte (libraries, tables) is small beside the rest.
+static struct run_config large_run(const char *out, int64_t workers)
+{
+    struct run_config config = small_run(out);
+    config.model.layers = 2;
+    config.model.heads = 8;
+    config.model.width = 512;
+    config.model.context = 64;
+    config.batch = 8;
+    config.micro_batch = 1;
+    config.leaves = 4;
+    config.parallel.workers = workers;
+    return config;
+}
+
+static void measure_growth(const struct run_config *config, void *context,
+                           struct child_result *result)
+{
+    (void)context;
+    struct trainer *trainer = NULL;
+    struct step_report report;
+    double before = resident_bytes();
+    enum status status = trainer_create(config, &trainer);
+    if (!status) status = trainer_prepare(trainer, false);
+    for (int i = 0; i < 2 && !status; i++) status = trainer_step(trainer, &report);
+    if (!status)
+        status = trainer_evaluate(trainer, &result->evaluation, &result->evaluation_tokens);
+    if (status) {
+        fill_failure(result, status);
+        return;
+    }
+    struct memory_report memory = trainer_memory(trainer);
+    result->loss = resident_bytes() - before;
+    result->evaluation = (double)memory.total;
+    snprintf(result->message, sizeof result->message,
+             "weights %zu, optimizer %zu, gradients %zu, activations %zu, data %zu, other %zu",
+             memory.weights, memory.optimizer_state, memory.gradients, memory.activations,
+             memory.data, memory.other);
+}
+
+static void the_prediction_is_what_is_taken(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    print_message("# SKIP a sanitizer's own memory would be counted\n");
+    skip();
+#endif
+    if (resident_bytes() < 0) {
+        print_message("# SKIP this system has no /proc/self/status\n");
+        skip();
+    }
+    for (int workers = 1; workers <= 4; workers++) {
+        struct run_config config = large_run("memory", workers);
+        struct child_result result = in_child(NULL, measure_growth, &config, NULL);
+        assert_fine(&result);
+        double error = result.loss / result.evaluation - 1;
+        print_message("# %d workers: predicted %.2f MB, measured %.2f MB, %+.2f %% (%s)\n", workers,
+                      result.evaluation / 1e6, result.loss / 1e6, 100 * error, result.message);
+        assert_true(result.evaluation > 100e6);
+        assert_true(fabs(error) < 0.02);
+    }
+}
+
+static void kinds_add_up(void **state)
+{
+    (void)state;
+    struct run_config config = large_run("sum", 3);
+    struct trainer *trainer = NULL;
+    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    struct memory_report m = trainer_memory(trainer);
+    assert_int_equal(m.total, m.weights + m.optimizer_state + m.gradients + m.activations + m.data +
+                                  m.other);
+    assert_true(m.weights >= sizeof(float) * (size_t)trainer_parameters(trainer));
+    assert_int_equal(m.optimizer_state, 2 * m.weights);
+    assert_int_equal(m.activations, 3 * m.worker_activations);
+    // 4 leaves over 3 workers, two micro-batches each: [0, 2) needs 2 buffers, [2, 3) and [3, 4) one each.
+    assert_int_equal(m.worker_gradients, 2);
+    assert_int_equal(m.gradients, 4 * m.weights);
+    trainer_destroy(trainer);
+}
+
+// Prepares with `limit` bytes; the message when it is refused.
+static enum status prepare_with(struct run_config config, double limit, char message[1024])
+{
+    struct trainer *trainer = NULL;
+    config.parallel.memory_limit = limit;
+    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    size_t blocks = block_total_bytes();
+    enum status status = trainer_prepare(trainer, false);
+    snprintf(message, 1024, "%s", error_message());
+    if (status) assert_int_equal(block_total_bytes(), blocks); // before anything was taken
+    error_clear();
+    trainer_destroy(trainer);
+    return status;
+}
+
+// The number behind `key` in an advice, or -1.
+static int64_t advised(const char *message, const char *key)
+{
+    const char *found = strstr(message, key);
+    return found ? strtoll(found + strlen(key), NULL, 10) : -1;
+}
+
+static void what_does_not_fit_is_refused_with_what_would(void **state)
+{
+    (void)state;
+    char message[1024], again[1024];
+    struct run_config config = large_run("refused", 4);
+    config.micro_batch = 4;
+    config.batch = 32;
+    struct trainer *trainer = NULL;
+    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    struct memory_report memory = trainer_memory(trainer);
+    trainer_destroy(trainer);
+    double enough = (double)(memory.total - memory.data);
+    assert_int_equal(prepare_with(config, enough, message), STATUS_OK);
+    assert_int_equal(prepare_with(config, enough - 1, message), STATUS_MEMORY);
+    assert_non_null(strstr(message, "would take"));
+
+    // Each advice is true: with it the run is prepared; with one less of it, it is not.
+    double limit = enough * 0.8;
+    assert_int_equal(prepare_with(config, limit, message), STATUS_MEMORY);
+    int64_t workers = advised(message, "parallel.workers: "),
+            micro = advised(message, "train.micro_batch: ");
+    int64_t layers = advised(message, "model.recompute_layers: "),
+            leaves = advised(message, "train.leaves: ");
+    assert_true(workers > 0 || micro > 0 || layers > 0 || leaves > 0);
+    print_message("# %s\n", message);
+    for (int kind = 0; kind < 4; kind++) {
+        struct run_config changed = config;
+        if (kind == 0 && workers > 0)
+            changed.parallel.workers = workers;
+        else if (kind == 1 && micro > 0)
+            changed.micro_batch = micro;
+        else if (kind == 2 && layers > 0)
+            changed.model.recompute_layers = layers;
+        else if (kind == 3 && leaves > 0)
+            changed.leaves = leaves;
+        else
+            continue;
+        snprintf(changed.out, sizeof changed.out, "%s/advice%d", test_folder, kind);
+        if (prepare_with(changed, limit, again))
+            fail_msg("advice %d of \"%s\": %s", kind, message, again);
+        if (kind == 0 && workers + 1 < config.parallel.workers) {
+            changed.parallel.workers++;
+            assert_int_equal(prepare_with(changed, limit, again), STATUS_MEMORY);
+        }
+    }
+
+    // Nothing helps but a smaller model.
+    assert_int_equal(prepare_with(config, 1e6, message), STATUS_MEMORY);
+    assert_non_null(strstr(message, "a smaller model"));
+}
+
+static void limit_and_prepare(const struct run_config *config, void *context,
+                              struct child_result *result)
+{
+    (void)context;
+    struct trainer *trainer = NULL;
+    enum status status = trainer_create(config, &trainer);
+    struct rlimit limit = {200u << 20, 200u << 20};
+    setrlimit(RLIMIT_AS, &limit);
+    if (!status) status = trainer_prepare(trainer, false);
+    fill_failure(result, status);
+}
+
+static void a_process_limit_counts(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    print_message("# SKIP a sanitizer maps terabytes\n");
+    skip();
+#endif
+    struct run_config config = large_run("limited", 4);
+    struct child_result result = in_child(NULL, limit_and_prepare, &config, NULL);
+    assert_int_equal(result.status, STATUS_MEMORY);
+    if (!strstr(result.message, "MB are free")) fail_msg("%s", result.message);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_prediction_is_what_is_taken),
+        cmocka_unit_test(kinds_add_up),
+        cmocka_unit_test(what_does_not_fit_is_refused_with_what_would),
+        cmocka_unit_test(a_process_limit_counts),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}

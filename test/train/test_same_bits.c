@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// The promise of DESIGN.md 1.1: weights and optimizer state are the same bits for any number of workers, any borders, any
+// instruction set, with or without recomputed activations, killed and resumed or not.
+#include "base/cpu.h"
+#include "support.h"
+
+static struct child_result expected;
+
+static void assert_same(const struct child_result *result)
+{
+    assert_fine(result);
+    assert_string_equal(result->digest, expected.digest);
+    assert_memory_equal(&result->loss, &expected.loss, sizeof expected.loss);
+    assert_memory_equal(&result->evaluation, &expected.evaluation, sizeof expected.evaluation);
+    assert_int_equal(result->evaluation_tokens, expected.evaluation_tokens);
+}
+
+static int train_expected(void **state)
+{
+    if (make_folder(state)) return 1;
+    struct run_config config = small_run("one");
+    expected = in_child(NULL, train_steps, &config, NULL);
+    if (expected.status) fprintf(stderr, "%s\n", expected.message);
+    return expected.status != STATUS_OK;
+}
+
+static void another_seed_gives_other_bits(void **state)
+{
+    (void)state;
+    struct run_config config = small_run("seed");
+    config.seed++;
+    struct child_result result = in_child(NULL, train_steps, &config, NULL);
+    assert_fine(&result);
+    assert_string_not_equal(result.digest, expected.digest);
+}
+
+static void any_number_of_workers(void **state)
+{
+    (void)state;
+    const int workers[] = {1, 2, 3, 4, 5, 8};
+    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
+        struct run_config config = small_run("workers");
+        config.parallel.workers = workers[i];
+        struct child_result result = in_child(NULL, train_steps, &config, NULL);
+        assert_same(&result);
+    }
+}
+
+static void random_borders(void **state)
+{
+    (void)state;
+    const int workers[] = {2, 3, 5, 8};
+    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
+        struct run_config config = small_run("random");
+        config.parallel.workers = workers[i];
+        snprintf(config.parallel.balance, sizeof config.parallel.balance, "random");
+        struct child_result result = in_child(NULL, train_steps, &config, NULL);
+        assert_same(&result);
+    }
+}
+
+static void measured_borders(void **state)
+{
+    (void)state;
+    const int workers[] = {2, 3, 7};
+    for (size_t i = 0; i < sizeof workers / sizeof *workers; i++) {
+        struct run_config config = small_run("measured");
+        config.parallel.workers = workers[i];
+        config.parallel.balance_every = 1;
+        snprintf(config.parallel.balance, sizeof config.parallel.balance, "measured");
+        struct child_result result = in_child(NULL, train_steps, &config, NULL);
+        assert_same(&result);
+    }
+}
+
+static void recomputed_activations(void **state)
+{
+    (void)state;
+    for (int layers = 1; layers <= 2; layers++) {
+        struct run_config config = small_run("recompute");
+        config.model.recompute_layers = layers;
+        config.parallel.workers = 2;
+        struct child_result result = in_child(NULL, train_steps, &config, NULL);
+        assert_same(&result);
+    }
+}
+
+static void any_instruction_set(void **state)
+{
+    (void)state;
+    for (enum isa isa = ISA_GENERIC; isa < ISA_COUNT; isa++) {
+        if (!isa_available(isa)) continue;
+        struct run_config config = small_run("isa");
+        config.parallel.workers = 3;
+        struct child_result result = in_child(isa_name(isa), train_steps, &config, NULL);
+        assert_same(&result);
+    }
+}
+
+static void any_optimizer(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"sgd", "rmsprop", "adam"};
+    for (size_t i = 0; i < sizeof name / sizeof *name; i++) {
+        struct child_result result[3];
+        for (int run = 0; run < 3; run++) {
+            struct run_config config = small_run("optimizer");
+            snprintf(config.optimizer.name, sizeof config.optimizer.name, "%s", name[i]);
+            config.optimizer.momentum = 0.9;
+            config.optimizer.l1 = 1e-5;
+            config.optimizer.clip_infinity = 0.05;
+            config.optimizer.clip_value = 0.02;
+            config.parallel.workers = (int64_t[]){1, 3, 8}[run];
+            result[run] = in_child(run == 2 ? "generic" : NULL, train_steps, &config, NULL);
+            assert_fine(&result[run]);
+            assert_string_equal(result[run].digest, result[0].digest);
+        }
+    }
+}
+
+// Stops at every step and goes on with another number of workers; the position is all that is carried over.
+static void resumed_at_every_step(void **state)
+{
+    (void)state;
+    struct run_config config = small_run("resumed");
+    struct child_result result = {0};
+    for (int64_t step = 1; step <= 20; step++) {
+        struct part part = {.stop = step};
+        config.parallel.workers = 1 + step * 5 % 8;
+        result = in_child(NULL, train_steps, &config, &part);
+        assert_fine(&result);
+        assert_int_equal(result.step, step);
+    }
+    assert_same(&result);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(another_seed_gives_other_bits),
+        cmocka_unit_test(any_number_of_workers),
+        cmocka_unit_test(random_borders),
+        cmocka_unit_test(measured_borders),
+        cmocka_unit_test(recomputed_activations),
+        cmocka_unit_test(any_instruction_set),
+        cmocka_unit_test(any_optimizer),
+        cmocka_unit_test(resumed_at_every_step),
+    };
+    return cmocka_run_group_tests(tests, train_expected, remove_folder);
+}
