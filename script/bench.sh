@@ -1,0 +1,13 @@
+#!/bin/sh
+# make bench: builds and runs every program in bench/; each prints one line of JSON per measurement.
+#   FILTER=part runs those whose name contains it.
+set -eu
+cd "$(dirname "$0")/.."
+mkdir -p "$BUILD/bench"
+for source in bench/*.c; do
+    name=$(basename "$source" .c)
+    case $name in *"${FILTER:-}"*) ;; *) continue ;; esac
+    ${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -O2 -Isrc -Iinclude -pthread "$source" "$BUILD/libstentor.a" -o "$BUILD/bench/$name" \
+        -ljansson -lyaml -lxxhash -lm $( [ -e /usr/include/zlib.h ] && echo -lz) $( [ -e /usr/include/zstd.h ] && echo -lzstd)
+    "$BUILD/bench/$name"
+done

@@ -1,0 +1,102 @@
+#!/bin/sh
+# make exact: the same bits, shown with sha256sum on the files of a checkpoint. One TAP line a comparison.
+#   exact.sh          the demo's model, 200 steps, dropout 0.1, accumulation and clipping on; text: build/demo/en.txt or LICENSE
+#   exact.sh small    examples/digest.yaml (seconds; part of make test)
+# Compared with one worker: 2, 3, 4, 5 and 8 workers, random and measured borders, recompute, each instruction set of this machine,
+# an aarch64 build under QEMU, and a run killed with kill -9 at 20 random moments and resumed each time on another number of workers.
+set -u
+cd "$(dirname "$0")/.."
+BUILD=${BUILD:-build/release}
+size=${1:-demo}
+program=$BUILD/stentor
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+count=0 failures=0
+
+case $size in
+small)
+    run=examples/digest.yaml steps=200 kills=${KILLS:-20} few=5 text=LICENSE
+    options="" ;;
+*)
+    run=examples/demo.yaml steps=200 kills=${KILLS:-20} few=2 text=build/demo/en.txt
+    [ -r $text ] || text=LICENSE
+    options="--set model.dropout=0.1 --set train.batch=20 --set train.micro_batch=1 --set train.leaves=8 --set train.eval_every=0" ;;
+esac
+options="$options --quiet --set data.train=$text --set train.steps=$steps --set train.warmup=20"
+ok() { count=$((count + 1)); echo "ok $count - $1"; }
+not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; }
+skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
+# train OUT ARGUMENTS…: one run to the end, or with --resume the rest of it.
+train() {
+    out=$1; shift
+    # shellcheck disable=SC2086
+    "$program" train $run $options --set "out=$work/$out" "$@" >"$work/$out.log" 2>&1
+}
+digest() { (cd "$work/$1/checkpoints/step-${2:-$steps}" && sha256sum weights.safetensors optimizer.safetensors) 2>/dev/null; }
+compare() { # compare OUT NAME [REFERENCE] [STEPS]
+    if [ -n "$(digest "$1" "${4:-}")" ] && [ "$(digest "$1" "${4:-}")" = "$(digest "${3:-one}" "${4:-}")" ]; then ok "$2"; else
+        not_ok "$2"; tail -3 "$work/$1.log"; digest "$1" "${4:-}"
+    fi
+    [ "$1" = "${3:-one}" ] || rm -rf "${work:?}/$1"
+}
+
+train one --workers 1 || { not_ok "one worker trains"; cat "$work/one.log"; echo "1..$count"; exit 1; }
+echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1)"
+digest one | sed 's/^/# /'
+for workers in 2 3 4 5 8; do
+    train w$workers --workers $workers
+    compare w$workers "$workers workers, $steps steps"
+done
+train random --workers 3 --set parallel.balance=random
+compare random "3 workers, borders at random"
+train measured --workers 4 --set parallel.balance=measured --set parallel.balance_every=5
+compare measured "4 workers, borders moved by measured speed"
+train recompute --workers 2 --set model.recompute_layers=2
+compare recompute "activations computed again"
+for isa in generic neon avx2 avx512; do
+    if STENTOR_ISA=$isa train $isa --workers 2; then
+        compare $isa "STENTOR_ISA=$isa"
+    elif grep -q STENTOR_ISA "$work/$isa.log" 2>/dev/null; then skip "STENTOR_ISA=$isa" "this machine has none"
+    else not_ok "STENTOR_ISA=$isa"; tail -3 "$work/$isa.log"; fi
+done
+
+# kill -9 at random moments, resumed on another number of workers; the moments are spread over an uninterrupted run's time.
+seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
+begin=$(date +%s%N); train timing --workers 2 --set train.save_every=4; end=$(date +%s%N)
+milliseconds=$(((end - begin) / 1000000)); rm -rf "$work/timing"
+# shellcheck disable=SC2086
+set -- $(awk -v seed="$seed" -v n="$kills" -v t="$milliseconds" 'BEGIN { srand(seed); for (i = 0; i < n; i++) printf "%.3f %d ", (0.05 + rand() * 2.0 * t / n * 1.2 / 1000), 1 + int(rand() * 8) }')
+resume= killed=0
+while [ $# -ge 2 ]; do
+    # shellcheck disable=SC2086
+    "$program" train $run $options --set "out=$work/killed" --set train.save_every=4 --workers "$2" $resume >"$work/killed.log" 2>&1 &
+    process=$!
+    sleep "$1"
+    kill -9 $process 2>/dev/null && killed=$((killed + 1))
+    wait $process 2>/dev/null
+    [ -d "$work/killed/checkpoints" ] && resume=--resume
+    shift 2
+done
+train killed --workers 3 --set train.save_every=4 --resume
+compare killed "killed with kill -9 at $killed of $kills random moments (SEED=$seed), resumed on other numbers of workers"
+
+# Another architecture: the few first steps, as emulation is slow.
+arm=${ARM_PROGRAM:-build/release-aarch64/stentor}
+if [ -x "$arm" ] && command -v qemu-aarch64-static >/dev/null 2>&1; then
+    options="$options --set train.steps=$few --set train.eval_every=0"
+    steps=$few
+    train few --workers 2
+    host=$program
+    program=$work/arm
+    printf '#!/bin/sh\nexec qemu-aarch64-static "%s" "$@"\n' "$arm" >"$program"
+    chmod +x "$program"
+    train arm --workers 2
+    compare arm "aarch64 under QEMU (neon), $few steps" few $few
+    STENTOR_ISA=generic train arm_generic --workers 3
+    compare arm_generic "aarch64 under QEMU (generic), $few steps" few $few
+    program=$host
+else
+    skip "aarch64 under QEMU" "no $arm or no qemu-aarch64-static (script/build_arm.sh makes it)"
+fi
+echo "1..$count"
+[ $failures -eq 0 ]

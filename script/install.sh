@@ -1,0 +1,24 @@
+#!/bin/sh
+# make install: program, header, static and shared library, man page and stentor.pc below $DESTDIR$PREFIX.
+set -eu
+cd "$(dirname "$0")/.."
+root=${DESTDIR:-}$PREFIX
+install -d "$root/bin" "$root/include" "$root/lib/pkgconfig" "$root/share/man/man1"
+install -m 755 "$BUILD/stentor" "$root/bin/stentor"
+install -m 644 include/stentor.h "$root/include/stentor.h"
+install -m 644 "$BUILD/install/libstentor.a" "$root/lib/libstentor.a"
+install -m 755 "$BUILD/libstentor.so" "$root/lib/libstentor.so.0"
+ln -sf libstentor.so.0 "$root/lib/libstentor.so"
+install -m 644 doc/stentor.1 "$root/share/man/man1/stentor.1"
+cat >"$root/lib/pkgconfig/stentor.pc" <<EOF
+prefix=$PREFIX
+libdir=\${prefix}/lib
+includedir=\${prefix}/include
+
+Name: stentor
+Description: trains language models in parallel, with the same bits on any number of workers
+Version: $VERSION
+Libs: -L\${libdir} -lstentor
+Libs.private: ${LIBS:--ljansson -lyaml -lxxhash -lm} -pthread
+Cflags: -I\${includedir}
+EOF

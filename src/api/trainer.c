@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/trainer.h"
+
+#include "api/config.h"
+#include "api/status.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct stn_trainer {
+    struct trainer *trainer;
+    bool ran;
+    stn_step_function function; // of the run under way
+    void *context;
+};
+
+static enum status create(const struct stn_config *config, struct stn_trainer **trainer)
+{
+    struct stn_trainer *made;
+    if (!config || !trainer) FAIL(STATUS_USAGE, "config or trainer is NULL");
+    struct run_config resolved = config->run;
+    TRY(run_config_check(&resolved));
+    TRY(memory_allocate(1, sizeof *made, "a trainer", &made));
+    enum status status = trainer_create(&resolved, &made->trainer);
+    if (status) {
+        free(made);
+        return status;
+    }
+    *trainer = made;
+    return STATUS_OK;
+}
+
+enum stn_status stn_trainer_create(const struct stn_config *config, struct stn_trainer **trainer)
+{
+    api_enter();
+    return public_status(create(config, trainer));
+}
+
+void stn_trainer_destroy(struct stn_trainer *trainer)
+{
+    if (!trainer) return;
+    trainer_destroy(trainer->trainer);
+    free(trainer);
+}
+
+struct stn_memory stn_trainer_memory(const struct stn_trainer *trainer)
+{
+    struct memory_report m = trainer_memory(trainer->trainer);
+    return (struct stn_memory){m.weights, m.optimizer_state, m.gradients, m.activations,
+                               m.data,    m.other,           m.total,     m.available};
+}
+
+int64_t stn_trainer_parameters(const struct stn_trainer *trainer)
+{
+    return trainer_parameters(trainer->trainer);
+}
+
+static void tell_step(void *context, const struct step_report *report)
+{
+    struct stn_trainer *trainer = context;
+    const struct stn_step step = {
+        .step = report->step,
+        .tokens = report->tokens,
+        .loss = report->loss,
+        .gradient_norm = report->gradient_norm,
+        .learning_rate = report->learning_rate,
+        .seconds = report->seconds,
+    };
+    if (!trainer->function(trainer->context, &step)) train_request_stop();
+}
+
+static double finite_or_nan(double value) { return isfinite(value) ? value : (double)NAN; }
+
+static enum status run(struct stn_trainer *trainer, bool resume, struct stn_result *result)
+{
+    struct train_observer observer = {trainer, trainer->function ? tell_step : NULL, NULL, NULL};
+    struct train_result r;
+    if (trainer->ran) FAIL(STATUS_USAGE, "this trainer has run already; create another one");
+    trainer->ran = true;
+    TRY(trainer_prepare(trainer->trainer, resume));
+    TRY(train_run(trainer->trainer, &observer, &r));
+    if (!result) return STATUS_OK;
+    result->steps = r.steps;
+    result->training_loss = finite_or_nan(r.train_loss);
+    result->validation_loss = finite_or_nan(r.last_loss);
+    result->best_validation_loss = finite_or_nan(r.best_loss);
+    result->seconds = r.seconds;
+    result->stopped_early = r.stopped_early;
+    trainer_digest(trainer->trainer, result->sha256);
+    return STATUS_OK;
+}
+
+enum stn_status stn_trainer_run(struct stn_trainer *trainer, bool resume,
+                                stn_step_function function, void *context,
+                                struct stn_result *result)
+{
+    api_enter();
+    if (!trainer)
+        return public_status(error_at(STATUS_USAGE, __FILE__, __LINE__, "trainer is NULL"));
+    trainer->function = function;
+    trainer->context = context;
+    return public_status(run(trainer, resume, result));
+}
+
+void stn_trainer_stop(void) { train_request_stop(); }

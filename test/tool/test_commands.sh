@@ -1,0 +1,108 @@
+#!/bin/sh
+# The commands as people use them: train, resume, eval, generate, inspect; what goes to which stream; the digest in all its places.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build/release}
+program=$(cd "$BUILD" && pwd)/stentor
+python=${STENTOR_PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+count=0 failures=0
+check() { # check NAME COMMAND…
+    name=$1; shift
+    count=$((count + 1))
+    if "$@" >log 2>&1; then echo "ok $count - $name"; else
+        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
+}
+skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
+json() { # json FILE EXPRESSION: whether the Python expression over the object d holds
+    "$python" -c "import json, sys; d = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), d" "$1" "$2"
+}
+has_json=; "$python" -c 'import json' 2>/dev/null && has_json=1
+check_json() { if [ -n "$has_json" ]; then check "$1" json "$2" "$3"; else skip "$1" "no python3"; fi; }
+# Digits of a digest in a file, the last such line.
+digest() { sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1" | tail -1; }
+
+i=0; while [ $i -lt 300 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >text.txt
+cat >run.yaml <<'END'
+model: {layers: 2, heads: 2, width: 16, context: 16, dropout: 0.1}
+data: {train: text.txt}
+train: {steps: 40, batch: 8, micro_batch: 2, warmup: 4, eval_every: 10, save_every: 10, log_every: 5}
+END
+
+# ---- train ----
+"$program" train run.yaml --out a --workers 1 >a.out 2>a.err; code=$?
+check "train ends with 0" test $code -eq 0
+check "off a terminal: nothing on standard output" test ! -s a.out
+check "off a terminal: no carriage return, no escape" sh -c '! grep -q "$(printf "[\r\033]")" a.err'
+check "a line every log_every steps" sh -c 'test "$(grep -c "^step [0-9]*/40  loss" a.err)" -eq 8'
+check "it says memory, exactness and processor" sh -c 'grep -q "^memory " a.err && grep -q "^exactness  exact" a.err && grep -q "^processor " a.err'
+check "it ends with model and digest" sh -c 'grep -q "^the model lies in a$" a.err && tail -1 a.err | grep -q "^sha256 .* [0-9a-f]\{64\}$"'
+for file in config.json model.safetensors tokenizer.json run.yaml log.jsonl checkpoints/step-40/manifest.json best/model.safetensors; do check "a/$file is there" test -s a/$file; done
+"$program" train run.yaml --out b --workers 3 --quiet --json >b.json 2>b.err
+check "--quiet says nothing" test ! -s b.err
+check_json "--json prints one object" b.json 'd["steps"] == 40 and d["workers"] == 3 and d["validation_loss"] > 0 and d["out"] == "b" and d["exactness"] == "exact"'
+check "the digest is the same for 1 and 3 workers" test "$(digest a.err)" = "$(digest b.json)"
+"$program" train run.yaml --out c --set train.steps=17 --set train.decay_steps=40 --set train.save_every=0 --quiet 2>c.err
+check "fewer steps first" test -d c/checkpoints/step-17
+"$program" train run.yaml --out d --set train.decay_steps=40 --quiet --json >d.json 2>d.err
+"$program" train run.yaml --out c --set train.decay_steps=40 --resume --workers 2 --quiet --json >c.json 2>c.err
+check "a longer run of the same gives the same bits" test "$(digest c.json)" = "$(digest d.json)"
+check "log.jsonl repeats no step" sh -c '
+    grep -o "\"_step\": [0-9]*, .*train/loss" c/log.jsonl | sed "s/[^0-9]*\([0-9]*\).*/\1/" >steps && sort -n -u steps | cmp - steps'
+check "run.yaml is the resolved run file" sh -c '"$1" train a/run.yaml --print-config | cmp - a/run.yaml' - "$program"
+if command -v script >/dev/null 2>&1; then
+    check "on a terminal: a status line" sh -c 'script -qec "\"$1\" train run.yaml --out t --set train.steps=20 --color=never" /dev/null </dev/null >tty.txt 2>&1; grep -q "train: .*20/20 .*loss=" tty.txt && grep -q "the model lies in t" tty.txt' - "$program"
+    check "NO_COLOR: no colour" sh -c '! NO_COLOR=1 script -qec "\"$1\" trian" /dev/null </dev/null 2>&1 | grep -q "$(printf "\033\[3")"' - "$program"
+    check "a terminal has colours" sh -c 'script -qec "TERM=xterm \"$1\" trian" /dev/null </dev/null 2>&1 | grep -q "$(printf "\033\[31m")"' - "$program"
+else skip "on a terminal: a status line" "no script(1)"; fi
+check "--color=always" sh -c '"$1" train run.yaml --out a --color=always 2>&1 | grep -q "$(printf "\033\[31m")"' - "$program"
+check "closed standard error" sh -c '"$1" train run.yaml --out closed --set train.steps=3 2>&-' - "$program"
+check "standard error whose reader left" sh -c '{ "$1" train run.yaml --out left --set train.steps=3; echo $? >code; } 2>&1 | true; i=0; while [ ! -s code ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done; grep -qx 0 code' - "$program"
+
+# ---- eval ----
+"$program" eval a >eval.out 2>eval.err
+check "eval prints loss and perplexity" sh -c 'grep -q "^loss  *[0-9]" eval.out && grep -q "^perplexity " eval.out && test ! -s eval.err'
+"$program" eval a --json >eval.json 2>/dev/null
+check_json "eval of what was held out is the run's last validation loss" eval.json "d['loss'] == $(sed -n 's/.*"validation_loss": \([0-9.e-]*\).*/\1/p' b.json)"
+"$program" eval a --data text.txt --workers 1 --json >one.json; "$program" eval a --data text.txt --workers 3 --json >three.json
+check_json "eval --data: the whole text" one.json "d['bytes'] == $(wc -c <text.txt) - 1 and d['tokens'] == d['bytes'] and abs(d['bits_per_byte'] * 0.6931471805599453 - d['loss']) < 1e-9"
+check "eval: the same for any number of workers" sh -c 'for f in one three; do sed "s/\"seconds\".*//" $f.json >$f.cut; done; cmp one.cut three.cut'
+printf '{"text": "the quick"}\n{"text": "brown fox"}\n' >some.jsonl
+check "eval --data of .jsonl" "$program" eval a --data some.jsonl
+
+# ---- generate ----
+"$program" generate a --prompt "the quick" --max-tokens 50 --seed 3 >g1.txt 2>g1.err
+check "generate: 50 characters, nothing else" sh -c 'test "$(wc -c <g1.txt)" -eq 50 && test ! -s g1.err'
+"$program" generate a --prompt "the quick" --max-tokens 50 --seed 3 >g2.txt
+check "generate: the same seed, the same text" cmp g1.txt g2.txt
+"$program" generate a --prompt "the quick" --max-tokens 50 --seed 4 >g3.txt
+check "generate: another seed, another text" sh -c '! cmp -s g1.txt g3.txt'
+printf 'the quick' >prompt.txt
+"$program" generate a --prompt-file prompt.txt --max-tokens 50 --seed 3 >g2.txt
+check "generate: the prompt from a file" cmp g1.txt g2.txt
+"$program" generate a --prompt "the quick" --max-tokens 50 --seed 3 --echo >g2.txt
+check "generate --echo" sh -c '{ printf "the quick"; cat g1.txt; } | cmp - g2.txt'
+"$program" generate a --prompt "the quick" --max-tokens 50 --seed 3 --json >g.json
+check_json "generate --json" g.json 'd["text"] == open("g1.txt").read() and d["tokens"] == 50 and d["finish_reason"] == "length" and d["prompt"] == "the quick"'
+"$program" generate a --prompt "the quick" --temperature 0 --max-tokens 30 >g1.txt; "$program" generate a --prompt "the quick" --top-k 1 --seed 9 --max-tokens 30 >g2.txt
+check "generate: greedy is top-k 1" cmp g1.txt g2.txt
+"$program" generate a --max-tokens 300 --stop e --stop o --json >g.json
+check_json "generate --stop, twice" g.json '"e" not in d["text"] and "o" not in d["text"] and d["finish_reason"] == "stop"'
+check "generate --max-tokens 0" sh -c 'test -z "$("$1" generate a --max-tokens 0)"' - "$program"
+check "generate: a reader who leaves" sh -c '{ "$1" generate a --max-tokens 100000; echo $? >code; } 2>err | head -c 20 >/dev/null; i=0; while [ ! -s code ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done; grep -qx 141 code && test ! -s err' - "$program"
+
+# ---- inspect ----
+check "inspect of a model" sh -c '"$1" inspect a | grep -q "^model: gpt2, 2 layers, 2 heads, width 16"' - "$program"
+"$program" inspect a --json --digest >i.json
+check_json "inspect --json of a model" i.json 'd["kind"] == "model" and d["layers"] == 2 and d["bytes"] == 4 * d["parameters"] and d["parameters"] == sum(__import__("math").prod(t["shape"]) for t in d["tensors"]) and len(d["sha256"]) == 64'
+check "inspect --tensors" sh -c '"$1" inspect a --tensors | grep -q "transformer.h.1.mlp.c_fc.weight.*\[16, 64\]"' - "$program"
+check "inspect --digest of a checkpoint is what train printed" sh -c 'test "$("$1" inspect a/checkpoints/step-40 --digest | sed -n "s/^sha256.*: //p")" = "$2"' - "$program" "$(digest a.err)"
+check "inspect of a safetensors file" sh -c '"$1" inspect a/model.safetensors --digest | grep -q "^transformer.wte.weight *F32 *\["' - "$program"
+"$program" inspect run.yaml --workers 3 --json >i.json
+check_json "inspect of a run file" i.json 'd["kind"] == "run" and d["workers"] == 3 and sum(v for k, v in d["memory_bytes"].items() if k not in ("total", "available", "worker_activations")) == d["memory_bytes"]["total"] and d["operations_per_step"] > 0 and d["step_seconds"] > 0'
+check "inspect of a run file leaves nothing" sh -c '! test -e runs'
+check "inspect says memory to the byte" sh -c '"$1" inspect run.yaml | grep -q "^  total  *[0-9,]* bytes"' - "$program"
+echo "1..$count"
+[ $failures -eq 0 ]

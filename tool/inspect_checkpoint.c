@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// stentor inspect checkpoints/step-N: where its run stands, whether its files are whole, and the digest of what they hold.
+#include "base/file.h"
+#include "base/sha256.h"
+#include "inspect.h"
+#include "output.h"
+#include "store/manifest.h"
+#include "store/model_directory.h"
+#include "train/run.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PATH_BYTES = 4096, NAME_BYTES = 1200 };
+
+// Adds one tensor's elements, which are float32 on disk as in memory.
+static enum status hash_tensor(struct sha256 *hash, const struct safetensors *file,
+                               const char *name)
+{
+    const struct tensor_entry *tensor = safetensors_find(file, name);
+    if (!tensor) FAIL(STATUS_INPUT, "%s: tensor %s is missing", file->path, name);
+    uint64_t bytes = tensor->end - tensor->begin;
+    float *data;
+    TRY(memory_allocate(bytes ? bytes : 1, 1, "a tensor", &data));
+    enum status status = safetensors_read_float(file, tensor, data);
+    if (status == STATUS_OK) sha256_add(hash, data, bytes);
+    free(data);
+    return status;
+}
+
+static enum status hash_file(struct sha256 *hash, const char *directory, const char *name,
+                             const struct parameters *parameters, const char *state)
+{
+    char path[PATH_BYTES], tensor[NAME_BYTES];
+    struct safetensors *file;
+    TRY(path_join(path, sizeof path, directory, name));
+    TRY(safetensors_open(path, &file));
+    enum status status = STATUS_OK;
+    for (int i = 0; i < parameters->count && status == STATUS_OK; i++) {
+        snprintf(tensor, sizeof tensor, "%s%s%s", state ? state : "", state ? "." : "",
+                 parameters->list[i].name);
+        status = hash_tensor(hash, file, tensor);
+    }
+    safetensors_close(file);
+    return status;
+}
+
+// In the trainer's order: weights as the model declares them, then each state array of the optimizer.
+static enum status checkpoint_digest(const char *directory, const struct run_config *run,
+                                     char digest[65])
+{
+    struct parameters parameters;
+    struct sha256 hash;
+    struct model_config model = run->model;
+    const struct optimizer *optimizer;
+    TRY(optimizer_find(run->optimizer.name, &optimizer));
+    // Only names are needed, and those do not depend on the vocabulary, which the run file does not hold.
+    model.vocabulary = 256;
+    parameters_init(&parameters);
+    sha256_start(&hash);
+    enum status status = model_declare(&model, &parameters);
+    if (status == STATUS_OK)
+        status = hash_file(&hash, directory, "weights.safetensors", &parameters, NULL);
+    int states = optimizer->states(&run->optimizer);
+    for (int i = 0; i < states && status == STATUS_OK; i++)
+        status = hash_file(&hash, directory, "optimizer.safetensors", &parameters,
+                           optimizer->state_name[i]);
+    parameters_release(&parameters);
+    if (status == STATUS_OK) sha256_finish(&hash, digest);
+    return status;
+}
+
+static enum status digest_of(const char *directory, char digest[65])
+{
+    static struct run_config run;
+    char path[PATH_BYTES];
+    TRY(path_join(path, sizeof path, directory, "run.yaml"));
+    run_config_defaults(&run);
+    TRY(run_config_read(&run, path));
+    TRY(run_config_check(&run));
+    return checkpoint_digest(directory, &run, digest);
+}
+
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static enum status print_checkpoint(const struct options *options, const struct manifest *manifest,
+                                    const char *digest)
+{
+    const struct run_position *p = &manifest->position;
+    char a[32];
+    if (option_given(options, "json")) {
+        json_t *files = json_object();
+        for (int i = 0; i < manifest->files; i++)
+            json_object_set_new(files, manifest->file[i].name,
+                                json_integer((json_int_t)manifest->file[i].bytes));
+        json_t *object = json_pack("{s:s, s:I, s:I, s:o, s:I, s:f, s:o, s:b}", "kind", "checkpoint",
+                                   "step", (json_int_t)p->step, "samples", (json_int_t)p->samples,
+                                   "best_validation_loss", number(p->best_loss), "best_step",
+                                   (json_int_t)p->best_step, "seconds", p->seconds, "files", files,
+                                   "verified", 1);
+        if (digest) json_object_set_new(object, "sha256", json_string(digest));
+        return output_json(object);
+    }
+    TRY(output_print("checkpoint after step %lld, %s sequences and %.0f s of training\n",
+                     (long long)p->step, output_count((double)p->samples, a), p->seconds));
+    if (isfinite(p->best_loss))
+        TRY(output_print("best validation loss %.4f, at step %lld\n", p->best_loss,
+                         (long long)p->best_step));
+    for (int i = 0; i < manifest->files; i++)
+        TRY(output_print("  %-28s %16s bytes  xxh3 %s\n", manifest->file[i].name,
+                         output_count((double)manifest->file[i].bytes, a), manifest->file[i].hash));
+    TRY(output_print("all files are as they were written\n"));
+    return digest ? output_print("sha256 of weights and optimizer state: %s\n", digest) : STATUS_OK;
+}
+
+enum status inspect_checkpoint(const struct options *options, const char *directory)
+{
+    static struct manifest manifest;
+    char digest[65];
+    bool wanted = option_given(options, "digest");
+    TRY(checkpoint_verify(directory));
+    if (wanted) TRY(digest_of(directory, digest));
+    TRY(manifest_read(directory, &manifest));
+    enum status status = print_checkpoint(options, &manifest, wanted ? digest : NULL);
+    manifest_release(&manifest);
+    return status;
+}

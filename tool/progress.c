@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "progress.h"
+
+#include "terminal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+// Mean of about the last 20 steps. 0.1 s is tqdm's shortest interval; 30 s without a line makes people wonder.
+#define SMOOTHING       0.05
+#define REDRAW_SECONDS  0.1
+#define SILENCE_SECONDS 30.0
+
+static double now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+const char *progress_rate(double rate, char text[32])
+{
+    const char *unit = "";
+    if (rate >= 1e9)
+        rate /= 1e9, unit = "G";
+    else if (rate >= 1e6)
+        rate /= 1e6, unit = "M";
+    else if (rate >= 1e3)
+        rate /= 1e3, unit = "k";
+    snprintf(text, 32, "%.*f%s", rate < 10 ? 2 : rate < 100 ? 1 : 0, rate, unit);
+    return text;
+}
+
+const char *progress_time(double seconds, char text[32])
+{
+    bool known = seconds >= 0 && seconds < 1e9;
+    long s = known ? lround(seconds) : 0, h = s / 3600;
+    if (!known)
+        snprintf(text, 32, "?");
+    else if (h)
+        snprintf(text, 32, "%ld:%02ld:%02ld", h, s / 60 % 60, s % 60);
+    else
+        snprintf(text, 32, "%02ld:%02ld", s / 60, s % 60);
+    return text;
+}
+
+void progress_start(struct progress *progress, int64_t first, int64_t steps, int64_t log_every)
+{
+    double now = now_seconds();
+    *progress = (struct progress){.first = first,
+                                  .steps = steps,
+                                  .log_every = log_every,
+                                  .start = now,
+                                  .told = now,
+                                  .loss = NAN,
+                                  .evaluation = NAN};
+}
+
+static void draw(const struct progress *p, const struct step_report *report, double now)
+{
+    char left[32], past[32], rate[32], tail[256], line[1024];
+    double share = (double)report->step / (double)p->steps;
+    int used =
+        snprintf(tail, sizeof tail, "| %lld/%lld [%s<%s, %.1f step/s, %s tok/s, loss=%.4f",
+                 (long long)report->step, (long long)p->steps, progress_time(now - p->start, past),
+                 progress_time((double)(p->steps - report->step) * p->step_seconds, left),
+                 1 / p->step_seconds, progress_rate((double)report->tokens / p->step_seconds, rate),
+                 report->loss);
+    if (isfinite(p->evaluation))
+        used += snprintf(tail + used, sizeof tail - (size_t)used, ", val=%.4f", p->evaluation);
+    snprintf(tail + used, sizeof tail - (size_t)used, "]");
+
+    static const char *const eighth[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    int width = terminal_columns() - (int)strlen("train: 100%|") - (int)strlen(tail) - 1;
+    if (width < 4) width = 4;
+    if (width > 40) width = 40;
+    int eighths = (int)(share * width * 8);
+    if (eighths > width * 8) eighths = width * 8;
+    used = snprintf(line, sizeof line, "train: %3d%%|", (int)(share * 100));
+    for (int i = 0; i < eighths / 8; i++)
+        used += snprintf(line + used, sizeof line - (size_t)used, "█");
+    used += snprintf(line + used, sizeof line - (size_t)used, "%s", eighth[eighths % 8]);
+    for (int i = eighths / 8 + (eighths % 8 > 0); i < width; i++)
+        used += snprintf(line + used, sizeof line - (size_t)used, " ");
+    snprintf(line + used, sizeof line - (size_t)used, "%s", tail);
+    terminal_status(line);
+}
+
+static void tell(const struct progress *p, const struct step_report *report)
+{
+    char left[32], rate[32];
+    terminal_say("step %lld/%lld  loss %.4f  rate %.3g  norm %.3f  %s tokens/s  left %s",
+                 (long long)report->step, (long long)p->steps, report->loss, report->learning_rate,
+                 report->gradient_norm,
+                 progress_rate((double)report->tokens / p->step_seconds, rate),
+                 progress_time((double)(p->steps - report->step) * p->step_seconds, left));
+}
+
+void progress_step(void *context, const struct step_report *report)
+{
+    struct progress *p = context;
+    double now = now_seconds();
+    p->loss = report->loss;
+    double seconds = report->seconds > 1e-9 ? report->seconds : 1e-9;
+    p->step_seconds =
+        p->step_seconds > 0 ? p->step_seconds + SMOOTHING * (seconds - p->step_seconds) : seconds;
+    if (terminal_is_live()) {
+        if (now - p->drawn < REDRAW_SECONDS && report->step < p->steps) return;
+        p->drawn = now;
+        draw(p, report, now);
+        return;
+    }
+    bool due = report->step % p->log_every == 0 || report->step == p->steps;
+    if (!due && now - p->told < SILENCE_SECONDS) return;
+    p->told = now;
+    tell(p, report);
+}
+
+void progress_evaluation(void *context, int64_t step, double loss, bool best)
+{
+    struct progress *p = context;
+    p->evaluation = loss;
+    terminal_say("step %lld/%lld  validation loss %.4f%s", (long long)step, (long long)p->steps,
+                 loss, best ? "  (best so far)" : "");
+}
+
+void progress_saved(void *context, int64_t step)
+{
+    struct progress *p = context;
+    // On a terminal the status line says enough.
+    if (!terminal_is_live())
+        terminal_say("step %lld/%lld  checkpoint saved", (long long)step, (long long)p->steps);
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "run_file.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static enum status apply(const struct options *options, int i, struct run_config *config)
+{
+    const char *name = options->given[i].row->name, *value = options->given[i].value;
+    char assignment[RUN_PATH + 64], origin[64];
+    snprintf(origin, sizeof origin, "--%s", name);
+    if (!strcmp(name, "set")) return run_config_set(config, value, origin);
+    bool workers = !strcmp(name, "workers");
+    if (!workers && strcmp(name, "out") != 0) return STATUS_OK;
+    int length = snprintf(assignment, sizeof assignment, "%s=%s",
+                          workers ? "parallel.workers" : "out", value);
+    if (length >= (int)sizeof assignment) FAIL(STATUS_USAGE, "%s: the value is too long", origin);
+    return run_config_set(config, assignment, origin);
+}
+
+enum status run_file_read(const struct options *options, const char *path,
+                          struct run_config *config_p)
+{
+    run_config_defaults(config_p);
+    TRY(run_config_read(config_p, path));
+    TRY(run_config_environment(config_p));
+    for (int i = 0; i < options->count; i++) TRY(apply(options, i, config_p));
+    return run_config_check(config_p);
+}

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "speed.h"
+
+#include "base/memory.h"
+#include "kernel/cpu/kernels.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+struct product_kernel {
+    void (*run)(const struct product *product, void *scratch);
+    size_t (*scratch_bytes)(int64_t rows, int64_t cols, int64_t depth);
+};
+static const struct product_kernel kernels[ISA_COUNT] = {
+    [ISA_GENERIC] = {product_generic, product_scratch_bytes_generic},
+#if defined(__x86_64__)
+    [ISA_AVX2] = {product_avx2, product_scratch_bytes_avx2},
+    [ISA_AVX512] = {product_avx512, product_scratch_bytes_avx512},
+#elif defined(__aarch64__)
+    [ISA_NEON] = {product_neon, product_scratch_bytes_neon},
+#endif
+};
+
+// Long enough to wake a sleeping core, short enough to wait for.
+#define WARM_SECONDS    0.05
+#define MEASURE_SECONDS 0.1
+
+struct runner {
+    const struct product_kernel *kernel;
+    struct product product;
+    struct block memory;
+    void *scratch;
+    pthread_t thread;
+    double flops; // a second
+};
+
+static double now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void *run_products(void *context)
+{
+    struct runner *runner = context;
+    const struct product *p = &runner->product;
+    cpu_flush_to_zero();
+    double start = now_seconds(), now;
+    do runner->kernel->run(p, runner->scratch);
+    while (now_seconds() - start < WARM_SECONDS);
+    long runs = 0;
+    start = now_seconds();
+    do {
+        runner->kernel->run(p, runner->scratch);
+        runs++;
+    } while ((now = now_seconds()) - start < MEASURE_SECONDS);
+    runner->flops =
+        2.0 * (double)p->rows * (double)p->cols * (double)p->depth * (double)runs / (now - start);
+    return NULL;
+}
+
+static enum status prepare(struct runner *runner, enum isa isa, int64_t rows, int64_t cols,
+                           int64_t depth)
+{
+    runner->kernel = &kernels[isa];
+    size_t a = (size_t)(rows * depth), b = (size_t)(depth * cols), c = (size_t)(rows * cols);
+    size_t scratch = runner->kernel->scratch_bytes(rows, cols, depth);
+    TRY(block_create((a + b + c + 48) * sizeof(float) + scratch + 64, "a measurement",
+                     &runner->memory));
+    float *memory = runner->memory.data;
+    for (size_t i = 0; i < a + b; i++) memory[i] = (float)(i % 97) * 0.01f - 0.5f;
+    runner->product = (struct product){
+        .rows = rows,
+        .cols = cols,
+        .depth = depth,
+        .a = memory,
+        .a_row = depth,
+        .a_depth = 1,
+        .b = memory + a,
+        .b_depth = cols,
+        .b_col = 1,
+        .c = memory + a + b,
+        .c_row = cols,
+    };
+    uintptr_t end = (uintptr_t)(memory + a + b + c);
+    runner->scratch = (char *)(memory + a + b + c) + (64 - end % 64) % 64;
+    return STATUS_OK;
+}
+
+enum status speed_measure(enum isa isa, int workers, int64_t rows, int64_t cols, int64_t depth,
+                          double *flops_p)
+{
+    struct runner *runner;
+    int started = 0;
+    double flops = 0;
+    TRY(memory_allocate((size_t)workers, sizeof *runner, "a measurement", &runner));
+    enum status status = STATUS_OK;
+    for (int i = 0; i < workers && status == STATUS_OK; i++)
+        status = prepare(&runner[i], isa, rows, cols, depth);
+    while (status == STATUS_OK && started < workers &&
+           !pthread_create(&runner[started].thread, NULL, run_products, &runner[started]))
+        started++;
+    for (int i = 0; i < started; i++) {
+        pthread_join(runner[i].thread, NULL);
+        flops += runner[i].flops;
+    }
+    for (int i = 0; i < workers; i++) block_destroy(&runner[i].memory);
+    free(runner);
+    if (status == STATUS_OK) *flops_p = flops;
+    return status;
+}

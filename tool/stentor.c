@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// The program: finds the command, runs it, turns its status into a message and an exit code.
+#include "base/cpu.h"
+#include "base/nearest.h"
+#include "options.h"
+#include "output.h"
+#include "signals.h"
+#include "terminal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct command *const commands[] = {&train_command, &eval_command, &generate_command,
+                                                 &inspect_command, NULL};
+
+static void print_usage(void)
+{
+    printf("usage: stentor COMMAND [arguments] [options]\n"
+           "trains language models, data parallel, with the same bits for any number of workers\n\n"
+           "commands:\n");
+    for (int i = 0; commands[i]; i++)
+        printf("  %-10s %-24s %s\n", commands[i]->name, commands[i]->arguments,
+               commands[i]->summary);
+    printf("\n  stentor COMMAND --help         options of a command\n"
+           "  stentor --version              version, processor and instruction set\n\n"
+           "exit codes: 0 ok, 1 the run failed, 2 wrong usage, 3 bad input, 4 no memory or disk,\n"
+           "            5 a worker was lost, 75 stopped with a checkpoint, 128 + n by signal n\n");
+}
+
+static enum status print_version(void)
+{
+    enum isa isa;
+    TRY(isa_choose(&isa));
+    return output_print("stentor %s (%s, %s)\n", STENTOR_VERSION, cpu_name(), isa_name(isa));
+}
+
+static const struct command *find_command(const char *name)
+{
+    for (int i = 0; commands[i]; i++)
+        if (!strcmp(commands[i]->name, name)) return commands[i];
+    return NULL;
+}
+
+static enum status unknown_command(const char *name)
+{
+    struct nearest nearest;
+    nearest_start(&nearest, name);
+    for (int i = 0; commands[i]; i++) nearest_offer(&nearest, commands[i]->name);
+    const char *best = nearest_get(&nearest);
+    FAIL(STATUS_USAGE, "unknown %s \"%s\"%s%s%s; `stentor --help` lists the commands",
+         *name == '-' ? "option" : "command", name, best ? "; did you mean " : "", best ? best : "",
+         best ? "?" : "");
+}
+
+static enum status run_command(int argc, char **argv)
+{
+    static struct options options;
+    const struct command *command = find_command(argv[0]);
+    if (!command) return unknown_command(argv[0]);
+    TRY(options_parse(command, argc, argv, &options));
+    if (!options.help) return command->run(&options);
+    options_help(command);
+    return STATUS_OK;
+}
+
+static enum status run(int argc, char **argv)
+{
+    TRY(terminal_start(NULL, false));
+    if (argc < 2) {
+        FAIL(STATUS_USAGE,
+             "a command is missing: train, eval, generate or inspect; `stentor --help` says more");
+    }
+    if (!strcmp(argv[1], "--version")) return print_version();
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
+        print_usage();
+        return STATUS_OK;
+    }
+    return run_command(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv)
+{
+    signals_start();
+    enum status status = run(argc, argv);
+    if (status == STATUS_OK) status = output_finish();
+    if (status == STATUS_OK) return 0;
+    if (output_reader_left()) return 128 + 13; // as the signal would have ended us
+    terminal_status("");
+    terminal_error(error_message());
+    const char *debug = getenv("STENTOR_DEBUG");
+    if (debug && *debug && *debug != '0') terminal_error(error_trail());
+    return status_exit_code(status);
+}

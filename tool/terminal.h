@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// Standard error for people: plain lines, and on a terminal one status line that is drawn over and over below them.
+// Nothing here can fail a run: a closed or full standard error is ignored.
+#ifndef STN_TOOL_TERMINAL_H
+#define STN_TOOL_TERMINAL_H
+
+#include "base/status.h"
+
+#include <stdbool.h>
+
+// Takes over the library's log lines. color: "auto", "always", "never" or NULL (auto: a terminal, unless NO_COLOR or TERM=dumb
+// say no; FORCE_COLOR and CLICOLOR_FORCE say yes). quiet: warnings and errors only. Fails: STATUS_USAGE.
+enum status terminal_start(const char *color, bool quiet) CHECK_RESULT;
+// Whether a status line can be drawn: standard error is a terminal that moves its cursor, and not quiet.
+bool terminal_is_live(void);
+bool terminal_is_quiet(void);
+int terminal_columns(void);
+// A line above the status line; not when quiet.
+void terminal_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+// "stentor: message", in any case.
+void terminal_error(const char *message);
+// Draws the status line, cut to the terminal's width. "" takes it away.
+void terminal_status(const char *text);
+#endif

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+// stentor train: a run file, what the command line changes in it, and the run.
+#include "base/cpu.h"
+#include "options.h"
+#include "output.h"
+#include "progress.h"
+#include "run_file.h"
+#include "signals.h"
+#include "terminal.h"
+#include "train/run_schema.h"
+#include "train/trainer.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option_row rows[] = {
+    {"set", "KEY=VALUE", "changes a key of the run file, as train.steps=200; may be repeated"},
+    {"workers", "N", "as --set parallel.workers=N; 0: one for each core"},
+    {"out", "DIR", "as --set out=DIR"},
+    {"resume", NULL, "goes on from the newest checkpoint in out, if there is one"},
+    {"print-config", NULL, "prints the run file with every key resolved, and ends"},
+    {"json", NULL, "prints the result as one JSON object"},
+    {"quiet", NULL, "says nothing but warnings and errors"},
+    {"color", "WHEN", "auto, always or never"},
+    {NULL, NULL, NULL},
+};
+
+static void help(void)
+{
+    printf("\nkeys of the run file (YAML; sections model, data, train, parallel):\n");
+    for (int i = 0; i < run_schema_count; i++) {
+        const struct run_key *key = &run_schema[i];
+        printf("  %-26s %-10s %s%s%s\n", key->name, *key->start ? key->start : "-", key->meaning,
+               key->type == RUN_ENUM ? ": " : "", key->type == RUN_ENUM ? key->choices : "");
+    }
+    printf("\nLater wins: defaults (second column), run file, environment "
+           "(STENTOR_TRAIN_STEPS=200), --set.\n"
+           "SIGINT or SIGTERM: a checkpoint, then exit code 75; the same command with --resume "
+           "goes on.\n");
+}
+
+static void say_what_runs(const struct trainer *trainer, bool resume)
+{
+    const struct run_config *config = trainer_config(trainer);
+    struct memory_report memory = trainer_memory(trainer);
+    struct text_report text = trainer_text(trainer);
+    char a[32], b[32], c[32], d[32], e[32], f[32], g[32];
+    enum isa isa;
+    if (isa_choose(&isa)) return error_clear();
+    terminal_say("model      %s, %lld layers, %lld heads, width %lld, context %lld: %s parameters",
+                 config->model.type, (long long)config->model.layers,
+                 (long long)config->model.heads, (long long)config->model.width,
+                 (long long)config->model.context,
+                 output_count((double)trainer_parameters(trainer), a));
+    terminal_say("text       %s: %s tokens (%s, %lld different), %s held out", config->data.train,
+                 output_count((double)text.tokens, a), text.tokenizer, (long long)text.vocabulary,
+                 output_count((double)text.held_out, b));
+    terminal_say(
+        "workers    %lld (%s); a step is %lld sequences in %lld leaves, micro-batches of %lld",
+        (long long)config->parallel.workers, config->parallel.exchange, (long long)config->batch,
+        (long long)config->leaves, (long long)config->micro_batch);
+    terminal_say(
+        "memory     %s of %s: weights %s, optimizer %s, gradients %s, activations %s, data and "
+        "other %s",
+        output_bytes((double)memory.total, a), output_bytes((double)memory.available, b),
+        output_bytes((double)memory.weights, c), output_bytes((double)memory.optimizer_state, d),
+        output_bytes((double)memory.gradients, e), output_bytes((double)memory.activations, f),
+        output_bytes((double)(memory.data + memory.other), g));
+    terminal_say("processor  %s, %d cores, %s; %s", cpu_name(), cpu_cores(), isa_name(isa),
+                 config->precision);
+    terminal_say("exactness  exact: the same bits for any number of workers on any processor");
+    terminal_say("out        %s%s", config->out, resume ? " (goes on where it is)" : "");
+    if (config->parallel.workers > config->leaves)
+        terminal_say("           %lld leaves keep only %lld of %lld workers busy; a larger "
+                     "train.leaves or train.batch would help",
+                     (long long)config->leaves, (long long)config->leaves,
+                     (long long)config->parallel.workers);
+}
+
+// A number for JSON, null where it is not finite (no held-out text).
+static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+static enum status print_result(const struct options *options, const struct trainer *trainer,
+                                const struct train_result *result)
+{
+    const struct run_config *config = trainer_config(trainer);
+    char digest[65], time[32];
+    trainer_digest(trainer, digest);
+    terminal_status("");
+    if (result->stopped_early)
+        terminal_say("stopped early at step %lld: %lld evaluations without improvement",
+                     (long long)result->steps, (long long)config->patience);
+    if (isfinite(result->last_loss))
+        terminal_say("validation loss %.4f, best %.4f", result->last_loss, result->best_loss);
+    terminal_say("trained %lld steps in %s, training loss %.4f", (long long)result->steps,
+                 progress_time(result->seconds, time), result->train_loss);
+    terminal_say("the model lies in %s", config->out);
+    terminal_say("sha256 of weights and optimizer state %s", digest);
+    if (!option_given(options, "json")) return STATUS_OK;
+    return output_json(json_pack(
+        "{s:I, s:o, s:o, s:o, s:f, s:b, s:I, s:I, s:s, s:s, s:s}", "steps",
+        (json_int_t)result->steps, "train_loss", number(result->train_loss), "validation_loss",
+        number(result->last_loss), "best_validation_loss", number(result->best_loss), "seconds",
+        result->seconds, "stopped_early", result->stopped_early, "parameters",
+        (json_int_t)trainer_parameters(trainer), "workers", (json_int_t)config->parallel.workers,
+        "exactness", "exact", "out", config->out, "sha256", digest));
+}
+
+static enum status train(const struct options *options, const struct run_config *config)
+{
+    struct trainer *trainer;
+    bool resume = option_given(options, "resume");
+    TRY(trainer_create(config, &trainer));
+    enum status status = trainer_prepare(trainer, resume);
+    if (status) goto destroy_trainer;
+    int64_t done = trainer_position(trainer)->step;
+    say_what_runs(trainer, done > 0);
+    struct progress progress;
+    progress_start(&progress, done, trainer_config(trainer)->steps,
+                   trainer_config(trainer)->log_every);
+    struct train_observer observer = {&progress, progress_step, progress_evaluation,
+                                      progress_saved};
+    struct train_result result;
+    status = train_run(trainer, &observer, &result);
+    if (status == STATUS_OK) status = print_result(options, trainer, &result);
+
+destroy_trainer:
+    trainer_destroy(trainer);
+    return status;
+}
+
+static enum status run(const struct options *options)
+{
+    TRY(terminal_start(option_text(options, "color"), option_given(options, "quiet")));
+    static struct run_config config;
+    TRY(run_file_read(options, options->argument[0], &config));
+    if (option_given(options, "print-config")) {
+        char *text;
+        TRY(run_config_print(&config, &text));
+        enum status status = output_print("%s", text);
+        free(text);
+        return status;
+    }
+    signals_catch(train_request_stop);
+    return train(options, &config);
+}
+
+const struct command train_command = {
+    "train", "RUN.yaml", "trains a model as a run file says", 1, 1, rows, help, run,
+};
