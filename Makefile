@@ -6,7 +6,7 @@
 #   make lint           layers, limits, format, static analysis
 #   make exact          the same bits for any number of workers, on the demo's model
 #   make install        program, headers, libraries, man page, stentor.pc   (PREFIX, DESTDIR)
-#   V=1 prints each command   MODE=release|asan|tsan|cover   CC=gcc|clang|aarch64-linux-gnu-gcc   ROOMS="base graph …" builds fewer rooms
+#   V=1 prints each command   MODE=release|debug|asan|tsan|cover   CC=gcc|clang|aarch64-linux-gnu-gcc   ROOMS="base graph …" builds fewer rooms
 
 VERSION := 0.1.0
 V ?=
@@ -25,11 +25,12 @@ WARN := -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wstrict-protot
         -Wvla -Wdouble-promotion -Wundef -Werror
 # -ffp-contract=off: only fma() that is written is done, so that every compiler computes the same bits.
 BASE_FLAGS := -std=gnu11 -D_GNU_SOURCE -Isrc -Iinclude -DSTENTOR_VERSION='"$(VERSION)"' -fPIC -fvisibility=hidden \
-              -pthread -ffp-contract=off -fno-fast-math -fno-math-errno -fno-trapping-math $(WARN) -MMD -MP -g
+              -pthread -ffp-contract=off -fno-fast-math -fno-math-errno -fno-trapping-math $(WARN) -MMD -MP
 FLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-FLAGS_asan    := -O1 -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FLAGS_tsan    := -O1 -fsanitize=thread -fno-omit-frame-pointer
-FLAGS_cover   := -O0 --coverage
+FLAGS_debug   := -O0 -g
+FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+FLAGS_cover   := -O0 -g --coverage
 LINK_asan     := -fsanitize=address,undefined
 LINK_tsan     := -fsanitize=thread
 LINK_cover    := --coverage

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast are matrix products on one thread, and what share of the processor's multiply-add peak is that?
 //
-// One line of JSON per instruction set and shape. The peak is measured beside it, in the same run: independent chains of
-// fused multiply-adds in registers. Usage: bench_product [seconds per measurement, default 0.3]
+// One line of JSON per instruction set and shape. The peak is measured beside it, in the same run:
+// independent chains of fused multiply-adds in registers. Usage: bench_product [seconds per measurement,
+// default 0.3]
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "kernel/cpu/kernels.h"
@@ -69,16 +70,14 @@ static double now(void)
 }
 
 // ---- peak ----
-enum { CHAINS = 12, PEAK_TERMS = 20000 };
+enum { CHAINS = 12, PEAK_TERMS = 400000 };
 
-// The empty assembly keeps the compiler from computing the sums otherwise; `hold` is its constraint for a register.
+// The empty assembly keeps the compiler from computing the sums otherwise; `hold` is its constraint for a
+// register.
 #define PEAK(name, attributes, vector, fma, hold)                                                  \
     attributes static double peak_##name(double seconds)                                           \
     {                                                                                              \
-        vector sum[CHAINS], a, b;                                                                  \
-        memset(sum, 0, sizeof sum);                                                                \
-        memset(&a, 0, sizeof a);                                                                   \
-        memset(&b, 0, sizeof b);                                                                   \
+        vector sum[CHAINS] = {{0}}, a = {0}, b = {0};                                              \
         double best = 0, start = now();                                                            \
         do {                                                                                       \
             double begin = now();                                                                  \

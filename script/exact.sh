@@ -6,6 +6,7 @@
 # an aarch64 build under QEMU, and a run killed with kill -9 at 20 random moments and resumed each time on another number of workers.
 set -u
 cd "$(dirname "$0")/.."
+unset STENTOR_BACKEND
 BUILD=${BUILD:-build/release}
 size=${1:-demo}
 program=$BUILD/stentor
@@ -87,7 +88,7 @@ if [ -x "$arm" ] && command -v qemu-aarch64-static >/dev/null 2>&1; then
     steps=$few
     train few --workers 2
     host=$program
-    program=$work/arm
+    program=$work/run-arm
     printf '#!/bin/sh\nexec qemu-aarch64-static "%s" "$@"\n' "$arm" >"$program"
     chmod +x "$program"
     train arm --workers 2

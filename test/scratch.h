@@ -38,10 +38,7 @@ static inline const char *scratch_path(const char *name)
     return at;
 }
 
-static inline int scratch_remove(void)
-{
-    return directory_remove(scratch()) != STATUS_OK;
-}
+static inline int scratch_remove(void) { return directory_remove(scratch()) != STATUS_OK; }
 
 // Writes a file without any care, for preparing what a test reads. Returns path.
 static inline const char *put_file(const char *path, const void *data, size_t bytes)

@@ -7,9 +7,11 @@
 #include "signals.h"
 #include "terminal.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command *const commands[] = {&train_command, &eval_command, &generate_command,
                                                  &inspect_command, NULL};
@@ -79,8 +81,18 @@ static enum status run(int argc, char **argv)
     return run_command(argc - 1, argv + 1);
 }
 
+// Whoever closed a standard stream must not see a model written to, or a message in, the file that would get its number.
+static bool fill_standard_streams(void)
+{
+    int file;
+    do file = open("/dev/null", O_RDWR);
+    while (file >= 0 && file <= STDERR_FILENO);
+    return file >= 0 && close(file) == 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (!fill_standard_streams()) return status_exit_code(STATUS_DISK);
     signals_start();
     enum status status = run(argc, argv);
     if (status == STATUS_OK) status = output_finish();

@@ -39,7 +39,8 @@ enum status file_sync_directory(const char *path)
 static enum status make_one(const char *path)
 {
     if (directory_exists(path)) return STATUS_OK;
-    if (!file_fault_hits(FILE_CALL_MAKE_DIRECTORY, NULL) && mkdir(path, 0777) == 0) return STATUS_OK;
+    if (!file_fault_hits(FILE_CALL_MAKE_DIRECTORY, NULL) && mkdir(path, 0777) == 0)
+        return STATUS_OK;
     int cause = errno;
     if (cause == EEXIST) cause = ENOTDIR;
     // Another process may have made it just now.
@@ -71,10 +72,7 @@ static int by_bytes(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static bool is_dots(const char *name)
-{
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
+static bool is_dots(const char *name) { return strcmp(name, ".") == 0 || strcmp(name, "..") == 0; }
 
 static enum status list_open(DIR *folder, const char *path, char ***names_p, int *count_p)
 {
@@ -96,7 +94,8 @@ static enum status list_open(DIR *folder, const char *path, char ***names_p, int
         count++;
     }
     if (errno) {
-        status = error_at(STATUS_INPUT, __FILE__, __LINE__, "cannot list the folder %s: %s", path, strerror(errno));
+        status = error_at(STATUS_INPUT, __FILE__, __LINE__, "cannot list the folder %s: %s", path,
+                          strerror(errno));
         goto free_names;
     }
     if (count) qsort(names, (size_t)count, sizeof *names, by_bytes);

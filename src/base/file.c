@@ -74,7 +74,8 @@ static ssize_t read_some(int file, void *data, size_t bytes, uint64_t offset)
     ssize_t got;
     do {
         size_t wanted = bytes;
-        got = file_fault_hits(FILE_CALL_READ, &wanted) ? -1 : pread(file, data, wanted, (off_t)offset);
+        got = file_fault_hits(FILE_CALL_READ, &wanted) ? -1
+                                                       : pread(file, data, wanted, (off_t)offset);
     } while (got < 0 && errno == EINTR);
     return got;
 }
@@ -85,16 +86,16 @@ enum status file_read_at(int file, void *data, size_t bytes, uint64_t offset, co
         ssize_t got = read_some(file, (char *)data + done, bytes - done, offset + done);
         if (got < 0) FAIL(STATUS_INPUT, "cannot read %s: %s", path, strerror(errno));
         if (got == 0)
-            FAIL(STATUS_INPUT, "%s ends at byte %llu; %llu were expected: the file was cut short", path,
-                 (unsigned long long)(offset + done), (unsigned long long)(offset + bytes));
+            FAIL(STATUS_INPUT, "%s ends at byte %llu; %llu were expected: the file was cut short",
+                 path, (unsigned long long)(offset + done), (unsigned long long)(offset + bytes));
         done += (size_t)got;
     }
     return STATUS_OK;
 }
 
 // The size that fstat() told is a first guess only: files of /proc say 0, and a file may grow meanwhile.
-static enum status read_to_end(int file, const char *path, size_t limit, size_t guess, char **data_p,
-                               size_t *bytes_p)
+static enum status read_to_end(int file, const char *path, size_t limit, size_t guess,
+                               char **data_p, size_t *bytes_p)
 {
     char *data = NULL;
     size_t used = 0, capacity = guess < FIRST_READ ? FIRST_READ : guess + 1;
@@ -114,8 +115,9 @@ static enum status read_to_end(int file, const char *path, size_t limit, size_t 
         }
         used += (size_t)got;
         if (used > limit) {
-            status = error_at(STATUS_INPUT, __FILE__, __LINE__,
-                              "%s has more than %zu bytes, the most that is read here", path, limit);
+            status =
+                error_at(STATUS_INPUT, __FILE__, __LINE__,
+                         "%s has more than %zu bytes, the most that is read here", path, limit);
             break;
         }
         if (used == capacity) capacity *= 2;
@@ -131,7 +133,8 @@ enum status file_read(const char *path, size_t limit, char **data_p, size_t *byt
     TRY(file_open(path, true, &file, &size));
     enum status status;
     if (size > limit)
-        status = error_at(STATUS_INPUT, __FILE__, __LINE__, "%s has %llu bytes; at most %zu are read here", path,
+        status = error_at(STATUS_INPUT, __FILE__, __LINE__,
+                          "%s has %llu bytes; at most %zu are read here", path,
                           (unsigned long long)size, limit);
     else
         status = read_to_end(file, path, limit, (size_t)size, data_p, bytes_p);
@@ -147,7 +150,8 @@ enum status file_map(const char *path, void **data_p, size_t *bytes_p)
     void *data = size ? mmap(NULL, (size_t)size, PROT_READ, MAP_PRIVATE, file, 0) : NULL;
     int cause = errno;
     file_close(file);
-    if (data == MAP_FAILED) FAIL(STATUS_INPUT, "cannot map %s into memory: %s", path, strerror(cause));
+    if (data == MAP_FAILED)
+        FAIL(STATUS_INPUT, "cannot map %s into memory: %s", path, strerror(cause));
     *data_p = data;
     *bytes_p = (size_t)size;
     return STATUS_OK;
@@ -178,8 +182,9 @@ enum status file_write_all(int file, const void *data, size_t bytes, const char 
 {
     for (size_t done = 0; done < bytes;) {
         size_t part = bytes - done < MOST_TRANSFER ? bytes - done : MOST_TRANSFER;
-        ssize_t put =
-            file_fault_hits(FILE_CALL_WRITE, &part) ? -1 : write(file, (const char *)data + done, part);
+        ssize_t put = file_fault_hits(FILE_CALL_WRITE, &part)
+                          ? -1
+                          : write(file, (const char *)data + done, part);
         if (put < 0 && errno == EINTR) continue;
         if (put < 0) FAIL(STATUS_DISK, "cannot write %s: %s", path, strerror(errno));
         done += (size_t)put;

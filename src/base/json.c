@@ -54,18 +54,32 @@ static void show(const json_t *value, char out[SHOWN_BYTES])
 {
     char number[48];
     switch (json_typeof(value)) {
-    case JSON_OBJECT: quote(out, SHOWN_BYTES, "an object"); return;
-    case JSON_ARRAY: quote(out, SHOWN_BYTES, "a list"); return;
+    case JSON_OBJECT:
+        quote(out, SHOWN_BYTES, "an object");
+        return;
+    case JSON_ARRAY:
+        quote(out, SHOWN_BYTES, "a list");
+        return;
     case JSON_STRING:
         out[0] = '"';
         quote(out + 1, SHOWN_BYTES - 2, json_string_value(value));
         memcpy(out + strlen(out), "\"", 2);
         return;
-    case JSON_INTEGER: snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value)); break;
-    case JSON_REAL: snprintf(number, sizeof number, "%g", json_real_value(value)); break;
-    case JSON_TRUE: quote(out, SHOWN_BYTES, "true"); return;
-    case JSON_FALSE: quote(out, SHOWN_BYTES, "false"); return;
-    default: quote(out, SHOWN_BYTES, "null"); return;
+    case JSON_INTEGER:
+        snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
+        break;
+    case JSON_REAL:
+        snprintf(number, sizeof number, "%g", json_real_value(value));
+        break;
+    case JSON_TRUE:
+        quote(out, SHOWN_BYTES, "true");
+        return;
+    case JSON_FALSE:
+        quote(out, SHOWN_BYTES, "false");
+        return;
+    default:
+        quote(out, SHOWN_BYTES, "null");
+        return;
     }
     quote(out, SHOWN_BYTES, number);
 }
@@ -75,7 +89,9 @@ static enum status look_up(json_t *object, const char *key, const char *source, 
                            json_t **value_p)
 {
     if (!json_is_object(object))
-        FAIL(STATUS_INPUT, "%s: an object with the key \"%s\" is needed where something else stands", source, key);
+        FAIL(STATUS_INPUT,
+             "%s: an object with the key \"%s\" is needed where something else stands", source,
+             key);
     json_t *value = json_object_get(object, key);
     if (json_is_null(value)) value = NULL;
     if (!value && required) FAIL(STATUS_INPUT, "%s: the key \"%s\" is missing", source, key);
@@ -92,8 +108,8 @@ enum status json_get_integer(json_t *object, const char *key, const char *source
     int64_t number = value ? json_integer_value(value) : fallback;
     if (value && (!json_is_integer(value) || number < least || number > most)) {
         show(value, shown);
-        FAIL(STATUS_INPUT, "%s: \"%s\" is %s; a whole number from %lld to %lld is needed", source, key,
-             shown, (long long)least, (long long)most);
+        FAIL(STATUS_INPUT, "%s: \"%s\" is %s; a whole number from %lld to %lld is needed", source,
+             key, shown, (long long)least, (long long)most);
     }
     *value_p = number;
     return STATUS_OK;
@@ -154,7 +170,7 @@ struct text {
 static void put_bytes(struct text *text, const char *bytes, size_t count)
 {
     if (text->status) return;
-    if (text->used + count > text->capacity) {
+    if (!text->data || text->used + count > text->capacity) {
         size_t capacity = 2 * text->capacity + count + 1024;
         text->status = memory_grow(&text->data, capacity, 1, "a JSON text");
         if (text->status) return;
@@ -206,7 +222,8 @@ static void put_object(struct text *text, json_t *object, int depth) // NOLINT(m
 {
     const char *key, *between = "{";
     json_t *member;
-    json_object_foreach (object, key, member) {
+    json_object_foreach(object, key, member)
+    {
         put(text, between);
         put_line(text, depth + 1);
         put_string(text, key, strlen(key));
@@ -227,7 +244,8 @@ static void put_array(struct text *text, json_t *array, int depth) // NOLINT(mis
     json_t *element, *first = json_array_get(array, 0);
     bool lines = json_is_object(first) || json_is_array(first);
     put(text, "[");
-    json_array_foreach (array, i, element) {
+    json_array_foreach(array, i, element)
+    {
         if (i) put(text, lines ? "," : ", ");
         if (lines) put_line(text, depth + 1);
         put_value(text, element, depth + 1);
@@ -240,17 +258,31 @@ static void put_value(struct text *text, json_t *value, int depth) // NOLINT(mis
 {
     char number[32];
     switch (json_typeof(value)) {
-    case JSON_OBJECT: put_object(text, value, depth); break;
-    case JSON_ARRAY: put_array(text, value, depth); break;
-    case JSON_STRING: put_string(text, json_string_value(value), json_string_length(value)); break;
-    case JSON_REAL: put_real(text, json_real_value(value)); break;
+    case JSON_OBJECT:
+        put_object(text, value, depth);
+        break;
+    case JSON_ARRAY:
+        put_array(text, value, depth);
+        break;
+    case JSON_STRING:
+        put_string(text, json_string_value(value), json_string_length(value));
+        break;
+    case JSON_REAL:
+        put_real(text, json_real_value(value));
+        break;
     case JSON_INTEGER:
         snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
         put(text, number);
         break;
-    case JSON_TRUE: put(text, "true"); break;
-    case JSON_FALSE: put(text, "false"); break;
-    default: put(text, "null"); break;
+    case JSON_TRUE:
+        put(text, "true");
+        break;
+    case JSON_FALSE:
+        put(text, "false");
+        break;
+    default:
+        put(text, "null");
+        break;
     }
 }
 

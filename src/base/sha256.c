@@ -21,7 +21,7 @@ static inline uint32_t rotate(uint32_t x, int bits) { return x >> bits | x << (3
 static void add_block(uint32_t state[8], const uint8_t *block)
 {
     uint32_t word[64];
-    for (int i = 0; i < 16; i++)
+    for (size_t i = 0; i < 16; i++)
         word[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
                   (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
     for (int i = 16; i < 64; i++) {
@@ -75,5 +75,5 @@ void sha256_finish(struct sha256 *hash, char hex[65])
     size_t zeros = (119 - hash->bytes % 64) % 64; // the length ends a block
     for (int i = 0; i < 8; i++) tail[1 + zeros + i] = (uint8_t)(bits >> (56 - 8 * i));
     sha256_add(hash, tail, 1 + zeros + 8);
-    for (int i = 0; i < 8; i++) snprintf(hex + 8 * i, 9, "%08x", hash->state[i]);
+    for (size_t i = 0; i < 8; i++) snprintf(hex + 8 * i, 9, "%08x", hash->state[i]);
 }

@@ -38,11 +38,12 @@ enum status error_adopt(enum status code, const char *message);
 // Process exit code for a status (../doc/errors.md).
 int status_exit_code(enum status code);
 
-#define FAIL(code, ...) return error_at(code, __FILE__, __LINE__, __VA_ARGS__)
+// Both return the code itself, so that static analysis sees that it is not STATUS_OK.
+#define FAIL(code, ...) return error_at(code, __FILE__, __LINE__, __VA_ARGS__), (code)
 #define TRY(call)                                                                                  \
     do {                                                                                           \
         enum status status_ = (call);                                                              \
-        if (status_) return error_trace(status_, __FILE__, __LINE__);                              \
+        if (status_) return error_trace(status_, __FILE__, __LINE__), status_;                              \
     } while (0)
 
 // A programming error: prints place and text, aborts the whole job. Never for user input, never for I/O.

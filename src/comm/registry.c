@@ -9,28 +9,28 @@ extern const struct comm_ops self_comm, threads_comm;
 
 const struct comm_ops *const comm_registry[] = {&self_comm, &threads_comm, NULL};
 
-// The row called `name`; NULL or "" asks for what suits the number of workers.
-static enum status find(const char *name, int workers, const struct comm_ops **ops_p)
+// The row called `name`, or NULL; then `known` lists the names.
+static const struct comm_ops *find(const char *name, char *known, size_t bytes)
 {
-    if (!name || !name[0]) name = workers == 1 ? "self" : "threads";
-    char known[256] = "";
+    size_t used = 0;
+    known[0] = 0;
     for (int i = 0; comm_registry[i]; i++) {
         const char *found = comm_registry[i]->name;
-        if (strcmp(found, name) == 0) {
-            *ops_p = comm_registry[i];
-            return STATUS_OK;
-        }
-        size_t used = strlen(known);
-        snprintf(known + used, sizeof known - used, "%s%s", i ? ", " : "", found);
+        if (strcmp(found, name) == 0) return comm_registry[i];
+        if (used < bytes)
+            used += (size_t)snprintf(known + used, bytes - used, "%s%s", i ? ", " : "", found);
     }
-    FAIL(STATUS_USAGE, "there is no transport called \"%s\"; this build has %s", name, known);
+    return NULL;
 }
 
 enum status comm_create(const char *name, int workers, struct comm **comm_p)
 {
-    const struct comm_ops *ops = NULL;
+    char known[256];
     if (workers < 1) FAIL(STATUS_USAGE, "%d workers: there must be at least one", workers);
-    TRY(find(name, workers, &ops));
+    if (!name || !name[0]) name = workers == 1 ? "self" : "threads";
+    const struct comm_ops *ops = find(name, known, sizeof known);
+    if (!ops)
+        FAIL(STATUS_USAGE, "there is no transport called \"%s\"; this build has %s", name, known);
     TRY(ops->create(workers, comm_p));
     return STATUS_OK;
 }

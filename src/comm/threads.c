@@ -27,16 +27,17 @@ struct outbox {
     bool full;
 };
 
+// What arrivals write lies apart from the round, which the others watch.
 struct meeting {
-    int workers, spins;
     _Alignas(CACHE_LINE) atomic_int arrived;
-    _Alignas(CACHE_LINE) atomic_uint round;
     atomic_int abandoned; // 1 + rank of the worker that gave up, 0: none
     pthread_mutex_t mutex;
     pthread_cond_t opened;
     const void **given;    // [workers] what each brought to a gather
     struct outbox *outbox; // [workers]
     struct comm *comm;     // [workers]
+    _Alignas(CACHE_LINE) atomic_uint round;
+    int workers, spins;
 };
 
 static void relax(void)
@@ -56,33 +57,29 @@ static void free_meeting(struct meeting *meeting)
     free(meeting);
 }
 
-static enum status allocate_meeting(int workers, struct meeting **meeting_p)
+// NULL when there is not enough memory.
+static struct meeting *allocate_meeting(int workers)
 {
-    // calloc aligns to 16 bytes only; the cache-line padding keeps neighbours apart wherever the start lies, but the
-    // compiler may rely on the alignment, so the memory is taken with it.
-    struct meeting *meeting = aligned_alloc(CACHE_LINE, sizeof *meeting);
-    if (!meeting) FAIL(STATUS_MEMORY, "not enough memory for %d workers", workers);
-    memset(meeting, 0, sizeof *meeting);
     size_t count = (size_t)workers;
+    // calloc would align to 16 bytes only.
+    struct meeting *meeting = aligned_alloc(CACHE_LINE, sizeof *meeting);
+    if (!meeting) return NULL;
+    memset(meeting, 0, sizeof *meeting);
+    meeting->given = calloc(count, sizeof(void *));
+    meeting->comm = calloc(count, sizeof *meeting->comm);
     meeting->outbox = aligned_alloc(CACHE_LINE, checked_multiply(count, sizeof *meeting->outbox));
-    enum status status = memory_allocate(count, sizeof *meeting->given, "workers", &meeting->given);
-    if (!status) status = memory_allocate(count, sizeof *meeting->comm, "workers", &meeting->comm);
-    if (!status && !meeting->outbox)
-        status = error_at(STATUS_MEMORY, __FILE__, __LINE__, "not enough memory for %d workers",
-                          workers);
-    if (status) {
+    if (!meeting->given || !meeting->comm || !meeting->outbox) {
         free_meeting(meeting);
-        return status;
+        return NULL;
     }
     memset(meeting->outbox, 0, count * sizeof *meeting->outbox);
-    *meeting_p = meeting;
-    return STATUS_OK;
+    return meeting;
 }
 
 static enum status create_threads(int workers, struct comm **comm_p)
 {
-    struct meeting *meeting = NULL;
-    TRY(allocate_meeting(workers, &meeting));
+    struct meeting *meeting = allocate_meeting(workers);
+    if (!meeting) FAIL(STATUS_MEMORY, "not enough memory for %d workers to meet", workers);
     meeting->workers = workers;
     meeting->spins = workers <= cpu_cores() ? SPINS : 0;
     pthread_mutex_init(&meeting->mutex, NULL);

@@ -101,7 +101,8 @@ int tree_program(const struct node *node, int count, int leaves, int16_t *progra
 {
     int level = 0;
     while (1 << level < leaves) level++;
-    struct route route = {node, count, 0, leaves, program, 0};
+    struct route route = {.node = node, .count = count, .leaves = leaves};
+    route.program = program;
     emit(&route, level, 0);
     INVARIANT(route.next == count, "%d of %d nodes have no place in a tree of %d leaves",
               count - route.next, count, leaves);

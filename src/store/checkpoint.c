@@ -12,9 +12,11 @@
 #include <string.h>
 
 // ---- tensors ----
-static struct tensor_source source_of(const struct parameter *parameter, const char *name, const float *block)
+static struct tensor_source source_of(const struct parameter *parameter, const char *name,
+                                      const float *block)
 {
-    struct tensor_source source = {.name = name, .rank = parameter->shape.rank, .data = block + parameter->offset};
+    struct tensor_source source = {
+        .name = name, .rank = parameter->shape.rank, .data = block + parameter->offset};
     memcpy(source.size, parameter->shape.size, sizeof parameter->shape.size);
     return source;
 }
@@ -37,8 +39,12 @@ static void tensor_list_release(struct tensor_list *list)
 static enum status tensor_list_init(struct tensor_list *list, int capacity)
 {
     enum status status = arena_create(&list->arena);
-    if (!status) status = memory_allocate((size_t)capacity, sizeof *list->tensor, "a list of tensors", &list->tensor);
-    if (!status) status = memory_allocate((size_t)capacity, sizeof *list->hash, "hashes of tensors", &list->hash);
+    if (!status)
+        status = memory_allocate((size_t)capacity, sizeof *list->tensor, "a list of tensors",
+                                 &list->tensor);
+    if (!status)
+        status =
+            memory_allocate((size_t)capacity, sizeof *list->hash, "hashes of tensors", &list->hash);
     return status;
 }
 
@@ -59,7 +65,8 @@ static enum status list_states(const struct checkpoint_content *content, struct 
     for (int s = 0; s < 2 && content->state[s]; s++) {
         for (int i = 0; i < content->parameters->count; i++) {
             const struct parameter *parameter = &content->parameters->list[i];
-            const char *name = arena_print(list->arena, "%s.%s", content->state_name[s], parameter->name);
+            const char *name =
+                arena_print(list->arena, "%s.%s", content->state_name[s], parameter->name);
             if (!name) FAIL(STATUS_MEMORY, "not enough memory for names of tensors");
             list->tensor[list->count++] = source_of(parameter, name, content->state[s]);
         }
@@ -68,12 +75,13 @@ static enum status list_states(const struct checkpoint_content *content, struct 
 }
 
 // ---- files ----
-static enum status write_tensors(const char *folder, const char *name, const struct tensor_list *list,
-                                 struct manifest *manifest)
+static enum status write_tensors(const char *folder, const char *name,
+                                 const struct tensor_list *list, struct manifest *manifest)
 {
     char path[STORE_PATH];
     struct written written = {.tensor_hashes = list->hash};
-    struct tensor_hashes hashes = {.tensor = list->tensor, .hash = list->hash, .count = list->count};
+    struct tensor_hashes hashes = {
+        .tensor = list->tensor, .hash = list->hash, .count = list->count};
     TRY(path_join(path, sizeof path, folder, name));
     TRY(safetensors_write_hashed(path, list->tensor, list->count, NULL, &written));
     return manifest_add(manifest, name, written.bytes, written.hash, &hashes);
@@ -91,10 +99,12 @@ static enum status write_run_file(const char *folder, const char *text, struct m
     return manifest_add(manifest, "run.yaml", bytes, hash, NULL);
 }
 
-typedef enum status (*tensor_lister)(const struct checkpoint_content *content, struct tensor_list *list);
+typedef enum status (*tensor_lister)(const struct checkpoint_content *content,
+                                     struct tensor_list *list);
 
-static enum status write_listed(const char *folder, const char *name, const struct checkpoint_content *content,
-                                tensor_lister lister, struct manifest *manifest)
+static enum status write_listed(const char *folder, const char *name,
+                                const struct checkpoint_content *content, tensor_lister lister,
+                                struct manifest *manifest)
 {
     struct tensor_list list = {0};
     enum status status = lister(content, &list);
@@ -103,10 +113,12 @@ static enum status write_listed(const char *folder, const char *name, const stru
     return status;
 }
 
-static enum status write_files(const char *folder, const struct checkpoint_content *content, struct manifest *manifest)
+static enum status write_files(const char *folder, const struct checkpoint_content *content,
+                               struct manifest *manifest)
 {
     TRY(write_listed(folder, "weights.safetensors", content, list_weights, manifest));
-    if (content->state[0]) TRY(write_listed(folder, "optimizer.safetensors", content, list_states, manifest));
+    if (content->state[0])
+        TRY(write_listed(folder, "optimizer.safetensors", content, list_states, manifest));
     if (content->run_file) TRY(write_run_file(folder, content->run_file, manifest));
     TRY(manifest_write(manifest, folder));
     return file_sync_directory(folder);
@@ -125,7 +137,8 @@ static enum status publish(const char *directory, const char *temporary, int64_t
         TRY(file_rename(path, aside));
     }
     enum status status = file_rename(temporary, path);
-    if (status && replaces && rename(aside, path)) log_warning("%s keeps the former checkpoint of step %lld", aside, (long long)step);
+    if (status && replaces && rename(aside, path))
+        log_warning("%s keeps the former checkpoint of step %lld", aside, (long long)step);
     if (status) return status;
     TRY(file_sync_directory(directory));
     if (replaces) TRY(directory_remove(aside));
@@ -178,7 +191,8 @@ static enum status prune(const char *directory, int64_t saved, int keep, int64_t
 }
 
 // ---- all of it ----
-static enum status save_into(const char *directory, const char *temporary, const struct checkpoint_content *content)
+static enum status save_into(const char *directory, const char *temporary,
+                             const struct checkpoint_content *content)
 {
     struct manifest manifest = {.position = content->position, .config_hash = content->config_hash};
     TRY(checkpoint_sweep(directory));
@@ -189,8 +203,8 @@ static enum status save_into(const char *directory, const char *temporary, const
     return status;
 }
 
-enum status checkpoint_save(const char *directory, const struct checkpoint_content *content, int keep,
-                            int64_t protect_step)
+enum status checkpoint_save(const char *directory, const struct checkpoint_content *content,
+                            int keep, int64_t protect_step)
 {
     char temporary[STORE_PATH];
     int64_t step = content->position.step;

@@ -13,7 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum status checkpoint_path(char out[STORE_PATH], const char *directory, const char *prefix, int64_t step)
+enum status checkpoint_path(char out[STORE_PATH], const char *directory, const char *prefix,
+                            int64_t step)
 {
     char name[64];
     snprintf(name, sizeof name, "%s%lld", prefix, (long long)step);
@@ -31,7 +32,8 @@ enum status checkpoint_temporary(char out[STORE_PATH], const char *directory, in
 static const char *read_number(const char *text, int64_t *number_p)
 {
     char *end;
-    if (*text < '0' || *text > '9' || (*text == '0' && text[1] >= '0' && text[1] <= '9')) return NULL;
+    if (*text < '0' || *text > '9' || (*text == '0' && text[1] >= '0' && text[1] <= '9'))
+        return NULL;
     errno = 0;
     long long number = strtoll(text, &end, 10);
     if (errno) return NULL;
@@ -43,7 +45,8 @@ static bool read_name(const char *name, struct checkpoint_name *read)
 {
     read->replaced = strncmp(name, REPLACED_PREFIX, strlen(REPLACED_PREFIX)) == 0;
     if (!read->replaced && strncmp(name, STEP_PREFIX, strlen(STEP_PREFIX)) != 0) return false;
-    const char *end = read_number(name + strlen(read->replaced ? REPLACED_PREFIX : STEP_PREFIX), &read->step);
+    const char *end =
+        read_number(name + strlen(read->replaced ? REPLACED_PREFIX : STEP_PREFIX), &read->step);
     if (!end || *end) return false;
     snprintf(read->name, sizeof read->name, "%s", name);
     return true;
@@ -92,7 +95,8 @@ static bool is_stale(const char *name)
     if (strncmp(name, TEMPORARY_PREFIX, strlen(TEMPORARY_PREFIX)) != 0) return false;
     const char *end = read_number(name + strlen(TEMPORARY_PREFIX), &step);
     if (!end || *end != '-' || !(end = read_number(end + 1, &pid)) || *end) return false;
-    return pid == (int64_t)getpid() || (pid > 0 && pid <= INT32_MAX && kill((pid_t)pid, 0) && errno == ESRCH);
+    return pid == (int64_t)getpid() ||
+           (pid > 0 && pid <= INT32_MAX && kill((pid_t)pid, 0) && errno == ESRCH);
 }
 
 static enum status settle_replaced(const char *directory, const struct checkpoint_name *old)

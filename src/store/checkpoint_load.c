@@ -46,26 +46,30 @@ static bool same_shape(const struct tensor_entry *entry, const struct parameter 
 }
 
 // One tensor for every parameter into `block`; what lies between parameters becomes 0.
-static enum status read_block(const struct safetensors *file, const struct parameters *parameters, const char *state,
-                              float *block)
+static enum status read_block(const struct safetensors *file, const struct parameters *parameters,
+                              const char *state, float *block)
 {
     for (int i = 0; i < parameters->count; i++) {
         const struct parameter *parameter = &parameters->list[i];
         char name[MOST_NAME + 64];
         snprintf(name, sizeof name, "%s%s%s", state, state[0] ? "." : "", parameter->name);
         const struct tensor_entry *entry = safetensors_find(file, name);
-        if (!entry) FAIL(STATUS_INPUT, "%s has no tensor %s, which this model needs", file->path, name);
+        if (!entry)
+            FAIL(STATUS_INPUT, "%s has no tensor %s, which this model needs", file->path, name);
         if (!same_shape(entry, parameter) || strcmp(entry->dtype, "F32") != 0)
-            FAIL(STATUS_INPUT, "%s: tensor %s has another shape or dtype than this model's", file->path, name);
+            FAIL(STATUS_INPUT, "%s: tensor %s has another shape or dtype than this model's",
+                 file->path, name);
         TRY(safetensors_read_float(file, entry, block + parameter->offset));
         int64_t end = parameter->offset + parameter->count;
-        int64_t next = i + 1 < parameters->count ? parameters->list[i + 1].offset : parameters->elements;
+        int64_t next =
+            i + 1 < parameters->count ? parameters->list[i + 1].offset : parameters->elements;
         memset(block + end, 0, (size_t)(next - end) * sizeof *block);
     }
     return STATUS_OK;
 }
 
-static enum status open_part(const char *folder, const char *name, int count, struct safetensors **file_p)
+static enum status open_part(const char *folder, const char *name, int count,
+                             struct safetensors **file_p)
 {
     char path[STORE_PATH];
     struct safetensors *file;
@@ -89,7 +93,8 @@ static enum status read_weights(const char *folder, struct checkpoint_content *c
     return status;
 }
 
-static enum status read_states(const char *folder, const struct manifest *manifest, struct checkpoint_content *content)
+static enum status read_states(const char *folder, const struct manifest *manifest,
+                               struct checkpoint_content *content)
 {
     int states = content->state[0] ? content->state[1] ? 2 : 1 : 0;
     struct safetensors *file;
@@ -104,16 +109,20 @@ static enum status read_states(const char *folder, const struct manifest *manife
     return status;
 }
 
-static enum status check_config(const char *path, const struct manifest *manifest, uint64_t config_hash)
+static enum status check_config(const char *path, const struct manifest *manifest,
+                                uint64_t config_hash)
 {
     if (manifest->config_hash == config_hash) return STATUS_OK;
     FAIL(STATUS_INPUT,
-         "%s belongs to another run: its model, tokenizer, data, batch, leaves, seed or optimizer differ from this run's "
-         "(settings %016llx there, %016llx here); go on with the settings in %s/run.yaml, or train into another `out` folder",
+         "%s belongs to another run: its model, tokenizer, data, batch, leaves, seed or optimizer "
+         "differ from this run's "
+         "(settings %016llx there, %016llx here); go on with the settings in %s/run.yaml, or train "
+         "into another `out` folder",
          path, (unsigned long long)manifest->config_hash, (unsigned long long)config_hash, path);
 }
 
-static enum status read_content(const char *path, const struct manifest *manifest, struct checkpoint_content *content)
+static enum status read_content(const char *path, const struct manifest *manifest,
+                                struct checkpoint_content *content)
 {
     TRY(check_config(path, manifest, content->config_hash));
     TRY(read_weights(path, content));
@@ -124,8 +133,8 @@ static enum status read_content(const char *path, const struct manifest *manifes
 
 // ---- choosing ----
 // Finds the newest that verifies. *index_p is `count` when none does; then the first reason is kept in `reason`.
-static enum status choose(const char *directory, const struct checkpoint_name *list, int count, struct manifest *manifest,
-                          int *index_p, char reason[1024])
+static enum status choose(const char *directory, const struct checkpoint_name *list, int count,
+                          struct manifest *manifest, int *index_p, char reason[1024])
 {
     for (int i = 0; i < count; i++) {
         char path[STORE_PATH];
@@ -141,7 +150,8 @@ static enum status choose(const char *directory, const struct checkpoint_name *l
     return STATUS_OK;
 }
 
-enum status checkpoint_load_newest(const char *directory, struct checkpoint_content *content, bool *found_p)
+enum status checkpoint_load_newest(const char *directory, struct checkpoint_content *content,
+                                   bool *found_p)
 {
     struct checkpoint_name *list = NULL;
     struct manifest manifest = {0};
@@ -151,7 +161,8 @@ enum status checkpoint_load_newest(const char *directory, struct checkpoint_cont
     enum status status = choose(directory, list, count, &manifest, &index, reason);
     if (!status && count && index == count)
         status = error_at(STATUS_INPUT, __FILE__, __LINE__,
-                          "none of the %d checkpoints in %s can be used; the newest: %s; to start afresh, move that folder away",
+                          "none of the %d checkpoints in %s can be used; the newest: %s; to start "
+                          "afresh, move that folder away",
                           count, directory, reason);
     if (!status && count) {
         status = path_join(path, sizeof path, directory, list[index].name);

@@ -19,13 +19,16 @@ const struct model_family *family_find(const char *type)
 }
 
 // ---- writing ----
-static json_t *make_config(const struct model_config *config, const struct model_family *family, const char *architecture)
+static json_t *make_config(const struct model_config *config, const struct model_family *family,
+                           const char *architecture)
 {
-    json_t *root = json_pack("{s:[s], s:s}", "architectures", architecture, "model_type", family->type);
+    json_t *root =
+        json_pack("{s:[s], s:s}", "architectures", architecture, "model_type", family->type);
     bool good = root && family->write(root, config);
     good = good && !json_object_set_new(root, "torch_dtype", json_string("float32"));
     good = good && !json_object_set_new(root, "dtype", json_string("float32"));
-    if (!config->bias) good = good && !json_object_set_new(root, "stentor", json_pack("{s:b}", "bias", 0));
+    if (!config->bias)
+        good = good && !json_object_set_new(root, "stentor", json_pack("{s:b}", "bias", 0));
     if (good) return root;
     json_decref(root);
     return NULL;
@@ -44,11 +47,13 @@ enum status model_config_write(const char *directory, const struct model_config 
 {
     const struct model_family *family = family_find(config->type);
     const struct model_type *type;
-    if (!family) FAIL(STATUS_UNSUPPORTED, "a model of type \"%s\" has no Hugging Face form", config->type);
+    if (!family)
+        FAIL(STATUS_UNSUPPORTED, "a model of type \"%s\" has no Hugging Face form", config->type);
     TRY(model_find(config->type, &type));
-    TRY(write_and_release(directory, "config.json", make_config(config, family, type->architecture)));
-    json_t *generation =
-        json_pack("{s:b, s:n, s:n, s:n}", "_from_model_config", 1, "bos_token_id", "eos_token_id", "pad_token_id");
+    TRY(write_and_release(directory, "config.json",
+                          make_config(config, family, type->architecture)));
+    json_t *generation = json_pack("{s:b, s:n, s:n, s:n}", "_from_model_config", 1, "bos_token_id",
+                                   "eos_token_id", "pad_token_id");
     return write_and_release(directory, "generation_config.json", generation);
 }
 
@@ -60,7 +65,8 @@ static enum status find_family(json_t *root, const char *path, const struct mode
     TRY(json_get_string(root, "model_type", path, true, NULL, &type));
     const struct model_family *family = family_find(type);
     if (!family)
-        FAIL(STATUS_UNSUPPORTED, "%s: \"model_type\" is \"%s\"; \"gpt2\" is what this program knows", path,
+        FAIL(STATUS_UNSUPPORTED,
+             "%s: \"model_type\" is \"%s\"; \"gpt2\" is what this program knows", path,
              shown(type, type_shown, sizeof type_shown));
     *family_p = family;
     return STATUS_OK;
@@ -86,8 +92,8 @@ static enum status read_root(json_t *root, const char *path, struct model_config
     return read_own(root, path, zero_bias_p);
 }
 
-enum status model_config_read(const char *directory, struct model_config *config, const struct model_family **family_p,
-                              bool *zero_bias_p)
+enum status model_config_read(const char *directory, struct model_config *config,
+                              const struct model_family **family_p, bool *zero_bias_p)
 {
     char path[STORE_PATH];
     json_t *root;

@@ -20,15 +20,16 @@ struct model_family {
     bool (*has_bias)(const char *name);
     // Whether a tensor of a file (prefix included) is no parameter and may be left out: buffers, tied layers.
     bool (*is_ignored)(const char *name);
-    const char *tied;   // a second name of the parameter `tied_to`, ignored when it has its shape
+    const char *tied; // a second name of the parameter `tied_to`, ignored when it has its shape
     const char *tied_to;
 };
 extern const struct model_family gpt2_family;
 const struct model_family *family_find(const char *type); // NULL when there is none
 
 // config.json and generation_config.json.
-enum status model_config_write(const char *directory, const struct model_config *config) CHECK_RESULT;
+enum status model_config_write(const char *directory,
+                               const struct model_config *config) CHECK_RESULT;
 // Reads and checks config.json. *zero_bias_p: our own key says that biases in the file are zeros that the model lacks.
-enum status model_config_read(const char *directory, struct model_config *config, const struct model_family **family_p,
-                              bool *zero_bias_p) CHECK_RESULT;
+enum status model_config_read(const char *directory, struct model_config *config,
+                              const struct model_family **family_p, bool *zero_bias_p) CHECK_RESULT;
 #endif

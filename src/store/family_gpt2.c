@@ -6,15 +6,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static const int64_t MOST_WIDTH = 1 << 17, MOST_POSITIONS = 1 << 17, MOST_LAYERS = 1 << 12, MOST_VOCABULARY = INT32_MAX;
+static const int64_t MOST_WIDTH = 1 << 17, MOST_POSITIONS = 1 << 17, MOST_LAYERS = 1 << 12,
+                     MOST_VOCABULARY = INT32_MAX;
 
 // The first name of each is the one that is written.
 static const struct {
     const char *name;
     enum activation activation;
 } activations[] = {
-    {"gelu_new", ACTIVATION_GELU_TANH}, {"gelu", ACTIVATION_GELU},  {"relu", ACTIVATION_RELU},
-    {"silu", ACTIVATION_SILU},          {"swish", ACTIVATION_SILU}, {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
+    {"gelu_new", ACTIVATION_GELU_TANH}, {"gelu", ACTIVATION_GELU},
+    {"relu", ACTIVATION_RELU},          {"silu", ACTIVATION_SILU},
+    {"swish", ACTIVATION_SILU},         {"gelu_pytorch_tanh", ACTIVATION_GELU_TANH},
 };
 enum { ACTIVATIONS = sizeof activations / sizeof *activations };
 
@@ -34,8 +36,10 @@ static bool gpt2_write(json_t *root, const struct model_config *c)
     bad |= json_object_set_new(root, "n_embd", json_integer(c->width));
     bad |= json_object_set_new(root, "n_layer", json_integer(c->layers));
     bad |= json_object_set_new(root, "n_head", json_integer(c->heads));
-    bad |= json_object_set_new(root, "n_inner", hidden == 4 * c->width ? json_null() : json_integer(hidden));
-    bad |= json_object_set_new(root, "activation_function", json_string(activation_name(c->activation)));
+    bad |= json_object_set_new(root, "n_inner",
+                               hidden == 4 * c->width ? json_null() : json_integer(hidden));
+    bad |= json_object_set_new(root, "activation_function",
+                               json_string(activation_name(c->activation)));
     bad |= json_object_set_new(root, "embd_pdrop", json_real(c->embedding_dropout));
     bad |= json_object_set_new(root, "attn_pdrop", json_real(c->attention_dropout));
     bad |= json_object_set_new(root, "resid_pdrop", json_real(c->residual_dropout));
@@ -53,7 +57,8 @@ static bool gpt2_write(json_t *root, const struct model_config *c)
 
 // ---- reading ----
 // Under its own name or the general one that transformers takes as well.
-static enum status read_size(json_t *root, const char *path, const char *key, const char *alias, int64_t most, int64_t *size_p)
+static enum status read_size(json_t *root, const char *path, const char *key, const char *alias,
+                             int64_t most, int64_t *size_p)
 {
     const char *name = json_object_get(root, key) || !json_object_get(root, alias) ? key : alias;
     return json_get_integer(root, name, path, true, 1, most, 0, size_p);
@@ -62,14 +67,16 @@ static enum status read_size(json_t *root, const char *path, const char *key, co
 static enum status read_sizes(json_t *root, const char *path, struct model_config *c)
 {
     TRY(read_size(root, path, "vocab_size", "vocab_size", MOST_VOCABULARY, &c->vocabulary));
-    TRY(read_size(root, path, "n_positions", "max_position_embeddings", MOST_POSITIONS, &c->context));
+    TRY(read_size(root, path, "n_positions", "max_position_embeddings", MOST_POSITIONS,
+                  &c->context));
     TRY(read_size(root, path, "n_embd", "hidden_size", MOST_WIDTH, &c->width));
     TRY(read_size(root, path, "n_layer", "num_hidden_layers", MOST_LAYERS, &c->layers));
     TRY(read_size(root, path, "n_head", "num_attention_heads", MOST_WIDTH, &c->heads));
-    TRY(json_get_integer(root, "n_inner", path, false, 1, 8 * MOST_WIDTH, 4 * c->width, &c->hidden));
+    TRY(json_get_integer(root, "n_inner", path, false, 1, 8 * MOST_WIDTH, 4 * c->width,
+                         &c->hidden));
     if (c->width % c->heads)
-        FAIL(STATUS_INPUT, "%s: \"n_head\" is %lld, which does not divide \"n_embd\", %lld", path, (long long)c->heads,
-             (long long)c->width);
+        FAIL(STATUS_INPUT, "%s: \"n_head\" is %lld, which does not divide \"n_embd\", %lld", path,
+             (long long)c->heads, (long long)c->width);
     return STATUS_OK;
 }
 
@@ -83,7 +90,8 @@ static enum status read_activation(json_t *root, const char *path, struct model_
         c->activation = activations[i].activation;
         return STATUS_OK;
     }
-    FAIL(STATUS_UNSUPPORTED, "%s: \"activation_function\" is \"%s\"; gelu_new, gelu, relu and silu are possible", path,
+    FAIL(STATUS_UNSUPPORTED,
+         "%s: \"activation_function\" is \"%s\"; gelu_new, gelu, relu and silu are possible", path,
          shown(name, name_shown, sizeof name_shown));
 }
 
@@ -93,8 +101,8 @@ static enum status read_switch(json_t *root, const char *path, const char *key, 
     bool value;
     TRY(json_get_boolean(root, key, path, wanted, &value));
     if (value == wanted) return STATUS_OK;
-    FAIL(STATUS_UNSUPPORTED, "%s: \"%s\" is %s; only %s is supported", path, key, value ? "true" : "false",
-         wanted ? "true" : "false");
+    FAIL(STATUS_UNSUPPORTED, "%s: \"%s\" is %s; only %s is supported", path, key,
+         value ? "true" : "false", wanted ? "true" : "false");
 }
 
 static enum status read_switches(json_t *root, const char *path)
@@ -106,24 +114,30 @@ static enum status read_switches(json_t *root, const char *path)
 }
 
 // Hugging Face's default, 50256, stands in files of models with a smaller vocabulary too, so it is no sign of damage.
-static enum status check_token(json_t *object, const char *path, const char *key, const struct model_config *c)
+static enum status check_token(json_t *object, const char *path, const char *key,
+                               const struct model_config *c)
 {
     int64_t id;
     TRY(json_get_integer(object, key, path, false, 0, INT32_MAX, 0, &id));
     if (id < c->vocabulary || id == 50256) return STATUS_OK;
-    FAIL(STATUS_INPUT, "%s: \"%s\" is %lld, beyond the vocabulary of %lld", path, key, (long long)id, (long long)c->vocabulary);
+    FAIL(STATUS_INPUT, "%s: \"%s\" is %lld, beyond the vocabulary of %lld", path, key,
+         (long long)id, (long long)c->vocabulary);
 }
 
 // One id or a list of them.
-static enum status check_tokens(json_t *root, const char *path, const char *key, const struct model_config *c)
+static enum status check_tokens(json_t *root, const char *path, const char *key,
+                                const struct model_config *c)
 {
     json_t *list = json_object_get(root, key), *id;
     size_t i;
     if (!json_is_array(list)) return check_token(root, path, key, c);
     enum status status = STATUS_OK;
-    json_array_foreach (list, i, id) {
+    json_array_foreach(list, i, id)
+    {
         json_t *one = json_pack("{s:O}", key, id);
-        status = one ? check_token(one, path, key, c) : error_at(STATUS_MEMORY, __FILE__, __LINE__, "not enough memory to read %s", path);
+        status =
+            one ? check_token(one, path, key, c)
+                : error_at(STATUS_MEMORY, __FILE__, __LINE__, "not enough memory to read %s", path);
         json_decref(one);
         if (status) break;
     }
@@ -139,7 +153,8 @@ static enum status gpt2_read(json_t *root, const char *path, struct model_config
     TRY(json_get_number(root, "attn_pdrop", path, false, 0, below_1, 0.1, &c->attention_dropout));
     TRY(json_get_number(root, "resid_pdrop", path, false, 0, below_1, 0.1, &c->residual_dropout));
     TRY(json_get_number(root, "layer_norm_epsilon", path, false, 1e-30, 1, 1e-5, &c->norm_epsilon));
-    TRY(json_get_number(root, "initializer_range", path, false, 1e-30, 10, 0.02, &c->init_deviation));
+    TRY(json_get_number(root, "initializer_range", path, false, 1e-30, 10, 0.02,
+                        &c->init_deviation));
     TRY(read_switches(root, path));
     TRY(check_tokens(root, path, "bos_token_id", c));
     return check_tokens(root, path, "eos_token_id", c);
@@ -152,7 +167,8 @@ static unsigned __int128 gpt2_count(const struct model_config *c)
     // ln_1, ln_2, c_attn, c_proj, c_fc, c_proj; the final norm; both tables.
     unsigned __int128 layer = 2 * width + 4 * width * width + 2 * width * hidden;
     unsigned __int128 biases = c->bias ? 2 * width + 4 * width + hidden + width : 0;
-    unsigned __int128 tables = ((unsigned __int128)c->vocabulary + (unsigned __int128)c->context) * width;
+    unsigned __int128 tables =
+        ((unsigned __int128)c->vocabulary + (unsigned __int128)c->context) * width;
     return tables + (unsigned __int128)c->layers * (layer + biases) + (c->bias ? 2 : 1) * width;
 }
 
@@ -164,11 +180,15 @@ static bool ends_in(const char *name, const char *end)
 
 static bool gpt2_has_bias(const char *name)
 {
-    return ends_in(name, ".weight") && !ends_in(name, ".wte.weight") && !ends_in(name, ".wpe.weight");
+    return ends_in(name, ".weight") && !ends_in(name, ".wte.weight") &&
+           !ends_in(name, ".wpe.weight");
 }
 
 // Buffers of the causal mask in older files.
-static bool gpt2_is_ignored(const char *name) { return ends_in(name, ".attn.bias") || ends_in(name, ".attn.masked_bias"); }
+static bool gpt2_is_ignored(const char *name)
+{
+    return ends_in(name, ".attn.bias") || ends_in(name, ".attn.masked_bias");
+}
 
 const struct model_family gpt2_family = {
     .type = "gpt2",

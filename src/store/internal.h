@@ -22,7 +22,8 @@ void hash_start(struct hash *hash);
 void hash_add(struct hash *hash, const void *data, size_t bytes);
 void hash_finish(struct hash *hash, char text[HASH_TEXT]);
 // Of `bytes` bytes of an open file from `offset` on.
-enum status hash_file_part(int file, uint64_t offset, uint64_t bytes, const char *path, char text[HASH_TEXT]) CHECK_RESULT;
+enum status hash_file_part(int file, uint64_t offset, uint64_t bytes, const char *path,
+                           char text[HASH_TEXT]) CHECK_RESULT;
 
 // ---- writing ----
 // A file under way. When anything fails it is closed and removed by writer_finish, which then returns the first error.
@@ -36,11 +37,13 @@ struct writer {
 void writer_start(struct writer *writer, const char *path);
 void writer_add(struct writer *writer, const void *data, size_t bytes);
 // fsync, close; *bytes_p and the hash of the whole, either may be NULL.
-enum status writer_finish(struct writer *writer, uint64_t *bytes_p, char hash[HASH_TEXT]) CHECK_RESULT;
+enum status writer_finish(struct writer *writer, uint64_t *bytes_p,
+                          char hash[HASH_TEXT]) CHECK_RESULT;
 
 // ---- safetensors ----
 // Reads the entries out of header text (`file->header`, which is changed), checks each, all against data_bytes; sorts by name.
-enum status header_parse(struct safetensors *file, size_t header_bytes, uint64_t data_bytes) CHECK_RESULT;
+enum status header_parse(struct safetensors *file, size_t header_bytes,
+                         uint64_t data_bytes) CHECK_RESULT;
 // Bits of an element, 0 for a name that is none.
 int dtype_bits(const char *dtype);
 // safetensors_open without links: for files that we wrote ourselves.
@@ -51,6 +54,7 @@ struct written {
     char hash[HASH_TEXT];
     char (*tensor_hashes)[HASH_TEXT]; // in the order of `tensor` as given
 };
-enum status safetensors_write_hashed(const char *path, const struct tensor_source *tensor, int count, const char *const *metadata,
+enum status safetensors_write_hashed(const char *path, const struct tensor_source *tensor,
+                                     int count, const char *const *metadata,
                                      struct written *written) CHECK_RESULT;
 #endif

@@ -37,16 +37,17 @@ static json_t *real_to_json(double number)
     return json_string(isnan(number) ? "nan" : number > 0 ? "infinity" : "-infinity");
 }
 
-static enum status real_from_json(json_t *object, const char *key, const char *source, double *number_p)
+static enum status real_from_json(json_t *object, const char *key, const char *source,
+                                  double *number_p)
 {
     const char *word = json_string_value(json_object_get(object, key));
-    if (!word) return json_get_number(object, key, source, true, -INFINITY, INFINITY, 0, number_p);
+    if (!word) return json_get_number(object, key, source, true, -HUGE_VAL, HUGE_VAL, 0, number_p);
     if (strcmp(word, "nan") == 0)
-        *number_p = NAN;
+        *number_p = (double)NAN;
     else if (strcmp(word, "infinity") == 0)
-        *number_p = INFINITY;
+        *number_p = HUGE_VAL;
     else if (strcmp(word, "-infinity") == 0)
-        *number_p = -INFINITY;
+        *number_p = -HUGE_VAL;
     else
         FAIL(STATUS_INPUT, "%s: \"%s\" must be a number, infinity, -infinity or nan", source, key);
     return STATUS_OK;
@@ -70,7 +71,8 @@ static json_t *position_to_json(const struct run_position *position)
     return NULL;
 }
 
-static enum status position_from_json(json_t *object, const char *source, struct run_position *position)
+static enum status position_from_json(json_t *object, const char *source,
+                                      struct run_position *position)
 {
     for (int i = 0; i < FIELDS; i++) {
         char *at = (char *)position + fields[i].offset;
@@ -79,17 +81,19 @@ static enum status position_from_json(json_t *object, const char *source, struct
         if (fields[i].is_real)
             TRY(real_from_json(object, fields[i].key, source, &number));
         else
-            TRY(json_get_integer(object, fields[i].key, source, true, fields[i].least, INT64_MAX, 0, &whole));
+            TRY(json_get_integer(object, fields[i].key, source, true, fields[i].least, INT64_MAX, 0,
+                                 &whole));
         memcpy(at, fields[i].is_real ? (const void *)&number : &whole, sizeof whole);
     }
     return STATUS_OK;
 }
 
 // ---- writing ----
-enum status manifest_add(struct manifest *manifest, const char *name, uint64_t bytes, const char *hash,
-                         const struct tensor_hashes *tensors)
+enum status manifest_add(struct manifest *manifest, const char *name, uint64_t bytes,
+                         const char *hash, const struct tensor_hashes *tensors)
 {
-    INVARIANT(manifest->files < MOST_FILES && strlen(name) < FILE_NAME, "file %s of a checkpoint", name);
+    INVARIANT(manifest->files < MOST_FILES && strlen(name) < FILE_NAME, "file %s of a checkpoint",
+              name);
     if (!manifest->root) manifest->root = json_pack("{s:[]}", "files");
     json_t *list = json_object_get(manifest->root, "files"), *file = json_object(), *hashes = NULL;
     int bad = json_object_set_new(file, "name", json_string(name));
@@ -165,14 +169,16 @@ static enum status check_signature(const char *text, size_t bytes, const char *p
     const char *at = text + bytes - tail;
     if (bytes < tail || memcmp(at, tail_start, strlen(tail_start)) != 0 ||
         memcmp(text + bytes - strlen(tail_end), tail_end, strlen(tail_end)) != 0)
-        FAIL(STATUS_INPUT, "%s does not end in the hash of itself: it was cut short or changed", path);
+        FAIL(STATUS_INPUT, "%s does not end in the hash of itself: it was cut short or changed",
+             path);
     struct hash hash;
     char hex[HASH_TEXT];
     hash_start(&hash);
     hash_add(&hash, text, bytes - tail);
     hash_finish(&hash, hex);
     if (memcmp(hex, at + strlen(tail_start), HASH_TEXT - 1) != 0)
-        FAIL(STATUS_INPUT, "%s is damaged: its hash is %s, not the one in its last line", path, hex);
+        FAIL(STATUS_INPUT, "%s is damaged: its hash is %s, not the one in its last line", path,
+             hex);
     return STATUS_OK;
 }
 
@@ -187,7 +193,8 @@ static bool is_plain_name(const char *name)
     size_t length = strlen(name);
     if (length == 0 || length >= FILE_NAME || name[0] == '.') return false;
     for (size_t i = 0; i < length; i++)
-        if (name[i] == '/' || name[i] == '\\' || (unsigned char)name[i] < 0x20 || name[i] == 0x7f) return false;
+        if (name[i] == '/' || name[i] == '\\' || (unsigned char)name[i] < 0x20 || name[i] == 0x7f)
+            return false;
     return true;
 }
 
@@ -204,7 +211,8 @@ static enum status read_file_entry(json_t *object, const char *path, struct mani
     if (manifest_has(manifest, name)) FAIL(STATUS_INPUT, "%s names the file %s twice", path, name);
     TRY(json_get_integer(object, "bytes", path, true, 0, INT64_MAX, 0, &bytes));
     TRY(json_get_string(object, "xxh3_128", path, true, NULL, &hash));
-    if (!is_hash(hash)) FAIL(STATUS_INPUT, "%s: the hash of %s is not 32 hexadecimal digits", path, name);
+    if (!is_hash(hash))
+        FAIL(STATUS_INPUT, "%s: the hash of %s is not 32 hexadecimal digits", path, name);
     snprintf(file->name, sizeof file->name, "%s", name);
     snprintf(file->hash, sizeof file->hash, "%s", hash);
     file->bytes = (uint64_t)bytes;
@@ -228,42 +236,51 @@ static enum status read_root(json_t *root, const char *path, struct manifest *ma
     int64_t version;
     const char *format;
     TRY(json_get_string(root, "format", path, true, NULL, &format));
-    if (strcmp(format, "stentor checkpoint") != 0) FAIL(STATUS_INPUT, "%s is not the manifest of a checkpoint", path);
+    if (strcmp(format, "stentor checkpoint") != 0)
+        FAIL(STATUS_INPUT, "%s is not the manifest of a checkpoint", path);
     TRY(json_get_integer(root, "version", path, true, 1, INT64_MAX, 0, &version));
     if (version > MANIFEST_VERSION)
-        FAIL(STATUS_UNSUPPORTED, "%s has format version %lld; this program reads up to %d: use the newer program that wrote it",
+        FAIL(STATUS_UNSUPPORTED,
+             "%s has format version %lld; this program reads up to %d: use the newer program that "
+             "wrote it",
              path, (long long)version, (int)MANIFEST_VERSION);
     TRY(read_config_hash(root, path, &manifest->config_hash));
     TRY(position_from_json(json_object_get(root, "position"), path, &manifest->position));
     json_t *files = json_object_get(root, "files"), *file;
     size_t i, count = json_array_size(files);
     if (count < 1 || count > MOST_FILES)
-        FAIL(STATUS_INPUT, "%s names %zu files; 1 to %d are expected", path, count, (int)MOST_FILES);
-    json_array_foreach (files, i, file) TRY(read_file_entry(file, path, manifest));
+        FAIL(STATUS_INPUT, "%s names %zu files; 1 to %d are expected", path, count,
+             (int)MOST_FILES);
+    json_array_foreach(files, i, file) TRY(read_file_entry(file, path, manifest));
     if (!manifest_has(manifest, "weights.safetensors"))
         FAIL(STATUS_INPUT, "%s names no weights.safetensors", path);
     return STATUS_OK;
+}
+
+static enum status read_open(int file, uint64_t size, const char *path, char **text_p)
+{
+    char *text;
+    if (size > MOST_MANIFEST)
+        FAIL(STATUS_INPUT, "%s has %llu bytes; a manifest has at most %d", path,
+             (unsigned long long)size, (int)MOST_MANIFEST);
+    TRY(memory_allocate(size + 1, 1, "a manifest", &text));
+    enum status status = file_read_at(file, text, size, 0, path);
+    if (status)
+        free(text);
+    else
+        *text_p = text;
+    return status;
 }
 
 static enum status read_text(const char *path, char **text_p, size_t *bytes_p)
 {
     int file;
     uint64_t size;
-    char *text = NULL;
     TRY(file_open(path, false, &file, &size));
-    enum status status = size <= MOST_MANIFEST
-                             ? memory_allocate(size + 1, 1, "a manifest", &text)
-                             : error_at(STATUS_INPUT, __FILE__, __LINE__, "%s has %llu bytes; a manifest has at most %d",
-                                        path, (unsigned long long)size, (int)MOST_MANIFEST);
-    if (!status) status = file_read_at(file, text, size, 0, path);
+    enum status status = read_open(file, size, path, text_p);
     file_close(file);
-    if (status) {
-        free(text);
-        return status;
-    }
-    *text_p = text;
-    *bytes_p = size;
-    return STATUS_OK;
+    if (!status) *bytes_p = size;
+    return status;
 }
 
 enum status manifest_read(const char *folder, struct manifest *manifest)
@@ -299,7 +316,8 @@ bool manifest_has(const struct manifest *manifest, const char *name)
 
 // ---- files ----
 // A file's hash is wrong: says which tensor it is, as far as that can be said.
-static enum status fail_damaged(const struct manifest_file *file, const char *path, const char *hash)
+static enum status fail_damaged(const struct manifest_file *file, const char *path,
+                                const char *hash)
 {
     struct safetensors *tensors = NULL;
     if (json_is_object(file->tensors)) TRY(safetensors_open_plain(path, &tensors));
@@ -308,15 +326,17 @@ static enum status fail_damaged(const struct manifest_file *file, const char *pa
         const struct tensor_entry *entry = &tensors->tensor[i];
         const char *expected = json_string_value(json_object_get(file->tensors, entry->name));
         char found[HASH_TEXT];
-        status = hash_file_part(tensors->file, tensors->data_start + entry->begin, entry->end - entry->begin, path, found);
+        status = hash_file_part(tensors->file, tensors->data_start + entry->begin,
+                                entry->end - entry->begin, path, found);
         if (!status && (!expected || strcmp(expected, found) != 0))
             status = error_at(STATUS_INPUT, __FILE__, __LINE__,
-                              "%s is damaged: tensor \"%s\" has the hash %s, the manifest says %s", path, entry->name,
-                              found, expected ? expected : "nothing of it");
+                              "%s is damaged: tensor \"%s\" has the hash %s, the manifest says %s",
+                              path, entry->name, found, expected ? expected : "nothing of it");
     }
     safetensors_close(tensors);
     if (status) return status;
-    FAIL(STATUS_INPUT, "%s is damaged: its hash is %s, the manifest says %s", path, hash, file->hash);
+    FAIL(STATUS_INPUT, "%s is damaged: its hash is %s, the manifest says %s", path, hash,
+         file->hash);
 }
 
 static enum status check_file(const struct manifest_file *file, const char *folder)
@@ -326,11 +346,11 @@ static enum status check_file(const struct manifest_file *file, const char *fold
     uint64_t bytes;
     TRY(path_join(path, sizeof path, folder, file->name));
     TRY(file_open(path, false, &descriptor, &bytes));
-    enum status status =
-        bytes == file->bytes
-            ? hash_file_part(descriptor, 0, bytes, path, hash)
-            : error_at(STATUS_INPUT, __FILE__, __LINE__, "%s has %llu bytes, the manifest says %llu", path,
-                       (unsigned long long)bytes, (unsigned long long)file->bytes);
+    enum status status = bytes == file->bytes
+                             ? hash_file_part(descriptor, 0, bytes, path, hash)
+                             : error_at(STATUS_INPUT, __FILE__, __LINE__,
+                                        "%s has %llu bytes, the manifest says %llu", path,
+                                        (unsigned long long)bytes, (unsigned long long)file->bytes);
     file_close(descriptor);
     if (!status && strcmp(hash, file->hash) != 0) status = fail_damaged(file, path, hash);
     return status;

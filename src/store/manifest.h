@@ -15,7 +15,8 @@ struct manifest_file {
     char name[FILE_NAME];
     uint64_t bytes;
     char hash[HASH_TEXT];
-    json_t *tensors; // name -> hash of its bytes, NULL for a file without tensors. Borrowed from root
+    json_t
+        *tensors; // name -> hash of its bytes, NULL for a file without tensors. Borrowed from root
 };
 struct manifest {
     struct run_position position;
@@ -30,8 +31,8 @@ struct tensor_hashes {
     char (*hash)[HASH_TEXT];
     int count;
 };
-enum status manifest_add(struct manifest *manifest, const char *name, uint64_t bytes, const char *hash,
-                         const struct tensor_hashes *tensors) CHECK_RESULT;
+enum status manifest_add(struct manifest *manifest, const char *name, uint64_t bytes,
+                         const char *hash, const struct tensor_hashes *tensors) CHECK_RESULT;
 enum status manifest_write(const struct manifest *manifest, const char *folder) CHECK_RESULT;
 // Reads and checks it. Fails: STATUS_INPUT; STATUS_UNSUPPORTED when a later format wrote it. Release in any case but failure.
 enum status manifest_read(const char *folder, struct manifest *manifest) CHECK_RESULT;

@@ -10,7 +10,8 @@
 #include <string.h>
 
 // ---- the registry ----
-static void build(struct builder *b, const struct model_type *type, const struct model_config *config)
+static void build(struct builder *b, const struct model_type *type,
+                  const struct model_config *config)
 {
     struct shape one = shape_of(2, (int64_t)1, (int64_t)1);
     struct model_inputs inputs = {
@@ -61,20 +62,25 @@ static enum status add_bias(struct sources *sources, const struct parameter *par
     return STATUS_OK;
 }
 
-static enum status make_sources(const struct model_config *config, const struct parameters *parameters, const float *weights,
+static enum status make_sources(const struct model_config *config,
+                                const struct parameters *parameters, const float *weights,
                                 struct sources *sources)
 {
     const struct model_family *family = family_find(config->type);
     int64_t longest = 1;
     for (int i = 0; i < parameters->count; i++)
-        if (shape_last(parameters->list[i].shape) > longest) longest = shape_last(parameters->list[i].shape);
+        if (shape_last(parameters->list[i].shape) > longest)
+            longest = shape_last(parameters->list[i].shape);
     TRY(arena_create(&sources->arena));
-    TRY(memory_allocate(2 * (size_t)parameters->count, sizeof *sources->tensor, "a list of tensors", &sources->tensor));
+    TRY(memory_allocate(2 * (size_t)parameters->count, sizeof *sources->tensor, "a list of tensors",
+                        &sources->tensor));
     TRY(memory_allocate((size_t)longest, sizeof *sources->zeros, "zero biases", &sources->zeros));
     for (int i = 0; i < parameters->count; i++) {
         const struct parameter *parameter = &parameters->list[i];
         struct tensor_source *source = &sources->tensor[sources->count++];
-        *source = (struct tensor_source){.name = parameter->name, .rank = parameter->shape.rank, .data = weights + parameter->offset};
+        *source = (struct tensor_source){.name = parameter->name,
+                                         .rank = parameter->shape.rank,
+                                         .data = weights + parameter->offset};
         memcpy(source->size, parameter->shape.size, sizeof parameter->shape.size);
         if (!config->bias && family->has_bias(parameter->name)) TRY(add_bias(sources, parameter));
     }
@@ -96,8 +102,9 @@ static enum status write_weights(const char *directory, const struct sources *so
     return status;
 }
 
-enum status model_directory_save(const char *directory, const struct model_config *config, const struct parameters *parameters,
-                                 const float *weights, const struct tokenizer *tokenizer)
+enum status model_directory_save(const char *directory, const struct model_config *config,
+                                 const struct parameters *parameters, const float *weights,
+                                 const struct tokenizer *tokenizer)
 {
     struct sources sources = {0};
     TRY(directory_create(directory));

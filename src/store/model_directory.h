@@ -8,8 +8,9 @@
 
 // Writes config.json, generation_config.json and model.safetensors (through a temporary name and rename, each), and the tokenizer's files.
 // tokenizer may be NULL. Fails: STATUS_DISK; old files stay whole.
-enum status model_directory_save(const char *directory, const struct model_config *config, const struct parameters *parameters,
-                                 const float *weights, const struct tokenizer *tokenizer) CHECK_RESULT;
+enum status model_directory_save(const char *directory, const struct model_config *config,
+                                 const struct parameters *parameters, const float *weights,
+                                 const struct tokenizer *tokenizer) CHECK_RESULT;
 
 // A model that was read: configuration, registry (closed) and weights. Owns all.
 struct loaded_model {
@@ -20,9 +21,11 @@ struct loaded_model {
     struct tokenizer *tokenizer; // NULL when the directory has none that we know
 };
 // Reads a directory that we or transformers wrote (GPT-2 with or without the prefix "transformer."; attn.bias buffers ignored).
-// Everything is checked against config.json before memory is taken. Fails: STATUS_INPUT naming file, key or tensor, and what would be right.
+// Everything is checked against config.json before memory is taken. Fails: STATUS_INPUT naming file, key or tensor, and
+// what would be right; STATUS_UNSUPPORTED for models that are known but not built here.
 enum status model_directory_load(const char *directory, struct loaded_model **model_p) CHECK_RESULT;
 void loaded_model_destroy(struct loaded_model *model);
 // Builds a throw-away graph of the model so that `parameters` is declared in order, then closes the registry.
-enum status model_declare(const struct model_config *config, struct parameters *parameters) CHECK_RESULT;
+enum status model_declare(const struct model_config *config,
+                          struct parameters *parameters) CHECK_RESULT;
 #endif

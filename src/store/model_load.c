@@ -48,7 +48,8 @@ static const char *print_sizes(const int64_t *size, int rank, char text[SHOWN])
 {
     int used = snprintf(text, SHOWN, "[");
     for (int i = 0; i < rank && used < SHOWN - 24; i++)
-        used += snprintf(text + used, (size_t)(SHOWN - used), "%s%lld", i ? ", " : "", (long long)size[i]);
+        used += snprintf(text + used, (size_t)(SHOWN - used), "%s%lld", i ? ", " : "",
+                         (long long)size[i]);
     snprintf(text + used, (size_t)(SHOWN - used), "]");
     return text;
 }
@@ -65,23 +66,25 @@ static enum status check_amount(const struct loading *loading)
             there += (entry->end - entry->begin) * 8 / (uint64_t)dtype_bits(entry->dtype);
         }
     if (wanted > there)
-        FAIL(STATUS_INPUT, "%s: config.json describes a model of %.6g numbers; the tensor files hold %.6g", loading->directory,
-             (double)wanted, (double)there);
+        FAIL(STATUS_INPUT,
+             "%s: config.json describes a model of %.6g numbers; the tensor files hold %.6g",
+             loading->directory, (double)wanted, (double)there);
     if (config->layers > shards_count(&loading->shards))
-        FAIL(STATUS_INPUT, "%s: config.json describes %lld layers; the files hold %d tensors", loading->directory,
-             (long long)config->layers, shards_count(&loading->shards));
+        FAIL(STATUS_INPUT, "%s: config.json describes %lld layers; the files hold %d tensors",
+             loading->directory, (long long)config->layers, shards_count(&loading->shards));
     return STATUS_OK;
 }
 
 static enum status is_zero(const struct place *place, bool *zero_p)
 {
     enum { MOST_BIAS = 1 << 24 };
-    uint64_t count = (place->entry->end - place->entry->begin) * 8 / (uint64_t)dtype_bits(place->entry->dtype);
+    uint64_t count =
+        (place->entry->end - place->entry->begin) * 8 / (uint64_t)dtype_bits(place->entry->dtype);
     float *numbers;
     bool zero = true;
     if (place->entry->rank != 1 || count > MOST_BIAS)
-        FAIL(STATUS_INPUT, "%s: tensor %s is no bias: it has %d dimensions", place->file->path, place->entry->name,
-             place->entry->rank);
+        FAIL(STATUS_INPUT, "%s: tensor %s is no bias: it has %d dimensions", place->file->path,
+             place->entry->name, place->entry->rank);
     TRY(memory_allocate(count, sizeof *numbers, "a bias", &numbers));
     enum status status = safetensors_read_float(place->file, place->entry, numbers);
     for (uint64_t i = 0; i < count && !status; i++) zero = zero && numbers[i] == 0;
@@ -107,7 +110,8 @@ static enum status settle_bias(struct loading *loading)
         }
     loading->model->config.bias = !zero;
     if (!zero)
-        log_warning("%s: config.json says that the model has no biases, but they are not zero: they are used",
+        log_warning("%s: config.json says that the model has no biases, but they are not zero: "
+                    "they are used",
                     loading->directory);
     return STATUS_OK;
 }
@@ -120,29 +124,33 @@ static enum status check_entry(const struct place *place, const struct parameter
     bool same = entry->rank == parameter->shape.rank;
     for (int i = 0; same && i < entry->rank; i++) same = entry->size[i] == parameter->shape.size[i];
     if (!same)
-        FAIL(STATUS_INPUT, "%s: tensor %s is %s; config.json asks for %s", place->file->path, entry->name,
-             print_sizes(entry->size, entry->rank, found), print_sizes(parameter->shape.size, parameter->shape.rank, wanted));
-    if (strcmp(entry->dtype, "F32") != 0 && strcmp(entry->dtype, "F16") != 0 && strcmp(entry->dtype, "BF16") != 0 &&
-        strcmp(entry->dtype, "F64") != 0)
-        FAIL(STATUS_INPUT, "%s: tensor %s holds %s; F32, F64, F16 or BF16 is needed", place->file->path, entry->name,
-             entry->dtype);
+        FAIL(STATUS_INPUT, "%s: tensor %s is %s; config.json asks for %s", place->file->path,
+             entry->name, print_sizes(entry->size, entry->rank, found),
+             print_sizes(parameter->shape.size, parameter->shape.rank, wanted));
+    if (strcmp(entry->dtype, "F32") != 0 && strcmp(entry->dtype, "F16") != 0 &&
+        strcmp(entry->dtype, "BF16") != 0 && strcmp(entry->dtype, "F64") != 0)
+        FAIL(STATUS_INPUT, "%s: tensor %s holds %s; F32, F64, F16 or BF16 is needed",
+             place->file->path, entry->name, entry->dtype);
     return STATUS_OK;
 }
 
 static void mark_used(const struct loading *loading, const struct place *place)
 {
     for (int f = 0; f < loading->shards.files; f++)
-        if (loading->shards.file[f] == place->file) loading->used[f][place->entry - place->file->tensor] = true;
+        if (loading->shards.file[f] == place->file)
+            loading->used[f][place->entry - place->file->tensor] = true;
 }
 
 static enum status match_parameters(struct loading *loading)
 {
     const struct parameters *parameters = &loading->model->parameters;
-    TRY(memory_allocate((size_t)parameters->count, sizeof *loading->place, "places of tensors", &loading->place));
+    TRY(memory_allocate((size_t)parameters->count, sizeof *loading->place, "places of tensors",
+                        &loading->place));
     for (int i = 0; i < parameters->count; i++) {
         struct place place = find_place(loading, parameters->list[i].name);
         if (!place.entry)
-            FAIL(STATUS_INPUT, "%s: the tensor %s is in none of the files", loading->directory, parameters->list[i].name);
+            FAIL(STATUS_INPUT, "%s: the tensor %s is in none of the files", loading->directory,
+                 parameters->list[i].name);
         TRY(check_entry(&place, &parameters->list[i]));
         mark_used(loading, &place);
         loading->place[i] = place;
@@ -156,7 +164,8 @@ static bool is_tied(const struct loading *loading, const struct tensor_entry *en
     int index = parameters_find(&loading->model->parameters, loading->family->tied_to);
     if (index < 0 || strcmp(entry->name, loading->family->tied) != 0) return false;
     const struct shape *shape = &loading->model->parameters.list[index].shape;
-    return entry->rank == 2 && shape->rank == 2 && entry->size[0] == shape->size[0] && entry->size[1] == shape->size[1];
+    return entry->rank == 2 && shape->rank == 2 && entry->size[0] == shape->size[0] &&
+           entry->size[1] == shape->size[1];
 }
 
 static enum status check_rest(const struct loading *loading)
@@ -165,9 +174,12 @@ static enum status check_rest(const struct loading *loading)
     for (int f = 0; f < loading->shards.files; f++)
         for (int i = 0; i < loading->shards.file[f]->count; i++) {
             const struct tensor_entry *entry = &loading->shards.file[f]->tensor[i];
-            if (loading->used[f][i] || loading->family->is_ignored(entry->name) || is_tied(loading, entry)) continue;
+            if (loading->used[f][i] || loading->family->is_ignored(entry->name) ||
+                is_tied(loading, entry))
+                continue;
             if (!loading->model->config.bias && is_bias(loading, entry->name)) continue;
-            FAIL(STATUS_INPUT, "%s: the tensor %s %s is no part of the model that config.json describes",
+            FAIL(STATUS_INPUT,
+                 "%s: the tensor %s %s is no part of the model that config.json describes",
                  loading->shards.file[f]->path, shown(entry->name, name_shown, sizeof name_shown),
                  print_sizes(entry->size, entry->rank, sizes));
         }
@@ -176,10 +188,11 @@ static enum status check_rest(const struct loading *loading)
 
 static enum status match(struct loading *loading)
 {
-    TRY(memory_allocate((size_t)loading->shards.files, sizeof *loading->used, "a list of files", &loading->used));
+    TRY(memory_allocate((size_t)loading->shards.files, sizeof *loading->used, "a list of files",
+                        &loading->used));
     for (int f = 0; f < loading->shards.files; f++)
-        TRY(memory_allocate((size_t)loading->shards.file[f]->count, sizeof **loading->used, "marks of tensors",
-                            &loading->used[f]));
+        TRY(memory_allocate((size_t)loading->shards.file[f]->count, sizeof **loading->used,
+                            "marks of tensors", &loading->used[f]));
     TRY(match_parameters(loading));
     return check_rest(loading);
 }
@@ -213,7 +226,8 @@ static enum status read_tokenizer(const struct loading *loading)
     int64_t size = tokenizer_size(tokenizer), vocabulary = loading->model->config.vocabulary;
     loading->model->tokenizer = tokenizer;
     if (size > vocabulary)
-        FAIL(STATUS_INPUT, "%s has %lld ids; the model's vocabulary has %lld", path, (long long)size, (long long)vocabulary);
+        FAIL(STATUS_INPUT, "%s has %lld ids; the model's vocabulary has %lld", path,
+             (long long)size, (long long)vocabulary);
     return STATUS_OK;
 }
 
@@ -230,7 +244,8 @@ static enum status validate(const char *directory, struct loaded_model *model)
 static enum status load(struct loading *loading)
 {
     struct loaded_model *model = loading->model;
-    TRY(model_config_read(loading->directory, &model->config, &loading->family, &loading->zero_bias));
+    TRY(model_config_read(loading->directory, &model->config, &loading->family,
+                          &loading->zero_bias));
     TRY(model_find(model->config.type, &model->type));
     TRY(validate(loading->directory, model));
     TRY(shards_open(loading->directory, &loading->shards));

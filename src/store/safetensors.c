@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "safetensors are little-endian, and so are the machines we run on");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "safetensors are little-endian, and so are the machines we run on");
 
 enum { MOST_HEADER = 100000000, LENGTH_BYTES = 8, PIECE = 4096 };
 
@@ -20,20 +21,24 @@ static enum status check_link(const char *path)
 {
     struct stat about;
     if (lstat(path, &about) || !S_ISLNK(about.st_mode)) return STATUS_OK;
-    char folder[STORE_PATH], blobs[STORE_PATH + 16], *target = realpath(path, NULL), *home = NULL, *cache = NULL;
+    char folder[STORE_PATH], blobs[STORE_PATH + 16], *target = realpath(path, NULL), *home = NULL,
+                                                     *cache = NULL;
     const char *slash = strrchr(path, '/');
-    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 2, slash ? path : "./");
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path + 1) : 2,
+             slash ? path : "./");
     snprintf(blobs, sizeof blobs, "%s../../blobs", folder);
     home = realpath(folder, NULL);
     cache = realpath(blobs, NULL);
     size_t home_length = home ? strlen(home) : 0, cache_length = cache ? strlen(cache) : 0;
-    bool inside = target && home && strncmp(target, home, home_length) == 0 && target[home_length] == '/';
-    bool cached = target && cache && strncmp(target, cache, cache_length) == 0 && target[cache_length] == '/';
+    bool inside =
+        target && home && strncmp(target, home, home_length) == 0 && target[home_length] == '/';
+    bool cached =
+        target && cache && strncmp(target, cache, cache_length) == 0 && target[cache_length] == '/';
     enum status status = STATUS_OK;
     if (!inside && !cached)
         status = error_at(STATUS_INPUT, __FILE__, __LINE__,
-                          "%s is a link out of its folder to %.200s; put the file itself there", path,
-                          target ? target : "nowhere");
+                          "%s is a link out of its folder to %.200s; put the file itself there",
+                          path, target ? target : "nowhere");
     free(target);
     free(home);
     free(cache);
@@ -45,16 +50,19 @@ static enum status read_header(struct safetensors *file, uint64_t file_bytes)
     uint8_t raw[LENGTH_BYTES];
     uint64_t length = 0;
     if (file_bytes < LENGTH_BYTES)
-        FAIL(STATUS_INPUT, "%s has %llu bytes; a safetensors file starts with 8 bytes that tell its header's length",
+        FAIL(STATUS_INPUT,
+             "%s has %llu bytes; a safetensors file starts with 8 bytes that tell its header's "
+             "length",
              file->path, (unsigned long long)file_bytes);
     TRY(file_read_at(file->file, raw, sizeof raw, 0, file->path));
     for (int i = 0; i < LENGTH_BYTES; i++) length |= (uint64_t)raw[i] << (8 * i);
     if (length > MOST_HEADER)
-        FAIL(STATUS_INPUT, "%s: a header of %llu bytes; at most %d are allowed (is it a safetensors file?)", file->path,
-             (unsigned long long)length, (int)MOST_HEADER);
+        FAIL(STATUS_INPUT,
+             "%s: a header of %llu bytes; at most %d are allowed (is it a safetensors file?)",
+             file->path, (unsigned long long)length, (int)MOST_HEADER);
     if (length > file_bytes - LENGTH_BYTES)
-        FAIL(STATUS_INPUT, "%s: a header of %llu bytes in a file of %llu: it was cut short", file->path,
-             (unsigned long long)length, (unsigned long long)file_bytes);
+        FAIL(STATUS_INPUT, "%s: a header of %llu bytes in a file of %llu: it was cut short",
+             file->path, (unsigned long long)length, (unsigned long long)file_bytes);
     TRY(memory_allocate(length + 1, 1, "a safetensors header", &file->header));
     TRY(file_read_at(file->file, file->header, length, LENGTH_BYTES, file->path));
     file->data_start = LENGTH_BYTES + length;
@@ -116,7 +124,7 @@ const struct tensor_entry *safetensors_find(const struct safetensors *file, cons
 
 const char *safetensors_metadata(const struct safetensors *file, const char *key)
 {
-    for (int i = 0; i < file->metadata_count; i++)
+    for (size_t i = 0; i < (size_t)file->metadata_count; i++)
         if (strcmp(file->metadata[2 * i], key) == 0) return file->metadata[2 * i + 1];
     return NULL;
 }
@@ -132,7 +140,8 @@ static float from_bits(uint32_t bits)
 // IEEE 754 binary16: 1 sign, 5 exponent, 10 fraction bits.
 static float from_half(uint16_t half)
 {
-    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u, fraction = half & 1023u;
+    uint32_t sign = (uint32_t)(half & 0x8000u) << 16, exponent = half >> 10 & 31u,
+             fraction = half & 1023u;
     if (exponent == 31) return from_bits(sign | 0x7f800000u | fraction << 13);
     if (exponent) return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
     // Subnormal: fraction * 2^-24, exact in float32.
@@ -157,15 +166,18 @@ static void widen(const char *dtype, const unsigned char *from, size_t count, fl
     }
 }
 
-enum status safetensors_read_float(const struct safetensors *file, const struct tensor_entry *tensor, float *out)
+enum status safetensors_read_float(const struct safetensors *file,
+                                   const struct tensor_entry *tensor, float *out)
 {
     uint64_t bytes = tensor->end - tensor->begin, at = file->data_start + tensor->begin;
     char name_shown[SHOWN];
-    if (strcmp(tensor->dtype, "F32") == 0) return file_read_at(file->file, out, bytes, at, file->path);
+    if (strcmp(tensor->dtype, "F32") == 0)
+        return file_read_at(file->file, out, bytes, at, file->path);
     size_t size = (size_t)dtype_bits(tensor->dtype) / 8;
-    if (strcmp(tensor->dtype, "F64") != 0 && strcmp(tensor->dtype, "F16") != 0 && strcmp(tensor->dtype, "BF16") != 0)
-        FAIL(STATUS_INPUT, "%s: tensor \"%s\" holds %s; F32, F64, F16 or BF16 is needed", file->path,
-             shown(tensor->name, name_shown, sizeof name_shown), tensor->dtype);
+    if (strcmp(tensor->dtype, "F64") != 0 && strcmp(tensor->dtype, "F16") != 0 &&
+        strcmp(tensor->dtype, "BF16") != 0)
+        FAIL(STATUS_INPUT, "%s: tensor \"%s\" holds %s; F32, F64, F16 or BF16 is needed",
+             file->path, shown(tensor->name, name_shown, sizeof name_shown), tensor->dtype);
     for (uint64_t done = 0; done < bytes;) {
         unsigned char piece[PIECE];
         size_t part = bytes - done < PIECE ? (size_t)(bytes - done) : PIECE;

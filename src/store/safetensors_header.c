@@ -18,11 +18,11 @@ static const struct {
     const char *name;
     int bits;
 } dtypes[] = {
-    {"F32", 32},     {"BF16", 16},    {"F16", 16},     {"F64", 64},      {"I64", 64},
-    {"I32", 32},     {"I16", 16},     {"I8", 8},       {"U64", 64},      {"U32", 32},
-    {"U16", 16},     {"U8", 8},       {"BOOL", 8},     {"C64", 64},      {"F8_E5M2", 8},
-    {"F8_E4M3", 8},  {"F8_E8M0", 8},  {"F8_E5M2FNUZ", 8}, {"F8_E4M3FNUZ", 8}, {"F6_E2M3", 6},
-    {"F6_E3M2", 6},  {"F4", 4},
+    {"F32", 32},    {"BF16", 16},   {"F16", 16},        {"F64", 64},        {"I64", 64},
+    {"I32", 32},    {"I16", 16},    {"I8", 8},          {"U64", 64},        {"U32", 32},
+    {"U16", 16},    {"U8", 8},      {"BOOL", 8},        {"C64", 64},        {"F8_E5M2", 8},
+    {"F8_E4M3", 8}, {"F8_E8M0", 8}, {"F8_E5M2FNUZ", 8}, {"F8_E4M3FNUZ", 8}, {"F6_E2M3", 6},
+    {"F6_E3M2", 6}, {"F4", 4},
 };
 
 int dtype_bits(const char *dtype)
@@ -61,7 +61,8 @@ static enum status read_dtype(struct scan *scan, struct tensor_entry *entry)
     struct subject s;
     TRY(scan_string(scan, MOST_NAME, &dtype));
     if (dtype_bits(dtype) == 0)
-        FAIL(STATUS_INPUT, "%s has the unknown dtype \"%s\"; F32, BF16, F16, F64, I64 and the like are known",
+        FAIL(STATUS_INPUT,
+             "%s has the unknown dtype \"%s\"; F32, BF16, F16, F64, I64 and the like are known",
              subject(&s, scan->source, entry->name), shown(dtype, dtype_shown, sizeof dtype_shown));
     snprintf(entry->dtype, sizeof entry->dtype, "%s", dtype);
     return STATUS_OK;
@@ -77,8 +78,8 @@ static enum status read_shape(struct scan *scan, struct tensor_entry *entry)
         TRY(scan_more(scan, ']', &more));
         if (!more) return STATUS_OK;
         if (entry->rank == SAFETENSORS_MAX_RANK)
-            FAIL(STATUS_INPUT, "%s has more than %d dimensions", subject(&s, scan->source, entry->name),
-                 SAFETENSORS_MAX_RANK);
+            FAIL(STATUS_INPUT, "%s has more than %d dimensions",
+                 subject(&s, scan->source, entry->name), SAFETENSORS_MAX_RANK);
         TRY(scan_unsigned(scan, &size));
         if (size > INT64_MAX)
             FAIL(STATUS_INPUT, "%s has a dimension of %llu, more than fits in memory",
@@ -100,7 +101,8 @@ static enum status read_offsets(struct scan *scan, struct tensor_entry *entry)
         TRY(scan_unsigned(scan, &offset[count]));
     }
     if (more || count != 2)
-        FAIL(STATUS_INPUT, "%s needs two data_offsets, begin and end", subject(&s, scan->source, entry->name));
+        FAIL(STATUS_INPUT, "%s needs two data_offsets, begin and end",
+             subject(&s, scan->source, entry->name));
     entry->begin = offset[0];
     entry->end = offset[1];
     return STATUS_OK;
@@ -116,7 +118,8 @@ static enum status read_field(struct scan *scan, struct tensor_entry *entry, uns
                      : strcmp(key, "data_offsets") == 0 ? FIELD_OFFSETS
                                                         : 0;
     if (!field || *seen & field)
-        FAIL(STATUS_INPUT, "%s has %s key \"%s\"; it needs dtype, shape and data_offsets, each once",
+        FAIL(STATUS_INPUT,
+             "%s has %s key \"%s\"; it needs dtype, shape and data_offsets, each once",
              subject(&s, scan->source, entry->name), field ? "a second" : "the unknown",
              shown(key, key_shown, sizeof key_shown));
     *seen |= field;
@@ -125,7 +128,8 @@ static enum status read_field(struct scan *scan, struct tensor_entry *entry, uns
 }
 
 // Bytes of shape x dtype; refuses what overflows or ends inside a byte.
-static enum status entry_bytes(const struct tensor_entry *entry, const char *path, uint64_t *bytes_p)
+static enum status entry_bytes(const struct tensor_entry *entry, const char *path,
+                               uint64_t *bytes_p)
 {
     struct subject s;
     uint64_t count = 1, bits;
@@ -134,30 +138,34 @@ static enum status entry_bytes(const struct tensor_entry *entry, const char *pat
     for (int i = 0; i < entry->rank; i++)
         overflow = __builtin_mul_overflow(count, (uint64_t)entry->size[i], &count) || overflow;
     if (overflow || __builtin_mul_overflow(count, (uint64_t)dtype_bits(entry->dtype), &bits))
-        FAIL(STATUS_INPUT, "%s has a shape whose bytes no number can count", subject(&s, path, entry->name));
+        FAIL(STATUS_INPUT, "%s has a shape whose bytes no number can count",
+             subject(&s, path, entry->name));
     if (bits % 8)
-        FAIL(STATUS_INPUT, "%s: %llu elements of %s do not fill whole bytes", subject(&s, path, entry->name),
-             (unsigned long long)count, entry->dtype);
+        FAIL(STATUS_INPUT, "%s: %llu elements of %s do not fill whole bytes",
+             subject(&s, path, entry->name), (unsigned long long)count, entry->dtype);
     *bytes_p = bits / 8;
     return STATUS_OK;
 }
 
-static enum status check_place(const struct tensor_entry *entry, const char *path, uint64_t data_bytes)
+static enum status check_place(const struct tensor_entry *entry, const char *path,
+                               uint64_t data_bytes)
 {
     struct subject s;
     uint64_t bytes = 0;
     unsigned long long begin = entry->begin, end = entry->end;
     if (entry->end < entry->begin)
-        FAIL(STATUS_INPUT, "%s ends at %llu, before it begins at %llu", subject(&s, path, entry->name), end,
-             begin);
+        FAIL(STATUS_INPUT, "%s ends at %llu, before it begins at %llu",
+             subject(&s, path, entry->name), end, begin);
     if (entry->end > MOST_OFFSET)
         FAIL(STATUS_INPUT, "%s ends at %llu, beyond any file", subject(&s, path, entry->name), end);
     TRY(entry_bytes(entry, path, &bytes));
     if (bytes != entry->end - entry->begin)
-        FAIL(STATUS_INPUT, "%s: its shape and dtype take %llu bytes, its data_offsets [%llu, %llu] hold %llu",
+        FAIL(STATUS_INPUT,
+             "%s: its shape and dtype take %llu bytes, its data_offsets [%llu, %llu] hold %llu",
              subject(&s, path, entry->name), (unsigned long long)bytes, begin, end, end - begin);
     if (entry->end > data_bytes)
-        FAIL(STATUS_INPUT, "%s ends at byte %llu of the data, of which the file has %llu: it was cut short",
+        FAIL(STATUS_INPUT,
+             "%s ends at byte %llu of the data, of which the file has %llu: it was cut short",
              subject(&s, path, entry->name), end, (unsigned long long)data_bytes);
     return STATUS_OK;
 }
@@ -170,7 +178,8 @@ static enum status read_entry(struct scan *scan, struct tensor_entry *entry, uin
     bool more;
     if (!entry->name[0]) FAIL(STATUS_INPUT, "%s: a tensor has an empty name", scan->source);
     if (has_control(entry->name))
-        FAIL(STATUS_INPUT, "%s has control characters in its name", subject(&s, scan->source, entry->name));
+        FAIL(STATUS_INPUT, "%s has control characters in its name",
+             subject(&s, scan->source, entry->name));
     TRY(scan_open(scan, '{'));
     for (;;) {
         TRY(scan_more(scan, '}', &more));
@@ -186,11 +195,14 @@ static enum status read_entry(struct scan *scan, struct tensor_entry *entry, uin
 }
 
 // ---- metadata ----
-static int by_key(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int by_key(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static enum status read_metadata(struct scan *scan, struct safetensors *file)
 {
-    int count = 0, capacity = 0;
+    size_t count = 0, capacity = 0;
     bool more;
     char key_shown[SHOWN];
     if (file->metadata) FAIL(STATUS_INPUT, "%s: __metadata__ stands there twice", file->path);
@@ -200,21 +212,22 @@ static enum status read_metadata(struct scan *scan, struct safetensors *file)
         TRY(scan_more(scan, '}', &more));
         if (!more) break;
         if (count == MOST_METADATA)
-            FAIL(STATUS_INPUT, "%s: __metadata__ has more than %d entries", file->path, (int)MOST_METADATA);
+            FAIL(STATUS_INPUT, "%s: __metadata__ has more than %d entries", file->path,
+                 (int)MOST_METADATA);
         if (count == capacity) {
             capacity = capacity ? 2 * capacity : 4;
-            TRY(memory_grow(&file->metadata, 2 * (size_t)capacity + 1, sizeof *file->metadata, "metadata"));
+            TRY(memory_grow(&file->metadata, 2 * capacity + 1, sizeof *file->metadata, "metadata"));
         }
         TRY(scan_key(scan, MOST_NAME, &file->metadata[2 * count]));
         TRY(scan_string(scan, SIZE_MAX, &file->metadata[2 * count + 1]));
     }
-    qsort(file->metadata, (size_t)count, 2 * sizeof *file->metadata, by_key);
-    for (int i = 1; i < count; i++)
+    qsort(file->metadata, count, 2 * sizeof *file->metadata, by_key);
+    for (size_t i = 1; i < count; i++)
         if (strcmp(file->metadata[2 * i], file->metadata[2 * i - 2]) == 0)
             FAIL(STATUS_INPUT, "%s: __metadata__ has the key \"%s\" twice", file->path,
                  shown(file->metadata[2 * i], key_shown, sizeof key_shown));
     file->metadata[2 * count] = NULL;
-    file->metadata_count = count;
+    file->metadata_count = (int)count;
     return STATUS_OK;
 }
 
@@ -239,14 +252,16 @@ static enum status read_entries(struct scan *scan, struct safetensors *file, uin
             FAIL(STATUS_INPUT, "%s: more than %d tensors", file->path, (int)MOST_TENSORS);
         if (file->count == capacity) {
             capacity = capacity ? 2 * capacity : 16;
-            TRY(memory_grow(&file->tensor, (size_t)capacity, sizeof *file->tensor, "a list of tensors"));
+            TRY(memory_grow(&file->tensor, (size_t)capacity, sizeof *file->tensor,
+                            "a list of tensors"));
         }
         struct tensor_entry *entry = &file->tensor[file->count];
         *entry = (struct tensor_entry){.name = name};
         TRY(read_entry(scan, entry, data_bytes));
         claimed += entry->end - entry->begin; // both terms are at most data_bytes
         if (claimed > data_bytes)
-            FAIL(STATUS_INPUT, "%s overlaps another one: together they claim more than the %llu bytes of data",
+            FAIL(STATUS_INPUT,
+                 "%s overlaps another one: together they claim more than the %llu bytes of data",
                  subject(&s, file->path, name), (unsigned long long)data_bytes);
         file->count++;
     }
@@ -272,13 +287,16 @@ static enum status check_places(struct safetensors *file, uint64_t data_bytes)
     for (int i = 0; i < file->count; i++) {
         const struct tensor_entry *entry = &file->tensor[i];
         if (entry->begin != expected)
-            FAIL(STATUS_INPUT, "%s begins at %llu where %llu is expected: tensors must follow one another %s",
+            FAIL(STATUS_INPUT,
+                 "%s begins at %llu where %llu is expected: tensors must follow one another %s",
                  subject(&s, file->path, entry->name), (unsigned long long)entry->begin,
-                 (unsigned long long)expected, entry->begin < expected ? "without overlap" : "without a hole");
+                 (unsigned long long)expected,
+                 entry->begin < expected ? "without overlap" : "without a hole");
         expected = entry->end;
     }
     if (expected != data_bytes)
-        FAIL(STATUS_INPUT, "%s: %llu bytes stand behind the last tensor; nothing may be hidden there", file->path,
+        FAIL(STATUS_INPUT,
+             "%s: %llu bytes stand behind the last tensor; nothing may be hidden there", file->path,
              (unsigned long long)(data_bytes - expected));
     return STATUS_OK;
 }
@@ -294,6 +312,7 @@ enum status header_parse(struct safetensors *file, size_t header_bytes, uint64_t
     if (file->count) qsort(file->tensor, (size_t)file->count, sizeof *file->tensor, by_name);
     for (int i = 1; i < file->count; i++)
         if (strcmp(file->tensor[i].name, file->tensor[i - 1].name) == 0)
-            FAIL(STATUS_INPUT, "%s stands there twice", subject(&s, file->path, file->tensor[i].name));
+            FAIL(STATUS_INPUT, "%s stands there twice",
+                 subject(&s, file->path, file->tensor[i].name));
     return STATUS_OK;
 }

@@ -30,7 +30,8 @@ static void put_bytes(struct header *header, const char *bytes, size_t count)
     header->used += count;
 }
 
-static void put(struct header *header, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void put(struct header *header, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 static void put(struct header *header, const char *format, ...)
 {
     char piece[128];
@@ -82,47 +83,50 @@ static void put_tensor(struct header *header, const struct tensor_source *source
     put_string(header, source->name);
     put(header, ":{\"dtype\":\"F32\",\"shape\":[");
     for (int i = 0; i < source->rank; i++) put(header, "%s%" PRId64, i ? "," : "", source->size[i]);
-    put(header, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin, begin + source_bytes(source));
+    put(header, "],\"data_offsets\":[%" PRIu64 ",%" PRIu64 "]}", begin,
+        begin + source_bytes(source));
 }
 
 static int by_name(const void *a, const void *b)
 {
-    return strcmp((*(const struct tensor_source *const *)a)->name, (*(const struct tensor_source *const *)b)->name);
+    return strcmp(((const struct tensor_source *)a)->name, ((const struct tensor_source *)b)->name);
 }
 
-static enum status sort_sources(const struct tensor_source *tensor, int count, const struct tensor_source ***sorted_p)
+static enum status sort_sources(const struct tensor_source *tensor, int count,
+                                struct tensor_source **sorted_p)
 {
-    const struct tensor_source **sorted;
+    struct tensor_source *sorted;
     TRY(memory_allocate((size_t)count, sizeof *sorted, "a list of tensors", &sorted));
-    for (int i = 0; i < count; i++) sorted[i] = &tensor[i];
+    if (count) memcpy(sorted, tensor, (size_t)count * sizeof *sorted);
     qsort(sorted, (size_t)count, sizeof *sorted, by_name);
     for (int i = 1; i < count; i++)
-        INVARIANT(strcmp(sorted[i]->name, sorted[i - 1]->name) != 0, "two tensors are called %s", sorted[i]->name);
+        INVARIANT(strcmp(sorted[i].name, sorted[i - 1].name) != 0, "two tensors are called %s",
+                  sorted[i].name);
     *sorted_p = sorted;
     return STATUS_OK;
 }
 
-static void put_header(struct header *header, const struct tensor_source *const *sorted, int count,
+static void put_header(struct header *header, const struct tensor_source *sorted, int count,
                        const char *const *metadata)
 {
     uint64_t begin = 0;
     put_metadata(header, metadata);
     for (int i = 0; i < count; i++) {
-        put_tensor(header, sorted[i], begin);
-        begin += source_bytes(sorted[i]);
+        put_tensor(header, &sorted[i], begin);
+        begin += source_bytes(&sorted[i]);
     }
     put(header, "}");
     while (header->used % 8 && !header->status) put(header, " ");
 }
 
-static void write_all(struct writer *writer, const struct header *header, const struct tensor_source *const *sorted,
-                      int count)
+static void write_all(struct writer *writer, const struct header *header,
+                      const struct tensor_source *sorted, int count)
 {
     uint8_t length[8];
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)header->used >> (8 * i));
     writer_add(writer, length, sizeof length);
     writer_add(writer, header->text, header->used);
-    for (int i = 0; i < count; i++) writer_add(writer, sorted[i]->data, source_bytes(sorted[i]));
+    for (int i = 0; i < count; i++) writer_add(writer, sorted[i].data, source_bytes(&sorted[i]));
 }
 
 static void hash_tensors(const struct tensor_source *tensor, int count, char (*hashes)[HASH_TEXT])
@@ -135,10 +139,11 @@ static void hash_tensors(const struct tensor_source *tensor, int count, char (*h
     }
 }
 
-enum status safetensors_write_hashed(const char *path, const struct tensor_source *tensor, int count,
-                                     const char *const *metadata, struct written *written)
+enum status safetensors_write_hashed(const char *path, const struct tensor_source *tensor,
+                                     int count, const char *const *metadata,
+                                     struct written *written)
 {
-    const struct tensor_source **sorted = NULL;
+    struct tensor_source *sorted = NULL;
     struct header header = {0};
     struct writer writer;
     TRY(sort_sources(tensor, count, &sorted));
@@ -155,7 +160,8 @@ free_header:
     return status;
 }
 
-enum status safetensors_write(const char *path, const struct tensor_source *tensor, int count, const char *const *metadata)
+enum status safetensors_write(const char *path, const struct tensor_source *tensor, int count,
+                              const char *const *metadata)
 {
     struct written written = {0};
     return safetensors_write_hashed(path, tensor, count, metadata, &written);

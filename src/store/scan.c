@@ -9,22 +9,25 @@
 const char *shown(const char *text, char *out, size_t out_bytes)
 {
     size_t used = 0;
-    for (; text[used] && used + 4 < out_bytes; used++)
+    for (; text[used] && used + 4 < out_bytes; used++) // room for "..."
         out[used] = (unsigned char)text[used] < 0x20 || text[used] == 0x7f ? '?' : text[used];
     memcpy(out + used, text[used] ? "..." : "", text[used] ? 4 : 1);
     return out;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): strings are unescaped in it
 void scan_start(struct scan *scan, char *text, size_t bytes, const char *source)
 {
-    *scan = (struct scan){.start = text, .at = text, .end = text + bytes, .source = source, .first = true};
+    *scan = (struct scan){
+        .start = text, .at = text, .end = text + bytes, .source = source, .first = true};
 }
 
 static size_t place(const struct scan *scan) { return (size_t)(scan->at - scan->start); }
 
 static void skip_blanks(struct scan *scan)
 {
-    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\t' || *scan->at == '\n' || *scan->at == '\r'))
+    while (scan->at < scan->end &&
+           (*scan->at == ' ' || *scan->at == '\t' || *scan->at == '\n' || *scan->at == '\r'))
         scan->at++;
 }
 
@@ -36,10 +39,10 @@ static enum status fail_expected(const struct scan *scan, const char *wanted)
              place(scan), wanted);
     unsigned char byte = (unsigned char)*scan->at;
     if (byte > 0x20 && byte < 0x7f)
-        FAIL(STATUS_INPUT, "%s: '%c' at byte %zu of the JSON text where %s is expected", scan->source,
-             byte, place(scan), wanted);
-    FAIL(STATUS_INPUT, "%s: byte 0x%02x at byte %zu of the JSON text where %s is expected", scan->source,
-         byte, place(scan), wanted);
+        FAIL(STATUS_INPUT, "%s: '%c' at byte %zu of the JSON text where %s is expected",
+             scan->source, byte, place(scan), wanted);
+    FAIL(STATUS_INPUT, "%s: byte 0x%02x at byte %zu of the JSON text where %s is expected",
+         scan->source, byte, place(scan), wanted);
 }
 
 static enum status expect(struct scan *scan, char wanted)
@@ -176,7 +179,7 @@ enum status scan_string(struct scan *scan, size_t most, char **string_p)
 
 enum status scan_key(struct scan *scan, size_t most, char **key_p)
 {
-    char *key;
+    char *key = NULL;
     TRY(scan_string(scan, most, &key));
     TRY(expect(scan, ':'));
     *key_p = key;
@@ -199,7 +202,8 @@ enum status scan_unsigned(struct scan *scan, uint64_t *number_p)
         if (__builtin_mul_overflow(number, 10, &number) ||
             __builtin_add_overflow(number, (uint64_t)(*scan->at - '0'), &number))
             return fail_string(scan, "a number above 2^64");
-    if (*start == '0' && scan->at - start > 1) return fail_string(scan, "a number with a leading zero");
+    if (*start == '0' && scan->at - start > 1)
+        return fail_string(scan, "a number with a leading zero");
     if (scan->at < scan->end && strchr(".eE", *scan->at) && *scan->at)
         return fail_expected(scan, "the end of a whole number");
     *number_p = number;
@@ -218,7 +222,8 @@ static enum status skip_number(struct scan *scan)
     if (*scan->at == '-') scan->at++;
     const char *start = scan->at;
     TRY(skip_digits(scan));
-    if (*start == '0' && scan->at - start > 1) return fail_string(scan, "a number with a leading zero");
+    if (*start == '0' && scan->at - start > 1)
+        return fail_string(scan, "a number with a leading zero");
     if (scan->at < scan->end && *scan->at == '.') {
         scan->at++;
         TRY(skip_digits(scan));
@@ -236,7 +241,8 @@ static enum status skip_word(struct scan *scan)
     static const char *const words[] = {"true", "false", "null"};
     for (int i = 0; i < 3; i++) {
         size_t length = strlen(words[i]);
-        if ((size_t)(scan->end - scan->at) < length || memcmp(scan->at, words[i], length)) continue;
+        if ((size_t)(scan->end - scan->at) < length || memcmp(scan->at, words[i], length) != 0)
+            continue;
         scan->at += length;
         return STATUS_OK;
     }

@@ -31,7 +31,9 @@ static bool is_plain_name(const char *name)
 {
     if (!name[0] || name[0] == '.') return false;
     for (; *name; name++)
-        if (*name == '/' || *name == '\\' || *name == ':' || (unsigned char)*name < 0x20 || *name == 0x7f) return false;
+        if (*name == '/' || *name == '\\' || *name == ':' || (unsigned char)*name < 0x20 ||
+            *name == 0x7f)
+            return false;
     return true;
 }
 
@@ -45,9 +47,10 @@ static enum status find_shard(struct index *index, char *name, int *shard_p)
         return STATUS_OK;
     }
     if (!is_plain_name(name))
-        FAIL(STATUS_INPUT, "%s names the file \"%s\"; a file of the same folder is needed", index->path,
-             shown(name, name_shown, sizeof name_shown));
-    if (index->shards == MOST_SHARDS) FAIL(STATUS_INPUT, "%s names more than %d files", index->path, (int)MOST_SHARDS);
+        FAIL(STATUS_INPUT, "%s names the file \"%s\"; a file of the same folder is needed",
+             index->path, shown(name, name_shown, sizeof name_shown));
+    if (index->shards == MOST_SHARDS)
+        FAIL(STATUS_INPUT, "%s names more than %d files", index->path, (int)MOST_SHARDS);
     *shard_p = index->shards;
     index->shard[index->shards++] = name;
     return STATUS_OK;
@@ -64,10 +67,12 @@ static enum status read_map(struct scan *scan, struct index *index)
         char *name, *file;
         TRY(scan_more(scan, '}', &more));
         if (!more) return STATUS_OK;
-        if (index->count == MOST_TENSORS) FAIL(STATUS_INPUT, "%s: more than %d tensors", index->path, (int)MOST_TENSORS);
+        if (index->count == MOST_TENSORS)
+            FAIL(STATUS_INPUT, "%s: more than %d tensors", index->path, (int)MOST_TENSORS);
         if (index->count == capacity) {
             capacity = capacity ? 2 * capacity : 64;
-            TRY(memory_grow(&index->map, (size_t)capacity, sizeof *index->map, "a list of tensors"));
+            TRY(memory_grow(&index->map, (size_t)capacity, sizeof *index->map,
+                            "a list of tensors"));
         }
         TRY(scan_key(scan, MOST_NAME, &name));
         TRY(scan_string(scan, MOST_FILE_NAME, &file));
@@ -90,7 +95,8 @@ static enum status read_metadata(struct scan *scan, struct index *index)
         TRY(scan_skip(scan, MOST_DEPTH));
         if (strcmp(key, "total_size") != 0) continue;
         index->has_total = true;
-        index->total = strtoull(before, NULL, 10); // 0 for what is no number: only a warning hangs on it
+        index->total =
+            strtoull(before, NULL, 10); // 0 for what is no number: only a warning hangs on it
     }
 }
 
@@ -129,17 +135,19 @@ static enum status parse_index(struct index *index, size_t bytes)
 }
 
 // ---- index against files ----
-static enum status check_shard(const struct index *index, int shard, const struct safetensors *file, uint64_t *bytes)
+static enum status check_shard(const struct index *index, int shard, const struct safetensors *file,
+                               uint64_t *bytes)
 {
     char name_shown[SHOWN];
     for (int i = 0; i < file->count; i++) {
         struct mapping wanted = {.tensor = file->tensor[i].name};
-        const struct mapping *found = bsearch(&wanted, index->map, (size_t)index->count, sizeof *index->map, by_tensor);
+        const struct mapping *found =
+            bsearch(&wanted, index->map, (size_t)index->count, sizeof *index->map, by_tensor);
         *bytes += file->tensor[i].end - file->tensor[i].begin;
         if (found && found->shard == shard) continue;
-        FAIL(STATUS_INPUT, "%s: tensor \"%s\" is in this file; the index says it is %s%s", file->path,
-             shown(file->tensor[i].name, name_shown, sizeof name_shown), found ? "in " : "nowhere",
-             found ? index->shard[found->shard] : "");
+        FAIL(STATUS_INPUT, "%s: tensor \"%s\" is in this file; the index says it is %s%s",
+             file->path, shown(file->tensor[i].name, name_shown, sizeof name_shown),
+             found ? "in " : "nowhere", found ? index->shard[found->shard] : "");
     }
     return STATUS_OK;
 }
@@ -153,7 +161,8 @@ static enum status check_index(const struct index *index, const struct shards *s
         const struct mapping *mapping = &index->map[i];
         if (!safetensors_find(shards->file[mapping->shard], mapping->tensor))
             FAIL(STATUS_INPUT, "%s: tensor \"%s\" is not in %s", index->path,
-                 shown(mapping->tensor, name_shown, sizeof name_shown), index->shard[mapping->shard]);
+                 shown(mapping->tensor, name_shown, sizeof name_shown),
+                 index->shard[mapping->shard]);
     }
     if (index->has_total && index->total != bytes)
         log_warning("%s says that the tensors have %llu bytes; they have %llu", index->path,
@@ -161,9 +170,10 @@ static enum status check_index(const struct index *index, const struct shards *s
     return STATUS_OK;
 }
 
-static enum status open_files(const char *directory, char *const *names, int count, struct shards *shards)
+static enum status open_files(const char *directory, char *const *names, int count,
+                              struct shards *shards)
 {
-    TRY(memory_allocate((size_t)count, sizeof *shards->file, "a list of files", &shards->file));
+    TRY(memory_allocate((size_t)count, sizeof(void *), "a list of files", &shards->file));
     for (int i = 0; i < count; i++) {
         char path[STORE_PATH];
         TRY(path_join(path, sizeof path, directory, names[i]));
@@ -198,7 +208,8 @@ enum status shards_open(const char *directory, struct shards *shards)
     TRY(path_join(pickle, sizeof pickle, directory, "pytorch_model.bin"));
     if (!file_exists(single) && !file_exists(index) && file_exists(pickle))
         FAIL(STATUS_INPUT,
-             "%s holds the weights as pickle, which can run code and is never read; convert it first: in Python, "
+             "%s holds the weights as pickle, which can run code and is never read; convert it "
+             "first: in Python, "
              "AutoModelForCausalLM.from_pretrained(folder).save_pretrained(folder)",
              pickle);
     enum status status = !file_exists(single) && file_exists(index)
@@ -218,7 +229,8 @@ void shards_close(struct shards *shards)
     *shards = (struct shards){0};
 }
 
-const struct tensor_entry *shards_find(const struct shards *shards, const char *name, const struct safetensors **file_p)
+const struct tensor_entry *shards_find(const struct shards *shards, const char *name,
+                                       const struct safetensors **file_p)
 {
     for (int i = 0; i < shards->files; i++) {
         const struct tensor_entry *entry = safetensors_find(shards->file[i], name);

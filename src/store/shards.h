@@ -15,6 +15,7 @@ struct shards {
 enum status shards_open(const char *directory, struct shards *shards) CHECK_RESULT;
 void shards_close(struct shards *shards);
 // NULL when absent; else the file it is in.
-const struct tensor_entry *shards_find(const struct shards *shards, const char *name, const struct safetensors **file_p);
+const struct tensor_entry *shards_find(const struct shards *shards, const char *name,
+                                       const struct safetensors **file_p);
 int shards_count(const struct shards *shards); // of tensors
 #endif

@@ -9,7 +9,10 @@
 enum { PIECE = 1 << 16 };
 
 void hash_start(struct hash *hash) { XXH3_128bits_reset(&hash->state); }
-void hash_add(struct hash *hash, const void *data, size_t bytes) { XXH3_128bits_update(&hash->state, data, bytes); }
+void hash_add(struct hash *hash, const void *data, size_t bytes)
+{
+    XXH3_128bits_update(&hash->state, data, bytes);
+}
 
 void hash_finish(struct hash *hash, char text[HASH_TEXT])
 {
@@ -19,7 +22,8 @@ void hash_finish(struct hash *hash, char text[HASH_TEXT])
         snprintf(text + 2 * i, 3, "%02x", canonical.digest[i]);
 }
 
-enum status hash_file_part(int file, uint64_t offset, uint64_t bytes, const char *path, char text[HASH_TEXT])
+enum status hash_file_part(int file, uint64_t offset, uint64_t bytes, const char *path,
+                           char text[HASH_TEXT])
 {
     struct hash hash;
     unsigned char *piece;

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -16,9 +17,7 @@ static long holder(int file)
 {
     char text[32] = "";
     ssize_t bytes = pread(file, text, sizeof text - 1, 0);
-    long process = 0;
-    if (bytes <= 0 || sscanf(text, "%ld", &process) != 1) return 0;
-    return process;
+    return bytes > 0 ? strtol(text, NULL, 10) : 0;
 }
 
 enum status folder_lock(const char *out, int *lock_p)

@@ -66,6 +66,7 @@ struct trainer {
     struct sampler training, evaluation;
     int64_t evaluation_windows; // 0: no held-out text
     struct parameters parameters;
+    struct arena *tables;    // holds the arrays below that have no other owner
     struct segment *segment; // [parameters]
     struct model_graph training_graph, evaluation_graph;
     const struct backend *backend;

@@ -3,13 +3,14 @@
 #include "train/internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
 // What a worker's thread touches of its stack, and the kernel's and the C library's tables for it.
-// Code that runs, libraries, and what the heap keeps of preparing: seen to be about 1 MB (test/train/test_memory.c).
-enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 1 << 20 };
+// Code that runs, libraries, and what the heap keeps of preparing, as seen (test/train/test_memory.c).
+enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 1800 * 1024 };
 
 // ---- what the run takes ----
 
@@ -80,18 +81,24 @@ size_t memory_heap(const struct trainer *trainer)
 
 // ---- what the machine has ----
 
+// The number at the start of text, or -1.
+static double number_of(const char *text)
+{
+    char *end;
+    double number = strtod(text, &end);
+    return end == text ? -1 : number;
+}
+
 // The number behind `key` in a file of "key number" lines, or, with key NULL, the file's first number. -1 when there is none.
 static double read_number(const char *path, const char *key)
 {
     FILE *file = fopen(path, "r");
     char line[256];
     double number = -1;
-    while (file && number < 0 && fgets(line, sizeof line, file)) {
-        if (!key) {
-            if (sscanf(line, "%lf", &number) != 1) break;
-        } else if (strncmp(line, key, strlen(key)) == 0) {
-            if (sscanf(line + strlen(key), "%lf", &number) != 1) break;
-        }
+    bool found = false;
+    while (file && !found && fgets(line, sizeof line, file)) {
+        found = !key || strncmp(line, key, strlen(key)) == 0;
+        if (found) number = number_of(key ? line + strlen(key) : line);
     }
     if (file) fclose(file);
     return number;
@@ -137,18 +144,13 @@ static double control_groups_leave(void)
     return left;
 }
 
-// What a resource limit leaves: `used_field` of /proc/self/statm counts pages.
-static double limit_leaves(int resource, int used_field)
+// What a resource limit leaves of what this process has of `key` in /proc/self/status, in kB.
+static double limit_leaves(int resource, const char *key)
 {
     struct rlimit limit;
     if (getrlimit(resource, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return 1e30;
-    long pages[7] = {0};
-    FILE *file = fopen("/proc/self/statm", "r");
-    for (int i = 0; file && i < 7; i++)
-        if (fscanf(file, "%ld", &pages[i]) != 1) break;
-    if (file) fclose(file);
-    double left =
-        (double)limit.rlim_cur - (double)pages[used_field] * (double)sysconf(_SC_PAGESIZE);
+    double used = read_number("/proc/self/status", key);
+    double left = (double)limit.rlim_cur - (used < 0 ? 0 : used * 1024);
     return left < 0 ? 0 : left;
 }
 
@@ -159,8 +161,8 @@ size_t memory_available(double memory_limit)
     if (left < 0) left = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 #endif
     left = least(left, control_groups_leave());
-    left = least(left, limit_leaves(RLIMIT_AS, 0));
-    left = least(left, limit_leaves(RLIMIT_DATA, 5));
+    left = least(left, limit_leaves(RLIMIT_AS, "VmSize:"));
+    left = least(left, limit_leaves(RLIMIT_DATA, "VmData:"));
     if (memory_limit > 0) left = least(left, memory_limit);
     return left > 1e18 ? (size_t)1e18 : (size_t)left;
 }

@@ -3,7 +3,6 @@
 // planning it, not guessed.
 #include "train/internal.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -61,16 +60,13 @@ struct advice {
     int count;
 };
 
-static void __attribute__((format(printf, 2, 3)))
-advise(struct advice *advice, const char *format, ...)
+// "key: value", behind what is there already. `same`: the setting changes no bit of the result.
+static void advise(struct advice *advice, const char *key, int64_t value, bool same)
 {
     size_t used = strlen(advice->text);
-    va_list arguments;
-    if (advice->count++)
-        used += (size_t)snprintf(advice->text + used, sizeof advice->text - used, ", or ");
-    va_start(arguments, format);
-    vsnprintf(advice->text + used, sizeof advice->text - used, format, arguments);
-    va_end(arguments);
+    snprintf(advice->text + used, sizeof advice->text - used, "%s%s: %lld%s",
+             advice->count++ ? ", or " : "", key, (long long)value,
+             same ? " (same weights, slower)" : "");
 }
 
 static void try_workers(const struct trainer *trainer, struct advice *advice)
@@ -78,8 +74,7 @@ static void try_workers(const struct trainer *trainer, struct advice *advice)
     struct run_config config = trainer->config;
     while (--config.parallel.workers >= 1) {
         if (!fits(trainer, &config, NULL)) continue;
-        advise(advice, "parallel.workers: %lld (same weights, slower)",
-               (long long)config.parallel.workers);
+        advise(advice, "parallel.workers", config.parallel.workers, true);
         return;
     }
 }
@@ -99,7 +94,7 @@ static void try_recompute(const struct trainer *trainer, struct advice *advice)
         else
             low = middle;
     }
-    advise(advice, "model.recompute_layers: %lld (same weights, slower)", (long long)high);
+    advise(advice, "model.recompute_layers", high, true);
 }
 
 static void try_micro_batch(const struct trainer *trainer, struct advice *advice)
@@ -107,7 +102,7 @@ static void try_micro_batch(const struct trainer *trainer, struct advice *advice
     struct run_config config = trainer->config;
     while (--config.micro_batch >= 1) {
         if (config.batch % config.micro_batch || !fits(trainer, &config, NULL)) continue;
-        advise(advice, "train.micro_batch: %lld", (long long)config.micro_batch);
+        advise(advice, "train.micro_batch", config.micro_batch, false);
         return;
     }
 }
@@ -117,7 +112,7 @@ static void try_leaves(const struct trainer *trainer, struct advice *advice)
     struct run_config config = trainer->config;
     while (--config.leaves >= 1) {
         if (!fits(trainer, &config, NULL)) continue;
-        advise(advice, "train.leaves: %lld", (long long)config.leaves);
+        advise(advice, "train.leaves", config.leaves, false);
         return;
     }
 }
@@ -131,10 +126,10 @@ static void try_all(const struct trainer *trainer, struct advice *advice)
     config.micro_batch = 1;
     config.model.recompute_layers = config.model.layers;
     if (fits(trainer, &config, &least)) {
-        advise(advice,
-               "parallel.workers: 1, train.leaves: 1, train.micro_batch: 1 and "
-               "model.recompute_layers: %lld together",
-               (long long)config.model.layers);
+        snprintf(advice->text, sizeof advice->text,
+                 "parallel.workers: 1, train.leaves: 1, train.micro_batch: 1 and "
+                 "model.recompute_layers: %lld together",
+                 (long long)config.model.layers);
         return;
     }
     snprintf(advice->text, sizeof advice->text,

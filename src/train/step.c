@@ -155,11 +155,9 @@ static void print_offending(const struct trainer *trainer, char *text, size_t by
             more++;
             continue;
         }
-        int64_t sample = trainer->position.samples + m * rows;
-        int length =
-            snprintf(text + used, bytes - used, "%s%lld-%lld (samples %lld-%lld)",
-                     named++ ? ", " : "", (long long)(m * rows), (long long)(m * rows + rows - 1),
-                     (long long)sample, (long long)(sample + rows - 1));
+        long long first = m * rows, last = first + rows - 1, samples = trainer->position.samples;
+        int length = snprintf(text + used, bytes - used, "%s%lld-%lld (samples %lld-%lld)",
+                              named++ ? ", " : "", first, last, samples + first, samples + last);
         used += (size_t)length < bytes - used ? (size_t)length : bytes - used - 1;
     }
     if (more) snprintf(text + used, bytes - used, " and %lld more micro-batches", (long long)more);

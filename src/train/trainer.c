@@ -15,27 +15,33 @@
 
 // ---- creating: everything that is small ----
 
-static enum status allocate_tables(struct trainer *trainer)
+// False when there is not enough memory.
+static bool take_tables(struct trainer *trainer)
 {
     size_t workers = (size_t)trainer->workers, parameters = (size_t)trainer->parameters.count;
     size_t micro_batches = (size_t)trainer->micro_batches, groups = (size_t)trainer->groups;
     size_t entries = micro_batches > groups ? micro_batches : groups;
-    TRY(memory_allocate(parameters, sizeof *trainer->segment, "the parameters", &trainer->segment));
-    TRY(memory_allocate(workers, sizeof *trainer->worker, "the workers", &trainer->worker));
-    TRY(memory_allocate(workers, sizeof *trainer->comm, "the workers", &trainer->comm));
-    TRY(memory_allocate(workers, sizeof *trainer->gradients, "the workers", &trainer->gradients));
-    TRY(memory_allocate(workers, sizeof(double), "the workers", &trainer->seconds_per_leaf));
-    TRY(memory_allocate(workers + 1, sizeof(int), "the workers", &trainer->border));
-    TRY(memory_allocate(workers + 1, sizeof(int), "the workers", &trainer->next_border));
-    TRY(memory_allocate(entries, sizeof(double), "the losses", &trainer->loss));
-    TRY(memory_allocate(entries, sizeof(int64_t), "the losses", &trainer->tokens));
-    TRY(memory_allocate(micro_batches, sizeof(bool), "the losses", &trainer->offending));
+    struct arena *tables = trainer->tables;
+    trainer->segment = arena_take(tables, parameters * sizeof *trainer->segment);
+    trainer->comm = arena_take(tables, workers * sizeof(void *));
+    trainer->gradients = arena_take(tables, workers * sizeof(void *));
+    trainer->seconds_per_leaf = arena_take(tables, workers * sizeof(double));
+    trainer->border = arena_take(tables, (workers + 1) * sizeof(int));
+    trainer->next_border = arena_take(tables, (workers + 1) * sizeof(int));
+    trainer->loss = arena_take(tables, checked_multiply(entries, sizeof(double)));
+    trainer->tokens = arena_take(tables, checked_multiply(entries, sizeof(int64_t)));
+    trainer->offending = arena_take(tables, micro_batches * sizeof(bool));
+    trainer->worker = arena_take(tables, workers * sizeof *trainer->worker);
+    if (!trainer->segment || !trainer->comm || !trainer->gradients || !trainer->seconds_per_leaf ||
+        !trainer->border || !trainer->next_border || !trainer->loss || !trainer->tokens ||
+        !trainer->offending || !trainer->worker)
+        return false;
     for (int i = 0; i < trainer->parameters.count; i++) {
         const struct parameter *p = &trainer->parameters.list[i];
         trainer->segment[i] = (struct segment){p->offset, p->offset + p->count, p->decay};
     }
     borders_equal(trainer->leaves, trainer->workers, trainer->border);
-    return STATUS_OK;
+    return true;
 }
 
 // Programs are planned for each worker; the graphs are shared.
@@ -61,10 +67,10 @@ static size_t arena_bytes(const struct trainer *trainer)
     return training > evaluation ? training : evaluation;
 }
 
-static enum status build(struct trainer *trainer)
+// What the settings alone decide.
+static enum status resolve(struct trainer *trainer)
 {
     struct run_config *config = &trainer->config;
-    const struct model_type *type = NULL;
     TRY(run_config_check(config));
     TRY(exchange_check(config->parallel.exchange));
     if (config->leaves > MAX_LEAVES)
@@ -77,23 +83,38 @@ static enum status build(struct trainer *trainer)
     trainer->states = trainer->optimizer->states(&config->optimizer);
     TRY(isa_choose(&trainer->isa));
     TRY(backend_find("cpu", &trainer->backend));
+    return STATUS_OK;
+}
+
+static enum status build(struct trainer *trainer)
+{
+    struct run_config *config = &trainer->config;
+    const struct model_type *type = NULL;
+    TRY(resolve(trainer));
     TRY(corpora_open(trainer));
     TRY(model_find(config->model.type, &type));
     TRY(type->validate(&config->model));
     TRY(training_graph(config, &trainer->parameters, &trainer->training_graph));
     TRY(evaluation_graph(config, &trainer->parameters, &trainer->evaluation_graph));
-    TRY(allocate_tables(trainer));
+    TRY(arena_create(&trainer->tables));
+    if (!take_tables(trainer))
+        FAIL(STATUS_MEMORY, "not enough memory for the tables of %d workers and %lld micro-batches",
+             trainer->workers, (long long)trainer->micro_batches);
     TRY(create_programs(trainer));
+    return STATUS_OK;
+}
+
+static void plan_memory(struct trainer *trainer)
+{
+    const struct corpus *valid = trainer->valid_corpus;
     const struct memory_need need = {
         .elements = trainer->parameters.elements,
         .arena = arena_bytes(trainer),
-        .data = trainer->corpus->map_bytes +
-                (trainer->valid_corpus ? trainer->valid_corpus->map_bytes : 0),
+        .data = trainer->corpus->map_bytes + (valid ? valid->map_bytes : 0),
         .heap = memory_heap(trainer),
         .states = trainer->states,
     };
-    trainer->memory = memory_of(config, &need);
-    return STATUS_OK;
+    trainer->memory = memory_of(&trainer->config, &need);
 }
 
 enum status trainer_create(const struct run_config *config, struct trainer **trainer_p)
@@ -112,6 +133,7 @@ enum status trainer_create(const struct run_config *config, struct trainer **tra
         trainer_destroy(trainer);
         return status;
     }
+    plan_memory(trainer);
     *trainer_p = trainer;
     return STATUS_OK;
 }
@@ -138,11 +160,7 @@ void trainer_destroy(struct trainer *trainer)
     graph_destroy(trainer->evaluation_graph.g);
     parameters_release(&trainer->parameters);
     corpora_close(trainer);
-    void *const table[] = {
-        trainer->segment,          trainer->worker,   trainer->comm,        trainer->gradients,
-        trainer->seconds_per_leaf, trainer->border,   trainer->next_border, trainer->loss,
-        trainer->tokens,           trainer->offending};
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) free(table[i]);
+    arena_destroy(trainer->tables);
     pthread_cond_destroy(&trainer->finished);
     pthread_cond_destroy(&trainer->commanded);
     pthread_mutex_destroy(&trainer->mutex);
@@ -272,6 +290,15 @@ static enum status set_weights(struct trainer *trainer, bool resume)
     return STATUS_OK;
 }
 
+static enum status prepare_workers(struct trainer *trainer)
+{
+    TRY(comm_create(NULL, trainer->workers, trainer->comm));
+    for (int r = 0; r < trainer->workers; r++) TRY(prepare_worker(trainer, &trainer->worker[r]));
+    exchange_route(trainer->exchange, trainer->border, trainer->gradients);
+    TRY(workers_start(trainer));
+    return STATUS_OK;
+}
+
 enum status trainer_prepare(struct trainer *trainer, bool resume)
 {
     INVARIANT(!trainer->prepared && !trainer->weights.data, "trainer_prepare is called once");
@@ -279,14 +306,12 @@ enum status trainer_prepare(struct trainer *trainer, bool resume)
     TRY(folder_lock(trainer->config.out, &trainer->lock));
     TRY(allocate_model(trainer));
     TRY(set_weights(trainer, resume));
-    TRY(comm_create(NULL, trainer->workers, trainer->comm));
-    for (int r = 0; r < trainer->workers; r++) TRY(prepare_worker(trainer, &trainer->worker[r]));
-    exchange_route(trainer->exchange, trainer->border, trainer->gradients);
-    TRY(workers_start(trainer));
-    if (trainer->workers > trainer->leaves)
+    TRY(prepare_workers(trainer));
+    int idle = trainer->workers - trainer->leaves;
+    if (idle > 0)
         log_warning(
             "%d workers share %d leaves: %d of them only update; more train.leaves would use them",
-            trainer->workers, trainer->leaves, trainer->workers - trainer->leaves);
+            trainer->workers, trainer->leaves, idle);
     trainer->prepared = true;
     return STATUS_OK;
 }

@@ -15,13 +15,13 @@ struct trainer;
 // What the run takes at its peak, to the byte, by kind.
 struct memory_report {
     size_t weights, optimizer_state, gradients, activations, data, other, total;
-    size_t worker_activations;  // one worker's arena
-    int worker_gradients;       // most gradient buffers that one worker keeps
-    size_t available;           // what the machine (or parallel.memory_limit) allows
+    size_t worker_activations; // one worker's arena
+    int worker_gradients;      // most gradient buffers that one worker keeps
+    size_t available;          // what the machine (or parallel.memory_limit) allows
 };
 struct step_report {
-    int64_t step;          // counted from 1
-    double loss;           // mean over the tokens of the global batch
+    int64_t step; // counted from 1
+    double loss;  // mean over the tokens of the global batch
     double gradient_norm, learning_rate, seconds;
     double compute_seconds, exchange_seconds, wait_seconds; // worker 0's
     int64_t tokens, epoch;
@@ -29,12 +29,13 @@ struct step_report {
 
 // What the run reads.
 struct text_report {
-    int64_t tokens, held_out;  // learned from; held out (all of it, whatever eval_windows says)
-    const char *tokenizer;     // "char"; static storage
+    int64_t tokens, held_out; // learned from; held out (all of it, whatever eval_windows says)
+    const char *tokenizer;    // "char"; static storage
     int64_t vocabulary;
 };
 
-enum status trainer_create(const struct run_config *config, struct trainer **trainer_p) CHECK_RESULT;
+enum status trainer_create(const struct run_config *config,
+                           struct trainer **trainer_p) CHECK_RESULT;
 void trainer_destroy(struct trainer *trainer); // stops and joins the workers
 struct memory_report trainer_memory(const struct trainer *trainer);
 struct cost trainer_cost(const struct trainer *trainer); // of one step, all micro-batches
@@ -47,7 +48,8 @@ struct run_position *trainer_position(struct trainer *trainer);
 // One step. Fails: STATUS_DIVERGED naming step and sequences, weights unchanged; STATUS_PEER.
 enum status trainer_step(struct trainer *trainer, struct step_report *report_p) CHECK_RESULT;
 // Mean loss over the held-out text, by all workers, the same bits for any number of them; *tokens_p its targets.
-enum status trainer_evaluate(struct trainer *trainer, double *loss_p, int64_t *tokens_p) CHECK_RESULT;
+enum status trainer_evaluate(struct trainer *trainer, double *loss_p,
+                             int64_t *tokens_p) CHECK_RESULT;
 // A checkpoint under out/checkpoints.
 enum status trainer_save(struct trainer *trainer) CHECK_RESULT;
 // The model directory `directory` (out, or out/best) with the weights as they are.
@@ -62,9 +64,14 @@ struct train_observer {
     void (*evaluation)(void *context, int64_t step, double loss, bool best);
     void (*saved)(void *context, int64_t step);
 };
-struct train_result { int64_t steps; double best_loss, last_loss, train_loss, seconds; bool stopped_early; };
+struct train_result {
+    int64_t steps;
+    double best_loss, last_loss, train_loss, seconds;
+    bool stopped_early;
+};
 // Fails: STATUS_INTERRUPTED after train_request_stop() and a checkpoint; others as above.
-enum status train_run(struct trainer *trainer, const struct train_observer *observer, struct train_result *result_p) CHECK_RESULT;
+enum status train_run(struct trainer *trainer, const struct train_observer *observer,
+                      struct train_result *result_p) CHECK_RESULT;
 // Safe in a signal handler: the run ends after the current step.
 void train_request_stop(void);
 #endif

@@ -2,7 +2,7 @@
 // The workers' threads: they wait for a command, carry it out together, and report.
 //
 // The caller's thread computes nothing, so its floating-point mode, its stack and its place stay as they are. Threads are
-// not tied to cores: whoever else uses the machine would then hold up one worker, and with it all (doc/train.md).
+// not tied to cores: whoever else uses a core would then hold up one worker, and with it all.
 #include "base/cpu.h"
 #include "train/internal.h"
 

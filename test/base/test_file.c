@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Files and folders: whole or not at all, bounded, regular, with a clear message; every failing call leaves the old file.
 #include "base/file.h"
-
 #include "base/file_fault.h"
 #include "scratch.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <signal.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -91,7 +90,8 @@ static void a_file_without_a_size_is_bounded_too(void **state)
 static void links_are_followed_only_when_asked(void **state)
 {
     (void)state;
-    const char *path = put_file(scratch_path("target"), "abc", 3), *link_path = scratch_path("link");
+    const char *path = put_file(scratch_path("target"), "abc", 3),
+               *link_path = scratch_path("link");
     assert_int_equal(symlink(path, link_path), 0);
     int file = -1;
     uint64_t bytes = 0;
@@ -125,7 +125,8 @@ static void maps_show_the_bytes_and_nothing_for_empty_files(void **state)
     (void)state;
     void *data;
     size_t bytes;
-    assert_int_equal(file_map(put_file(scratch_path("map"), "mapped", 6), &data, &bytes), STATUS_OK);
+    assert_int_equal(file_map(put_file(scratch_path("map"), "mapped", 6), &data, &bytes),
+                     STATUS_OK);
     assert_int_equal(bytes, 6);
     assert_memory_equal(data, "mapped", 6);
     file_unmap(data, bytes);
@@ -139,10 +140,10 @@ static void maps_show_the_bytes_and_nothing_for_empty_files(void **state)
 
 // ---- faults ----
 struct plan {
-    int number;           // of the call that fails, counted from 1; 0 none
+    int number; // of the call that fails, counted from 1; 0 none
     int seen;
-    int cause;            // errno
-    enum file_call last;  // the last call seen
+    int cause;              // errno
+    enum file_call last;    // the last call seen
     bool only, every_short; // only calls of kind `kind`; transfers move one byte
     enum file_call kind;
 };

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // JSON: strict parsing, getters that say what would be right, numbers that survive being written; and the log beside it.
 #include "base/json.h"
-
 #include "base/log.h"
 #include "scratch.h"
 
@@ -83,8 +82,9 @@ static void nesting_is_bounded(void **state)
 static void integers_are_checked_for_kind_and_range(void **state)
 {
     (void)state;
-    json_t *root = parse("{\"n\":12,\"half\":1.5,\"whole\":2.0,\"text\":\"12\",\"none\":null,\"list\":[1],"
-                         "\"yes\":true,\"below\":-1}");
+    json_t *root =
+        parse("{\"n\":12,\"half\":1.5,\"whole\":2.0,\"text\":\"12\",\"none\":null,\"list\":[1],"
+              "\"yes\":true,\"below\":-1}");
     int64_t value = 77;
     assert_int_equal(json_get_integer(root, "n", "c", true, 1, 12, 0, &value), STATUS_OK);
     assert_int_equal(value, 12);
@@ -105,7 +105,8 @@ static void integers_are_checked_for_kind_and_range(void **state)
         {"absent", "the key \"absent\" is missing"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(json_get_integer(root, bad[i].key, "c", true, 1, 100, 0, &value), STATUS_INPUT);
+        assert_int_equal(json_get_integer(root, bad[i].key, "c", true, 1, 100, 0, &value),
+                         STATUS_INPUT);
         assert_true(error_says(bad[i].says));
     }
     assert_int_equal(json_get_integer(root, "n", "c", true, 1, 11, 0, &value), STATUS_INPUT);
@@ -121,7 +122,8 @@ static void integers_are_checked_for_kind_and_range(void **state)
 static void numbers_texts_and_booleans_are_checked(void **state)
 {
     (void)state;
-    json_t *root = parse("{\"x\":0.25,\"i\":3,\"t\":\"gelu\",\"b\":false,\"nasty\":\"a\\u001b[31m\\nb\"}");
+    json_t *root =
+        parse("{\"x\":0.25,\"i\":3,\"t\":\"gelu\",\"b\":false,\"nasty\":\"a\\u001b[31m\\nb\"}");
     double number = 7;
     const char *text = "before";
     bool flag = true;
@@ -153,9 +155,11 @@ static void numbers_texts_and_booleans_are_checked(void **state)
 static void what_is_written_reads_back_equal(void **state)
 {
     (void)state;
-    static const double numbers[] = {0.1, 1e-5, 1.0, 1.0 / 3, 2.5e300, 5e-324, -0.0, 123456789.125, 0.02};
+    static const double numbers[] = {0.1,    1e-5, 1.0,           1.0 / 3, 2.5e300,
+                                     5e-324, -0.0, 123456789.125, 0.02};
     json_t *root = json_object(), *list = json_array();
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) json_array_append_new(list, json_real(numbers[i]));
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        json_array_append_new(list, json_real(numbers[i]));
     json_object_set_new(root, "z_first", json_string("众\"\\\n\t\x01/"));
     json_object_set_new(root, "numbers", list);
     json_object_set_new(root, "empty", json_object());
@@ -169,7 +173,8 @@ static void what_is_written_reads_back_equal(void **state)
     assert_int_equal(json_read_file(path, 10000, &back), STATUS_OK);
     assert_true(json_equal(root, back));
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
-        assert_true(json_real_value(json_array_get(json_object_get(back, "numbers"), i)) == numbers[i]);
+        assert_true(json_real_value(json_array_get(json_object_get(back, "numbers"), i)) ==
+                    numbers[i]);
     char *text;
     size_t bytes;
     assert_int_equal(file_read(path, 10000, &text, &bytes), STATUS_OK);

@@ -57,7 +57,8 @@ static void growing_keeps_contents_and_failing_keeps_the_pointer(void **state)
     assert_int_equal(memory_grow(&numbers, 4000, sizeof *numbers, "numbers"), STATUS_OK);
     for (int i = 0; i < 4; i++) assert_int_equal(numbers[i], i * i);
     int *before = numbers;
-    assert_int_equal(memory_grow(&numbers, SIZE_MAX / 2, sizeof *numbers, "numbers"), STATUS_MEMORY);
+    assert_int_equal(memory_grow(&numbers, SIZE_MAX / 2, sizeof *numbers, "numbers"),
+                     STATUS_MEMORY);
     assert_ptr_equal(numbers, before);
     assert_int_equal(numbers[3], 9);
     free(numbers);
@@ -138,10 +139,14 @@ static int allocate_four(void)
     char *memory = NULL, *copy = NULL;
     struct block block = {0};
     struct arena *arena = NULL;
-    if (memory_allocate(1, 10, "one", &memory)) failed = 1;
-    else if (memory_copy_string("two", &copy)) failed = 2;
-    else if (block_create(100, "three", &block)) failed = 3;
-    else if (arena_create(&arena)) failed = 4;
+    if (memory_allocate(1, 10, "one", &memory))
+        failed = 1;
+    else if (memory_copy_string("two", &copy))
+        failed = 2;
+    else if (block_create(100, "three", &block))
+        failed = 3;
+    else if (arena_create(&arena))
+        failed = 4;
     free(memory);
     free(copy);
     block_destroy(&block);

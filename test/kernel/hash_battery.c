@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs every kernel on fixed pseudo-random input, once per instruction set that this machine has, and prints
-// "<kernel> <instruction set> <hash of all output>". Equal hashes on all lines of a kernel, whatever the processor, are
-// the promise of kernels.h; test_hashes.sh compares them between x86-64 and aarch64. A new kernel adds a function and a row.
+// "<kernel> <instruction set> <hash of all output>". Equal hashes on all lines of a kernel, whatever the
+// processor, are the promise of kernels.h; test_hashes.sh compares them between x86-64 and aarch64. A new
+// kernel adds a function and a row.
 #include "base/cpu.h"
 #include "base/philox.h"
 #include "kernel/cpu/kernels.h"

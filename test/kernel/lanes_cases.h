@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every operation of lanes.h against its scalar meaning, on ordinary numbers and on all kinds of special ones. A file per
-// instruction set includes this, after telling the compiler which instructions it may use and defining LANES_<isa>.
+// Every operation of lanes.h against its scalar meaning, on ordinary numbers and on all kinds of special
+// ones. A file per instruction set includes this, after telling the compiler which instructions it may use
+// and defining LANES_<isa>.
 #ifndef STN_TEST_KERNEL_LANES_CASES_H
 #define STN_TEST_KERNEL_LANES_CASES_H
 

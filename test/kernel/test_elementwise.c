@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Flat kernels and embeddings against plain definitions, at odd sizes, on unaligned pointers between guard bytes, in place
-// where that is allowed, and with the same bits on every instruction set.
+// Flat kernels and embeddings against plain definitions, at odd sizes, on unaligned pointers between guard
+// bytes, in place where that is allowed, and with the same bits on every instruction set.
 #include "kernel/buffers.h"
 #include "kernel/cpu/kernels.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// exp, log, tanh, erf, sigmoid: their largest error against doubles over a stride of all floats (printed), their ends, and the
-// same bits on every instruction set.
+// exp, log, tanh, erf, sigmoid: their largest error against doubles over a stride of all floats (printed),
+// their ends, and the same bits on every instruction set.
 #include "kernel/buffers.h"
 #include "kernel/cpu/kernels.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Layer norm and RMS norm, forward and backward, against the formulas in double, and the same bits on every instruction set.
+// Layer norm and RMS norm, forward and backward, against the formulas in double, and the same bits on every
+// instruction set.
 #include "kernel/buffers.h"
 #include "kernel/cpu/kernels.h"
 

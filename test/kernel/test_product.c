@@ -162,35 +162,34 @@ static void spreads_nan_and_infinity(void **state)
     }
 }
 
-// Sums of halves of the last place: where an fma through double would round twice.
+// 1 + 2^-23 and nearly half a unit more, as (1 + 2^-23) (1 - 2^-23) 2^-24: a double takes the sum for the middle between two
+// floats, and its rounding to float would go up.
 static void rounds_once(void **state)
 {
     (void)state;
     enum { N = 64 };
     for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
         if (!isa_available(isa) || !products[isa]) continue;
-        float *a = floats(2), *b = floats(2 * N), *c = floats(N);
-        for (int j = 0; j < N; j++) {
-            // 1 + 2^-24 (1 + 2^-j'): just above, at, or just below the middle between 1 and its neighbour.
-            b[j] = 1;
-            b[N + j] = ldexpf(1 + (float)(j % 3 - 1) * 0x1p-23f, -24) * (j & 4 ? 1 : 3);
+        for (int64_t rows = 1; rows < 4; rows++) {
+            float *a = floats(rows * 2), *b = floats(2 * N), *c = floats(rows * N);
+            for (int64_t i = 0; i < rows; i++) a[2 * i] = 1 + 0x1p-23f, a[2 * i + 1] = 1 + 0x1p-23f;
+            for (int j = 0; j < N; j++)
+                b[j] = 1, b[N + j] = (1 - 0x1p-23f) * (j & 1 ? 0x1p-24f : 0x1p-25f);
+            struct product p = {.rows = rows,
+                                .cols = N,
+                                .depth = 2,
+                                .a = a,
+                                .a_row = 2,
+                                .a_depth = 1,
+                                .b = b,
+                                .b_depth = N,
+                                .b_col = 1,
+                                .c = c,
+                                .c_row = N};
+            products[isa](&p, scratch_of(scratch_bytes[isa](rows, N, 2)));
+            for (int64_t i = 0; i < rows * N; i++) assert_true(c[i] == 1 + 0x1p-23f);
+            buffers_check_and_free();
         }
-        a[0] = 1, a[1] = 1 + 0x1p-23f;
-        if (isa % 2) a[1] = 1;
-        struct product p = {.rows = 1,
-                            .cols = N,
-                            .depth = 2,
-                            .a = a,
-                            .a_row = 2,
-                            .a_depth = 1,
-                            .b = b,
-                            .b_depth = N,
-                            .b_col = 1,
-                            .c = c,
-                            .c_row = N};
-        products[isa](&p, scratch_of(scratch_bytes[isa](1, N, 2)));
-        for (int j = 0; j < N; j++) assert_true(c[j] == fmaf(a[1], b[N + j], 1));
-        buffers_check_and_free();
     }
 }
 

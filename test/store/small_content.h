@@ -18,7 +18,11 @@ static inline void small_parameters(struct parameters *parameters, int count, in
     for (int i = 0; i < count; i++) {
         struct parameter *parameter = &parameters->list[i];
         char name[64];
-        snprintf(name, sizeof name, "transformer.h.%d.%s", i / 4, i % 4 == 3 ? "b" : i % 4 == 2 ? "w" : i % 4 ? "v" : "u");
+        snprintf(name, sizeof name, "transformer.h.%d.%s", i / 4,
+                 i % 4 == 3   ? "b"
+                 : i % 4 == 2 ? "w"
+                 : i % 4      ? "v"
+                              : "u");
         parameter->name = strdup(name);
         parameter->shape.rank = i % 4 == 3 ? 1 : 2;
         parameter->shape.size[0] = i % 4 == 3 ? 7 : rows;
@@ -35,7 +39,10 @@ static inline void small_release(struct parameters *parameters)
     free(parameters->list);
 }
 
-static inline float *small_block(const struct parameters *parameters) { return calloc((size_t)parameters->elements, sizeof(float)); }
+static inline float *small_block(const struct parameters *parameters)
+{
+    return calloc((size_t)parameters->elements, sizeof(float));
+}
 
 // Numbers that tell `salt` and their place, among them infinities, NaN, -0 and subnormals. Gaps stay 0.
 static inline void small_fill(const struct parameters *parameters, float *block, uint32_t salt)
@@ -43,8 +50,10 @@ static inline void small_fill(const struct parameters *parameters, float *block,
     static const float odd[] = {INFINITY, -INFINITY, NAN, -0.0f, 1e-45f, 3.4e38f};
     for (int p = 0; p < parameters->count; p++)
         for (int64_t i = 0; i < parameters->list[p].count; i++) {
-            uint32_t bits = ((uint32_t)(parameters->list[p].offset + i) * 2654435761u) ^ (salt * 40503u);
-            block[parameters->list[p].offset + i] = bits % 97 < 6 ? odd[bits % 97] : (float)(bits % 100003) / 7;
+            uint32_t bits =
+                ((uint32_t)(parameters->list[p].offset + i) * 2654435761u) ^ (salt * 40503u);
+            block[parameters->list[p].offset + i] =
+                bits % 97 < 6 ? odd[bits % 97] : (float)(bits % 100003) / 7;
         }
 }
 
@@ -100,7 +109,8 @@ static inline int small_run_is(const struct small_run *loaded, int64_t step)
     int same = memcmp(loaded->content.weights, expected.content.weights, bytes) == 0 &&
                memcmp(loaded->content.state[0], expected.content.state[0], bytes) == 0 &&
                memcmp(loaded->content.state[1], expected.content.state[1], bytes) == 0 &&
-               memcmp(&loaded->content.position, &expected.content.position, sizeof expected.content.position) == 0;
+               memcmp(&loaded->content.position, &expected.content.position,
+                      sizeof expected.content.position) == 0;
     small_run_release(&expected);
     return same;
 }

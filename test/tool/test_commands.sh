@@ -59,6 +59,7 @@ if command -v script >/dev/null 2>&1; then
 else skip "on a terminal: a status line" "no script(1)"; fi
 check "--color=always" sh -c '"$1" train run.yaml --out a --color=always 2>&1 | grep -q "$(printf "\033\[31m")"' - "$program"
 check "closed standard error" sh -c '"$1" train run.yaml --out closed --set train.steps=3 2>&-' - "$program"
+check "closed standard streams reach no file" sh -c '"$1" train run.yaml --out closed2 --set train.steps=3 <&- >&- 2>&- && "$1" inspect closed2/checkpoints/step-3 --digest >i1 && "$1" inspect closed/checkpoints/step-3 --digest >i2 && tail -1 i1 >j1 && tail -1 i2 | cmp - j1' - "$program"
 check "standard error whose reader left" sh -c '{ "$1" train run.yaml --out left --set train.steps=3; echo $? >code; } 2>&1 | true; i=0; while [ ! -s code ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done; grep -qx 0 code' - "$program"
 
 # ---- eval ----

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The disk fails at every single call of a save, and of a load: what was there stays whole, nothing is left over.
-#include "store/checkpoint.h"
-
 #include "base/file_fault.h"
 #include "base/log.h"
 #include "scratch.h"
+#include "store/checkpoint.h"
 #include "store/small_content.h"
 
 #include <errno.h>
@@ -75,7 +74,8 @@ static int strike(void *context, enum file_call call, size_t *bytes)
 {
     struct fault *fault = context;
     if (fault->writes_only && (call == FILE_CALL_READ || call == FILE_CALL_REMOVE)) return 0;
-    if (fault->short_transfers && *bytes > 3 && (call == FILE_CALL_READ || call == FILE_CALL_WRITE)) *bytes = 1 + *bytes % 3;
+    if (fault->short_transfers && *bytes > 3 && (call == FILE_CALL_READ || call == FILE_CALL_WRITE))
+        *bytes = 1 + *bytes % 3;
     fault->seen++;
     bool hit = fault->manner == ONCE ? fault->seen == fault->number : fault->seen >= fault->number;
     return hit ? fault->cause : 0;
@@ -142,11 +142,13 @@ static void a_failing_call_of_a_save_leaves_the_old_checkpoint(void **state)
     assert_true(calls >= 500);
     assert_int_equal(directory_remove(scratch_path("checkpoints/step-2")), STATUS_OK);
     for (int64_t number = 1; number <= calls; number++) {
-        struct fault fault = {.number = number, .cause = causes[number % 5], .manner = manner, .writes_only = true};
+        struct fault fault = {
+            .number = number, .cause = causes[number % 5], .manner = manner, .writes_only = true};
         enum status status = save_with(&fault, 2, 3);
         assert_int_equal(checkpoint_verify(scratch_path("checkpoints/step-1")), STATUS_OK);
         bool committed = directory_exists(scratch_path("checkpoints/step-2"));
-        if (status != STATUS_DISK || !error_message()[0]) fail_msg("call %d: status %d", (int)number, status);
+        if (status != STATUS_DISK || !error_message()[0])
+            fail_msg("call %d: status %d", (int)number, status);
         error_clear();
         if (left_over()) fail_msg("call %d leaves something", (int)number);
         // After the rename only the folder's fsync and the file `latest` can fail: then the new one is whole.
@@ -155,8 +157,9 @@ static void a_failing_call_of_a_save_leaves_the_old_checkpoint(void **state)
         late += committed;
         assert_int_equal(directory_remove(scratch_path("checkpoints/step-2")), STATUS_OK);
     }
-    print_message("# %d of %d failing saves kept the old checkpoint and left nothing (%d failed after the commit)\n", failed,
-                  (int)calls, late);
+    print_message("# %d of %d failing saves kept the old checkpoint and left nothing (%d failed "
+                  "after the commit)\n",
+                  failed, (int)calls, late);
     assert_int_equal(failed, calls);
     assert_true(late >= 1 && late <= 8);
     save(2, 3);
@@ -226,12 +229,16 @@ static void interrupted_and_short_transfers_change_nothing(void **state)
     save(1, 3);
     int64_t calls = calls_of_a_save(2, 3);
     for (int64_t number = 1; number <= calls; number++) {
-        struct fault fault = {.number = number, .cause = EINTR, .writes_only = true, .short_transfers = number % 16 == 0};
+        struct fault fault = {.number = number,
+                              .cause = EINTR,
+                              .writes_only = true,
+                              .short_transfers = number % 16 == 0};
         enum status status = save_with(&fault, 2, 3);
         // open, mkdir and rename of a local disk are not interrupted; if they are, that is an error like others.
         if (status) error_clear();
         assert_int_equal(left_over(), 0);
-        if (!loads(directory_exists(scratch_path("checkpoints/step-2")) ? 2 : 1)) fail_msg("call %d", (int)number);
+        if (!loads(directory_exists(scratch_path("checkpoints/step-2")) ? 2 : 1))
+            fail_msg("call %d", (int)number);
     }
     struct fault drip = {.short_transfers = true};
     assert_int_equal(save_with(&drip, 2, 3), STATUS_OK);
@@ -290,7 +297,8 @@ static void a_failing_read_falls_back_or_is_an_error(void **state)
         assert_true(small_run_is(&loaded, 1));
         older++;
     }
-    print_message("# %d failing reads: %d times the older checkpoint, %d times an error\n", (int)count.seen, older, errors);
+    print_message("# %d failing reads: %d times the older checkpoint, %d times an error\n",
+                  (int)count.seen, older, errors);
     assert_true(older >= 5 && errors > 10);
     assert_true(loads(2));
 }
@@ -305,7 +313,9 @@ static int save_in_child(int64_t step, rlim_t most_bytes)
         if (most_bytes && setrlimit(RLIMIT_FSIZE, &limit)) _exit(99);
         small_run_set(&saved, step);
         enum status status = checkpoint_save(folder(), &saved.content, 3, -1);
-        if (status && !strstr(error_message(), "File too large") && !strstr(error_message(), "No space left")) _exit(98);
+        if (status && !strstr(error_message(), "File too large") &&
+            !strstr(error_message(), "No space left"))
+            _exit(98);
         _exit((int)status);
     }
     int result;
@@ -347,7 +357,8 @@ static void a_full_disk_leaves_the_old_checkpoint(void **state)
         while (write(file, filler, 4096) == 4096) continue;
         struct stat about;
         assert_int_equal(fstat(file, &about), 0);
-        assert_int_equal(ftruncate(file, about.st_size > spare * 1024 ? about.st_size - spare * 1024 : 0), 0);
+        assert_int_equal(
+            ftruncate(file, about.st_size > spare * 1024 ? about.st_size - spare * 1024 : 0), 0);
         close(file);
         free(filler);
         small_run_set(&saved, 2);
@@ -367,10 +378,12 @@ static void a_folder_that_cannot_be_made_is_named(void **state)
     (void)state;
     put_file(scratch_path("plain"), "x", 1);
     small_run_set(&saved, 1);
-    assert_int_equal(checkpoint_save(scratch_path("plain/checkpoints"), &saved.content, 3, -1), STATUS_DISK);
+    assert_int_equal(checkpoint_save(scratch_path("plain/checkpoints"), &saved.content, 3, -1),
+                     STATUS_DISK);
     assert_true(error_says("plain: Not a directory"));
     if (access("/proc/self", X_OK) == 0) {
-        assert_int_equal(checkpoint_save("/proc/self/checkpoints", &saved.content, 3, -1), STATUS_DISK);
+        assert_int_equal(checkpoint_save("/proc/self/checkpoints", &saved.content, 3, -1),
+                         STATUS_DISK);
         assert_true(error_says("cannot make the folder /proc/self/checkpoints"));
     }
 }
@@ -380,9 +393,10 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)
     static int from_then_on;
     const struct CMUnitTest tests[] = {
-        {"each_of_the_calls_of_a_save_fails_once", a_failing_call_of_a_save_leaves_the_old_checkpoint, start, stop, NULL},
-        {"the_disk_is_dead_from_each_of_the_calls_on", a_failing_call_of_a_save_leaves_the_old_checkpoint, start, stop,
-         &from_then_on},
+        {"each_of_the_calls_of_a_save_fails_once",
+         a_failing_call_of_a_save_leaves_the_old_checkpoint, start, stop, NULL},
+        {"the_disk_is_dead_from_each_of_the_calls_on",
+         a_failing_call_of_a_save_leaves_the_old_checkpoint, start, stop, &from_then_on},
         CASE(a_failing_replacement_leaves_the_old_or_the_new),
         CASE(a_failing_prune_keeps_the_new_checkpoint),
         CASE(interrupted_and_short_transfers_change_nothing),

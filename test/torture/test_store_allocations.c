@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every allocation of the store fails once, in saving and in loading: a clear error, no crash, no leak (MODE=asan), nothing harmed.
 // STENTOR_FAIL_ALLOC is read once in a process, so this program runs itself again for every number.
-#include "store/checkpoint.h"
-
 #include "base/json.h"
 #include "base/log.h"
 #include "scratch.h"
+#include "store/checkpoint.h"
 #include "store/model_directory.h"
 #include "store/small_content.h"
 
@@ -26,8 +25,17 @@ static void stay_silent(void *context, enum log_level level, const char *line)
 }
 
 static const struct model_config config = {
-    .type = "gpt2", .vocabulary = 256, .context = 4, .width = 4, .layers = 1, .heads = 1, .hidden = 16,
-    .activation = ACTIVATION_GELU, .norm_epsilon = 1e-5, .init_deviation = 0.02, .bias = false,
+    .type = "gpt2",
+    .vocabulary = 256,
+    .context = 4,
+    .width = 4,
+    .layers = 1,
+    .heads = 1,
+    .hidden = 16,
+    .activation = ACTIVATION_GELU,
+    .norm_epsilon = 1e-5,
+    .init_deviation = 0.02,
+    .bias = false,
 };
 
 // ---- what is tried; each gives STATUS_OK or an error, and releases all it took ----
@@ -81,13 +89,17 @@ static enum status load_model(const char *folder)
 static const struct task {
     const char *name;
     enum status (*run)(const char *folder);
-} tasks[] = {{"save-checkpoint", save_checkpoint}, {"load-checkpoint", load_checkpoint}, {"save-model", save_model}, {"load-model", load_model}};
+} tasks[] = {{"save-checkpoint", save_checkpoint},
+             {"load-checkpoint", load_checkpoint},
+             {"save-model", save_model},
+             {"load-model", load_model}};
 
 // ---- one number at a time ----
 static int judge(enum status status)
 {
     if (status == STATUS_OK) return 0;
-    if (status != STATUS_MEMORY || !error_message()[0]) fprintf(stderr, "# status %d: %s\n", status, error_message());
+    if (status != STATUS_MEMORY || !error_message()[0])
+        fprintf(stderr, "# status %d: %s\n", status, error_message());
     return status == STATUS_MEMORY && error_message()[0] ? EXIT_FAILED : EXIT_WRONG;
 }
 
@@ -187,13 +199,17 @@ static int remove_scratch(void **state)
 int main(int count, char **words)
 {
     if (count == 3) return run_task(words[1], words[2]);
-#define TASK(title, function, index) {title, function, NULL, NULL, (void *)&tasks[index]}
+#define TASK(title, function, index)                                                               \
+    {                                                                                              \
+        title, function, NULL, NULL, (void *)&tasks[index]                                         \
+    }
     const struct CMUnitTest tests[] = {
         TASK("saving_a_checkpoint", each_allocation_fails_once, 0),
         TASK("loading_a_checkpoint", each_allocation_fails_once, 1),
         TASK("saving_a_model", each_allocation_fails_once, 2),
         TASK("loading_a_model", each_allocation_fails_once, 3),
-        TASK("saving_a_checkpoint_without_memory_for_json", each_allocation_of_jansson_fails_once, 0),
+        TASK("saving_a_checkpoint_without_memory_for_json", each_allocation_of_jansson_fails_once,
+             0),
         TASK("saving_a_model_without_memory_for_json", each_allocation_of_jansson_fails_once, 2),
     };
     return cmocka_run_group_tests_name("torture/store_allocations", tests, NULL, remove_scratch);

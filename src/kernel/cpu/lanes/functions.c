@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The functions of functions.h over an array: what tests measure, and what other rooms may use where weights are touched.
+// The functions of functions.h over an array: what tests measure, and what other rooms may use where weights
+// are touched.
 #include "kernel/cpu/lanes/functions.h"
 
 #include "kernel/cpu/kernels.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // exp, log, tanh, erf and what activations need of them, over 16 lanes, from +, *, /, fma and integer shifts only.
 //
-// Each reduces its argument exactly or with an fma, evaluates one polynomial (minimax in relative error, found by Lawson's
-// iteration in double, coefficients rounded from the lowest up) and scales by a power of two. The bits are the same everywhere.
+// Each reduces its argument exactly or with an fma, evaluates one polynomial (minimax in relative error, found by
+// Lawson's iteration in double, coefficients rounded from the lowest up) and scales by a power of two.
 // Largest errors in units of the last place, over every 331st float (test/kernel/test_functions.c prints them):
 //   exp 1.00   log 0.78   tanh 2.31   erf 0.95   sigmoid 2.17
 // A NaN gives a NaN.
@@ -42,7 +42,8 @@ LANES_INLINE lanes lanes_exp(lanes x)
 // Natural logarithm: -infinity at 0 (and denormals), NaN below.
 LANES_INLINE lanes lanes_log(lanes x)
 {
-    // x = m 2^n with sqrt(1/2) <= m < sqrt(2), from the bits: the exponent field after taking away those of sqrt(1/2).
+    // x = m 2^n with sqrt(1/2) <= m < sqrt(2), from the bits: the exponent field after taking away those of
+    // sqrt(1/2).
     lanes_u32 root = lanes_u32_set(0x3f3504f3);
     lanes_u32 n = lanes_u32_right_signed(lanes_u32_sub(lanes_bits(x), root), 23);
     lanes f = lanes_sub(lanes_from_bits(lanes_u32_sub(lanes_bits(x), lanes_u32_left(n, 23))),
@@ -88,8 +89,8 @@ LANES_INLINE lanes lanes_tanh(lanes x)
     return lanes_select(lanes_is_nan(x), x, y);
 }
 
-// 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. Below 0.92 a polynomial of x^2; above, 1 - e^(polynomial), as
-// log(1 - erf) is smooth; 1 from 3.92.
+// 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x. Below 0.92 a polynomial of x^2; above, 1 -
+// e^(polynomial), as log(1 - erf) is smooth; 1 from 3.92.
 LANES_INLINE lanes lanes_erf(lanes x)
 {
     lanes square = lanes_mul(x, x), t = lanes_min(lanes_abs(x), lanes_set(4));
@@ -170,7 +171,8 @@ LANES_INLINE lanes lanes_gate_slope(lanes x, lanes s, lanes du)
     return lanes_fma(lanes_mul(x, du), spread, s);
 }
 
-// The derivative at x. Far out the slopes are those at +-1000 (so infinity times 0 does not occur); a NaN stays one.
+// The derivative at x. Far out the slopes are those at +-1000 (so infinity times 0 does not occur); a NaN
+// stays one.
 LANES_INLINE lanes lanes_activation_slope(lanes x, enum activation activation)
 {
     lanes one = lanes_set(1);

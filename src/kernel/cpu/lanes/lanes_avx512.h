@@ -15,12 +15,15 @@ LANES_INLINE lanes_mask lanes_first(int64_t n) { return (lanes_mask)((1u << n) -
 LANES_INLINE lanes lanes_load(const float *p) { return _mm512_loadu_ps(p); }
 LANES_INLINE lanes lanes_load_some(const float *p, int64_t n)
 {
-    return _mm512_maskz_loadu_ps(lanes_first(n), p);
+    return n == LANES ? lanes_load(p) : _mm512_maskz_loadu_ps(lanes_first(n), p);
 }
 LANES_INLINE void lanes_store(float *p, lanes x) { _mm512_storeu_ps(p, x); }
 LANES_INLINE void lanes_store_some(float *p, lanes x, int64_t n)
 {
-    _mm512_mask_storeu_ps(p, lanes_first(n), x);
+    if (n == LANES)
+        lanes_store(p, x); // what is loaded again soon is not forwarded from a masked store
+    else
+        _mm512_mask_storeu_ps(p, lanes_first(n), x);
 }
 LANES_INLINE lanes_u32 lanes_u32_load(const uint32_t *p) { return _mm512_loadu_si512(p); }
 LANES_INLINE void lanes_u32_store(uint32_t *p, lanes_u32 a) { _mm512_storeu_si512(p, a); }

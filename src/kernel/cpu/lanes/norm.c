@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Layer norm and RMS norm, row by row; the backward kernels compute mean and scale again instead of keeping them.
 //
-// With n = (x - mean) r and g = dy gain: dx = r (g - mean(g) - n mean(g n)); RMS norm is the same without the means of x and g.
-// Sources: Ba et al. 2016, arXiv:1607.06450; Zhang and Sennrich 2019, arXiv:1910.07467.
+// With n = (x - mean) r and g = dy gain: dx = r (g - mean(g) - n mean(g n)); RMS norm is the same without the
+// means of x and g. Sources: Ba et al. 2016, arXiv:1607.06450; Zhang and Sennrich 2019, arXiv:1910.07467.
 #include "kernel/cpu/kernels.h"
 #include "kernel/cpu/lanes/lanes.h"
 

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Matrix product for any strides: packed panels, a tile of C in registers, one fma per term upwards in depth.
 //
-// Loops, outermost first: depth in blocks of DEPTH_BLOCK (C holds the running sums between blocks: a float stored and loaded
-// again is the same float, so the chain just goes on), rows in blocks that keep packed A in the second-level cache, panels of
-// TILE_COLS columns of B, packed one at a time, tiles of up to TILE_ROWS rows. So blocking never changes a bit.
-// Source of the scheme: Goto and van de Geijn 2008, "Anatomy of high-performance matrix multiplication".
+// Loops, outermost first: depth in blocks of DEPTH_BLOCK (C holds the running sums between blocks: a float
+// stored and loaded again is the same float, so the chain just goes on), rows in blocks that keep packed A in
+// the second-level cache, panels of TILE_COLS columns of B, packed one at a time, tiles of up to TILE_ROWS
+// rows. So blocking never changes a bit. Source of the scheme: Goto and van de Geijn 2008, "Anatomy of
+// high-performance matrix multiplication".
 #include "kernel/cpu/kernels.h"
 #include "kernel/cpu/lanes/functions.h"
 
@@ -272,8 +273,20 @@ LANES_INLINE quad quad_fma(float a, quad b, quad c)
 #endif
 }
 
-// Dense depth of B: `groups` times four columns run along depth side by side and are turned in registers. The last group has
-// `count` columns that exist.
+// Terms k … k + 3 of group g, whose four columns begin at x and lie at the strides.
+LANES_INLINE void stream_four(const int rows, quad sum[STREAM_ROWS][STREAM_GROUPS], const int g,
+                              const struct product *p, int64_t k, const float *x, int64_t stride1,
+                              int64_t stride2, int64_t stride3)
+{
+    quad y[4];
+    turn(y, quad_load(x + k), quad_load(x + k + stride1), quad_load(x + k + stride2),
+         quad_load(x + k + stride3));
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int d = 0; d < 4; d++) sum[i][g] =
+        quad_fma(p->a[i * p->a_row + k + d], y[d], sum[i][g]);
+}
+
+// Dense depth of B: `groups` times four columns run along depth side by side and are turned in registers. The
+// last group has `count` columns that exist.
 LANES_INLINE void stream_turned(const int rows, const int groups, const struct product *p,
                                 int64_t col, int64_t count)
 {
@@ -289,17 +302,9 @@ LANES_INLINE void stream_turned(const int rows, const int groups, const struct p
         UNROLL for (int i = 0; i < rows; i++)
             memcpy(&sum[i][g], p->c + i * p->c_row + col + 4 * g, last);
     }
-    for (; k + 4 <= p->depth; k += 4) {
+    for (; k + 4 <= p->depth; k += 4)
         UNROLL for (int g = 0; g < groups; g++)
-        {
-            quad y[4];
-            const float *at = x[g] + k;
-            turn(y, quad_load(at), quad_load(at + stride1), quad_load(at + stride2),
-                 quad_load(at + stride3));
-            UNROLL for (int i = 0; i < rows; i++) UNROLL for (int d = 0; d < 4; d++) sum[i][g] =
-                quad_fma(p->a[i * p->a_row + k + d], y[d], sum[i][g]);
-        }
-    }
+            stream_four(rows, sum, g, p, k, x[g], stride1, stride2, stride3);
     for (; k < p->depth; k++) {
         UNROLL for (int g = 0; g < groups; g++)
         {
@@ -322,8 +327,8 @@ LANES_INLINE void stream_all_turned(const int rows, const struct product *p)
     if (has_finish(p)) finish(p, 0, rows, 0, p->cols);
 }
 
-// ---- blocks ----
-// Cuts `count` into as few parts of at most `most` as can be, of nearly equal size: the first `longer` have least + 1.
+// ---- blocks ---- Cuts `count` into as few parts of at most `most` as can be, of nearly equal size: the
+// first `longer` have least + 1.
 struct cut {
     int64_t parts, least, longer;
 };
@@ -440,7 +445,8 @@ void KERNEL_NAME(product)(const struct product *p, void *scratch)
         stream(p);
         return;
     }
-    if (p->rows <= STREAM_ROWS && p->a_depth == 1 && p->b_depth == 1) {
+    // Columns a multiple of 2,048 bytes apart would evict each other from the first-level cache: those are packed.
+    if (p->rows <= STREAM_ROWS && p->a_depth == 1 && p->b_depth == 1 && p->b_col % 512 != 0) {
         if (p->rows == 1)
             stream_all_turned(1, p);
         else
