@@ -95,11 +95,11 @@ $(BUILD)/libstentor.so: $(OBJ) script/stentor.map
 $(BUILD)/stentor: $(TOOL_OBJ) $(LIB)
 	$(Q)$(CC) -o $@ $(TOOL_OBJ) $(LIB) $(LDFLAGS_ALL) $(LIBS)
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -c $< -o $@
 define LANES_RULE
-$(BUILD)/%.$(1).o: %.c
+$(BUILD)/%.$(1).o: %.c Makefile
 	@mkdir -p $$(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -O3 $(FLAGS_$(1)) -DLANES_$(1)=1 -DLANES_ISA=$(1) -c $$< -o $$@
 endef
@@ -112,7 +112,7 @@ DOUBLE_SRC := $(shell find $(addprefix src/,$(filter base graph op pass,$(ROOMS)
 DOUBLE_OBJ := $(DOUBLE_SRC:%.c=$(BUILD)/double/%.o)
 DOUBLE_BIN := $(patsubst %.c,$(BUILD)/%,$(shell find test/double -name 'test_*.c' 2>/dev/null | sort))
 
-$(BUILD)/double/%.o: %.c
+$(BUILD)/double/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -DREAL=double -DREAL_IS_DOUBLE=1 -c $< -o $@
 $(DOUBLE_BIN): $(BUILD)/%: %.c $(DOUBLE_OBJ)

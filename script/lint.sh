@@ -63,7 +63,7 @@ if want limits; then
 fi
 
 if want words; then
-    git grep -n -i -E '\b(todo|fixme|xxx|hack|not implemented|unimplemented|placeholder)\b' -- 'src' 'tool' 'include' >"$scratch"
+    git grep -n -i -E '\b(todo|fixme|xxx|hack|not implemented|unimplemented)\b' -- 'src' 'tool' 'include' >"$scratch"
     report <"$scratch"
     git grep -n -E '\b(strcpy|strcat|sprintf|gets|atoi|atof|atol|alloca|system|popen|rand)\(' -- 'src' 'tool' >"$scratch"
     report <"$scratch"

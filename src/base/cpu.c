@@ -38,7 +38,8 @@ enum status isa_choose(enum isa *isa_p)
     for (enum isa isa = ISA_NEON; isa < ISA_COUNT; isa++) {
         if (!isa_available(isa)) continue;
         best = isa;
-        strcat(strcat(available, ", "), names[isa]);
+        size_t used = strlen(available);
+        snprintf(available + used, sizeof available - used, ", %s", names[isa]);
     }
     const char *wanted = getenv("STENTOR_ISA");
     if (!wanted || !wanted[0]) {
@@ -68,9 +69,9 @@ static void read_name(void)
     }
     if (file) fclose(file);
 #if defined(__aarch64__)
-    if (!processor[0]) strcpy(processor, "aarch64");
+    if (!processor[0]) snprintf(processor, sizeof processor, "aarch64");
 #else
-    if (!processor[0]) strcpy(processor, "unknown processor");
+    if (!processor[0]) snprintf(processor, sizeof processor, "unknown processor");
 #endif
 }
 

@@ -38,7 +38,8 @@ enum status memory_allocate(size_t count, size_t size, const char *what, void *p
 {
     size_t bytes = checked_multiply(count, size);
     void *memory = bytes > PTRDIFF_MAX || must_fail() ? NULL : calloc(1, bytes ? bytes : 1);
-    if (!memory) FAIL(STATUS_MEMORY, "not enough memory for %s (%zu x %zu bytes)", what, count, size);
+    if (!memory)
+        FAIL(STATUS_MEMORY, "not enough memory for %s (%zu x %zu bytes)", what, count, size);
     *(void **)pointer_p = memory;
     return STATUS_OK;
 }
@@ -48,7 +49,8 @@ enum status memory_grow(void *pointer_p, size_t count, size_t size, const char *
     size_t bytes = checked_multiply(count, size);
     void *memory =
         bytes > PTRDIFF_MAX || must_fail() ? NULL : realloc(*(void **)pointer_p, bytes ? bytes : 1);
-    if (!memory) FAIL(STATUS_MEMORY, "not enough memory for %s (%zu x %zu bytes)", what, count, size);
+    if (!memory)
+        FAIL(STATUS_MEMORY, "not enough memory for %s (%zu x %zu bytes)", what, count, size);
     *(void **)pointer_p = memory;
     return STATUS_OK;
 }
@@ -64,9 +66,9 @@ enum status memory_copy_string(const char *text, char **copy_p)
 enum status block_create(size_t bytes, const char *what, struct block *block_p)
 {
     if (bytes == 0) bytes = 64;
-    void *data = bytes > PTRDIFF_MAX || must_fail()
-                     ? MAP_FAILED
-                     : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *data = bytes > PTRDIFF_MAX || must_fail() ? MAP_FAILED
+                                                    : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                                                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (data == MAP_FAILED)
         FAIL(STATUS_MEMORY, "not enough memory for %s: %.1f MB asked", what, (double)bytes / 1e6);
     atomic_fetch_add(&block_bytes, bytes);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Memory: checked allocation, page blocks, and arenas for things that die together.
 //
-// Four lifetimes: process (create/destroy), model (one block each for weights, optimizer state, gradients),
-// plan (an arena), step (nothing: a test counts allocations). STENTOR_FAIL_ALLOC=n fails the n-th allocation.
+// Four lifetimes: process (create/destroy), model (one block each for weights, optimizer state,
+// gradients),
+// plan (an arena), step (nothing: a test counts allocations). STENTOR_FAIL_ALLOC=n fails the n-th
+// allocation.
 #ifndef STN_BASE_MEMORY_H
 #define STN_BASE_MEMORY_H
 
@@ -15,8 +17,10 @@
 // ---- heap ----
 // Zeroed memory for `count` elements of `size` bytes; the caller owns it and frees it with free().
 // `what` names it in the message. Fails: STATUS_MEMORY, also when count * size overflows.
-enum status memory_allocate(size_t count, size_t size, const char *what, void *pointer_p) CHECK_RESULT;
-// Grows *pointer_p (may be NULL) to hold `count` elements; new bytes are not zeroed. On failure *pointer_p is unchanged.
+enum status memory_allocate(size_t count, size_t size, const char *what,
+                            void *pointer_p) CHECK_RESULT;
+// Grows *pointer_p (may be NULL) to hold `count` elements; new bytes are not zeroed. On failure
+// *pointer_p is unchanged.
 enum status memory_grow(void *pointer_p, size_t count, size_t size, const char *what) CHECK_RESULT;
 // A copy of `text`, owned by the caller.
 enum status memory_copy_string(const char *text, char **copy_p) CHECK_RESULT;
@@ -25,7 +29,8 @@ uint64_t memory_allocations(void);
 // a * b, or SIZE_MAX when that overflows.
 size_t checked_multiply(size_t a, size_t b);
 
-// ---- blocks: zeroed pages straight from the system, aligned to 64 bytes and more, for large long-lived arrays ----
+// ---- blocks: zeroed pages straight from the system, aligned to 64 bytes and more, for large
+// long-lived arrays ----
 struct block {
     void *data;
     size_t bytes;
@@ -39,7 +44,9 @@ size_t block_total_bytes(void);
 struct arena;
 enum status arena_create(struct arena **arena_p) CHECK_RESULT;
 void arena_destroy(struct arena *arena);
-// Zeroed memory that lives as long as the arena; NULL when the system has none (callers turn it into an error once).
+// Zeroed memory that lives as long as the arena; NULL when the system has none (callers turn it
+// into an error once).
 void *arena_take(struct arena *arena, size_t bytes);
-char *arena_print(struct arena *arena, const char *format, ...) __attribute__((format(printf, 2, 3)));
+char *arena_print(struct arena *arena, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 #endif

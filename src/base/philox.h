@@ -1,16 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Random numbers by counting: Philox 4x32-10 keyed by what a number is for, never by who draws it.
 //
-// A number's address is (seed, stream, step, sequence, element). `stream` names the purpose in its top byte
-// (enum philox_purpose) and the operation in the rest. Elements are laid out in blocks of 64 so that 16 lanes
-// make 4 x 16 neighbours at once: element e lies in block e / 64, word (e % 64) / 16, lane e % 16; the counter is
-// (16 * block + lane, stream, sequence, step). Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+// A number's address is (seed, stream, step, sequence, element). `stream` names the purpose in its
+// top byte
+// (enum philox_purpose) and the operation in the rest. Elements are laid out in blocks of 64 so
+// that 16 lanes
+// make 4 x 16 neighbours at once: element e lies in block e / 64, word (e % 64) / 16, lane e % 16;
+// the counter is
+// (16 * block + lane, stream, sequence, step). Source: Salmon et al. 2011, "Parallel random
+// numbers: as easy as 1, 2, 3".
 #ifndef STN_BASE_PHILOX_H
 #define STN_BASE_PHILOX_H
 
 #include <stdint.h>
 
-enum philox_purpose { PHILOX_INIT = 1, PHILOX_SHUFFLE = 2, PHILOX_DROPOUT = 3, PHILOX_SAMPLE = 4, PHILOX_TEST = 5, PHILOX_BALANCE = 6 };
+enum philox_purpose {
+    PHILOX_INIT = 1,
+    PHILOX_SHUFFLE = 2,
+    PHILOX_DROPOUT = 3,
+    PHILOX_SAMPLE = 4,
+    PHILOX_TEST = 5,
+    PHILOX_BALANCE = 6
+};
 
 struct philox_address {
     uint64_t seed;
@@ -43,7 +54,8 @@ static inline void philox4x32(uint32_t counter[4], uint64_t seed)
 // 32 random bits for element `element` (below 2^34) of the address.
 static inline uint32_t philox_bits(struct philox_address at, uint64_t element)
 {
-    uint32_t counter[4] = {(uint32_t)(element / 64 * 16 + element % 16), at.stream, at.sequence, at.step};
+    uint32_t counter[4] = {(uint32_t)(element / 64 * 16 + element % 16), at.stream, at.sequence,
+                           at.step};
     philox4x32(counter, at.seed);
     return counter[element % 64 / 16];
 }

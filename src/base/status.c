@@ -52,9 +52,9 @@ enum status error_adopt(enum status code, const char *text)
 int status_exit_code(enum status code)
 {
     static const int exit_code[] = {
-        [STATUS_OK] = 0,    [STATUS_USAGE] = 2, [STATUS_INPUT] = 3,
-        [STATUS_MEMORY] = 4, [STATUS_DISK] = 4,  [STATUS_SHAPE] = 1,
-        [STATUS_UNSUPPORTED] = 1, [STATUS_PEER] = 5,  [STATUS_DIVERGED] = 1,
+        [STATUS_OK] = 0,           [STATUS_USAGE] = 2, [STATUS_INPUT] = 3,
+        [STATUS_MEMORY] = 4,       [STATUS_DISK] = 4,  [STATUS_SHAPE] = 1,
+        [STATUS_UNSUPPORTED] = 1,  [STATUS_PEER] = 5,  [STATUS_DIVERGED] = 1,
         [STATUS_INTERRUPTED] = 75,
     };
     return exit_code[code];

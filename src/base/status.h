@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Errors: a status code, and one message with a trail of places for each thread.
 //
-// The function that decides that something is an error calls FAIL with the values in the text: the file or key,
-// what was found, what would be right. All others forward with TRY. Outputs are written only on success.
+// The function that decides that something is an error calls FAIL with the values in the text: the
+// file or key,
+// what was found, what would be right. All others forward with TRY. Outputs are written only on
+// success.
 // The first error of a thread wins until error_clear().
 #ifndef STN_BASE_STATUS_H
 #define STN_BASE_STATUS_H
@@ -22,13 +24,15 @@ enum status {
 
 #define CHECK_RESULT __attribute__((warn_unused_result))
 
-// Returns `code` after recording message, file and line for this thread, unless an error is recorded already.
+// Returns `code` after recording message, file and line for this thread, unless an error is
+// recorded already.
 enum status error_at(enum status code, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 // Returns `code`; appends a frame to the trail of the recorded error.
 enum status error_trace(enum status code, const char *file, int line);
 
-// The message of this thread's error, "" when there is none. Borrowed; valid until the thread's next error.
+// The message of this thread's error, "" when there is none. Borrowed; valid until the thread's
+// next error.
 const char *error_message(void);
 // The trail "file:line < file:line < …" for STENTOR_DEBUG=1. Borrowed.
 const char *error_trail(void);
@@ -43,10 +47,11 @@ int status_exit_code(enum status code);
 #define TRY(call)                                                                                  \
     do {                                                                                           \
         enum status status_ = (call);                                                              \
-        if (status_) return error_trace(status_, __FILE__, __LINE__), status_;                              \
+        if (status_) return error_trace(status_, __FILE__, __LINE__), status_;                     \
     } while (0)
 
-// A programming error: prints place and text, aborts the whole job. Never for user input, never for I/O.
+// A programming error: prints place and text, aborts the whole job. Never for user input, never
+// for I/O.
 #define INVARIANT(condition, ...)                                                                  \
     do {                                                                                           \
         if (!(condition)) invariant_failed(__FILE__, __LINE__, #condition, __VA_ARGS__);           \
