@@ -82,15 +82,17 @@ const char *cpu_name(void)
     return processor;
 }
 
-// Cores that the control group's quota allows, or a large number.
+// Cores that the control group's quota ("quota period" in microseconds, or "max …") allows, or a large number.
 static int cgroup_cores(void)
 {
+    char text[64] = "", *end = text;
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "r");
-    long quota = 0, period = 0;
-    int read = file ? fscanf(file, "%ld %ld", &quota, &period) : 0;
+    if (file && !fgets(text, sizeof text, file)) text[0] = 0;
     if (file) fclose(file);
-    if (read != 2 || quota <= 0 || period <= 0) return 1 << 20;
-    return (int)((quota + period - 1) / period);
+    long quota = strtol(text, &end, 10), period = strtol(end, NULL, 10);
+    if (quota <= 0 || period <= 0) return 1 << 20;
+    long cores = (quota + period - 1) / period;
+    return cores < 1 << 20 ? (int)cores : 1 << 20;
 }
 
 int cpu_cores(void)

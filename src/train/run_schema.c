@@ -17,6 +17,9 @@
     KEY(key, RUN_INTEGER, member, start, least, most, false, NULL, change, meaning)
 #define NUMBER(key, member, start, least, most, open, meaning)                                     \
     KEY(key, RUN_NUMBER, member, start, least, most, open, NULL, false, meaning)
+// What is tried when a run has diverged or stands still; it may change when the run goes on.
+#define RATE(key, member, start, least, most, meaning)                                             \
+    KEY(key, RUN_NUMBER, member, start, least, most, false, NULL, FREE, meaning)
 #define DROPOUT(key, member, start, meaning) NUMBER(key, member, start, 0, 0.99, false, meaning)
 
 enum { FIXED = false, FREE = true };
@@ -72,11 +75,10 @@ const struct run_key run_schema[] = {
             "leaves of the batch tree, the most workers that share a step; 0: at most 8"),
     CHOICE("train.optimizer", RUN_TEXT, optimizer.name, "adamw", "sgd | rmsprop | adam | adamw",
            FIXED, "sgd, rmsprop, adam, adamw"),
-    NUMBER("train.learning_rate", schedule.learning_rate, "1e-3", 0, 1e6, false,
-           "the highest rate"),
-    NUMBER("train.min_learning_rate", schedule.min_learning_rate, "", 0, 1e6, false,
-           "where schedules end; a tenth of learning_rate"),
-    INTEGER("train.warmup", schedule.warmup, "100", 0, BIG, FIXED, "steps in which the rate rises"),
+    RATE("train.learning_rate", schedule.learning_rate, "1e-3", 0, 1e6, "the highest rate"),
+    RATE("train.min_learning_rate", schedule.min_learning_rate, "", 0, 1e6,
+         "where schedules end; a tenth of learning_rate"),
+    INTEGER("train.warmup", schedule.warmup, "100", 0, BIG, FREE, "steps in which the rate rises"),
     CHOICE("train.schedule", RUN_TEXT, schedule.name, "cosine",
            "constant | linear | cosine | inverse_sqrt | step | wsd | plateau", FIXED,
            "constant, linear, cosine, inverse_sqrt, step, wsd, plateau"),
@@ -101,11 +103,11 @@ const struct run_key run_schema[] = {
            "of matrices; adamw: 0.1, others: 0"),
     NUMBER("train.l1", optimizer.l1, "0", 0, 1e3, false, "times sign(w), added to the gradient"),
     NUMBER("train.l2", optimizer.l2, "0", 0, 1e3, false, "times w, added to the gradient"),
-    NUMBER("train.clip", optimizer.clip, "1", 0, 1e6, false, "longest gradient (L2 norm); 0: any"),
-    NUMBER("train.clip_infinity", optimizer.clip_infinity, "0", 0, 1e6, false,
-           "largest magnitude in a gradient, which is scaled as a whole; 0: any"),
-    NUMBER("train.clip_value", optimizer.clip_value, "0", 0, 1e6, false,
-           "elements of the gradient are cut at this magnitude; 0: not"),
+    RATE("train.clip", optimizer.clip, "1", 0, 1e6, "longest gradient (L2 norm); 0: any"),
+    RATE("train.clip_infinity", optimizer.clip_infinity, "0", 0, 1e6,
+         "largest magnitude in a gradient, which is scaled as a whole; 0: any"),
+    RATE("train.clip_value", optimizer.clip_value, "0", 0, 1e6,
+         "elements of the gradient are cut at this magnitude; 0: not"),
     KEY("train.label_smoothing", RUN_NUMBER, label_smoothing, "0", 0, 0.99, false, NULL, FIXED,
         "share of the target spread over all tokens"),
     KEY("train.seed", RUN_SEED, seed, "1337", 0, 0, false, NULL, FIXED, "of everything random"),
