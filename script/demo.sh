@@ -47,8 +47,10 @@ if [ -d "$out" ]; then
 fi
 say "training: examples/demo.yaml"
 set +e
+trap : INT # Ctrl-C reaches the program too, which stops with a checkpoint; this script stays to say how to go on
 "$program" train examples/demo.yaml --set "data.train=$text" --set "out=$out"
 code=$?
+trap - INT
 set -e
 if [ "$code" -eq 75 ]; then
     echo "interrupted; go on with: $program train examples/demo.yaml --set data.train=$text --set out=$out --resume" >&2

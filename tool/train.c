@@ -86,7 +86,7 @@ static enum status print_result(const struct options *options, const struct trai
                                 const struct train_result *result)
 {
     const struct run_config *config = trainer_config(trainer);
-    char digest[65], time[32];
+    char digest[65], time[32], loss[48] = "";
     trainer_digest(trainer, digest);
     terminal_status("");
     if (result->stopped_early)
@@ -94,8 +94,11 @@ static enum status print_result(const struct options *options, const struct trai
                      (long long)result->steps, (long long)config->patience);
     if (isfinite(result->last_loss))
         terminal_say("validation loss %.4f, best %.4f", result->last_loss, result->best_loss);
-    terminal_say("trained %lld steps in %s, training loss %.4f", (long long)result->steps,
-                 progress_time(result->seconds, time), result->train_loss);
+    // A run that was complete before it was resumed has taken no step, and knows no training loss.
+    if (isfinite(result->train_loss))
+        snprintf(loss, sizeof loss, ", training loss %.4f", result->train_loss);
+    terminal_say("trained %lld steps in %s%s", (long long)result->steps,
+                 progress_time(result->seconds, time), loss);
     terminal_say("the model lies in %s", config->out);
     terminal_say("sha256 of weights and optimizer state %s", digest);
     if (!option_given(options, "json")) return STATUS_OK;

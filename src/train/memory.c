@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 // What a worker's thread touches of its stack, and the kernel's and the C library's tables for it.
-// Code that runs, libraries, and what the heap keeps of preparing, as seen (test/train/test_memory.c).
-enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 1800 * 1024 };
+// Code that runs, libraries, and what the heap keeps of preparing, as seen (bench/memory.sh).
+enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 3000 * 1024 };
 
 // ---- what the run takes ----
 
