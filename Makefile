@@ -117,10 +117,10 @@ $(BUILD)/double/%.o: %.c Makefile
 	$(Q)$(CC) $(CFLAGS_ALL) -DREAL=double -DREAL_IS_DOUBLE=1 -c $< -o $@
 $(DOUBLE_BIN): $(BUILD)/%: %.c $(DOUBLE_OBJ)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) -Itest -DREAL=double -DREAL_IS_DOUBLE=1 $< $(DOUBLE_OBJ) -o $@ $(LDFLAGS_ALL) -lcmocka $(LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -Wno-double-promotion -Itest -DREAL=double -DREAL_IS_DOUBLE=1 $< $(DOUBLE_OBJ) -o $@ $(LDFLAGS_ALL) -lcmocka $(LIBS)
 $(BUILD)/test/%: test/%.c $(LIB)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) -Itest $< $(LIB) -o $@ $(LDFLAGS_ALL) -lcmocka $(LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -Wno-double-promotion -Itest $< $(LIB) -o $@ $(LDFLAGS_ALL) -lcmocka $(LIBS)
 tests: $(TEST_BIN) $(DOUBLE_BIN)
 
 needs:
@@ -138,9 +138,9 @@ lint:
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v src/kernel/cpu/kernels.h)
 bench: all
-	@BUILD=$(BUILD) sh script/bench.sh
+	@BUILD=$(BUILD) LIBS="$(LIBS)" sh script/bench.sh
 install: all $(BUILD)/install/libstentor.a
-	@BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) sh script/install.sh
+	@BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) LIBS="$(LIBS)" sh script/install.sh
 clean:
 	rm -rf build
 

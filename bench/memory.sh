@@ -1,6 +1,6 @@
 #!/bin/sh
 # Is memory known? What `stentor inspect` predicts for a run against the growth of resident memory while it trains: the peak of
-# `stentor train` (VmHWM) less that of `stentor --version`, which has the program and its libraries in memory and nothing else.
+# `stentor train` (VmHWM) less that of the same command with --print-config, which has the program and its libraries in memory.
 #   bench/memory.sh TEXT      goal: within 2 %
 set -eu
 cd "$(dirname "$0")/.."

@@ -8,6 +8,6 @@ for source in bench/*.c; do
     name=$(basename "$source" .c)
     case $name in *"${FILTER:-}"*) ;; *) continue ;; esac
     ${CC:-gcc} -std=gnu11 -D_GNU_SOURCE -O2 -Isrc -Iinclude -pthread "$source" "$BUILD/libstentor.a" -o "$BUILD/bench/$name" \
-        -ljansson -lyaml -lxxhash -lm $( [ -e /usr/include/zlib.h ] && echo -lz) $( [ -e /usr/include/zstd.h ] && echo -lzstd)
+        ${LIBS:--ljansson -lyaml -lxxhash -lz -lzstd -lm}
     "$BUILD/bench/$name"
 done

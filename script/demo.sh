@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 language=${1:-} text=${2:-}
+[ -z "$text" ] || language=
 case $language in '' | en) language=en ;; zh) ;; *) echo "LANGUAGE=$language: only en and zh have a text; use TEXT=file for others" >&2; exit 2 ;; esac
 say() { printf '\n== %s\n' "$*" >&2; }
 
@@ -55,6 +56,9 @@ set -e
 if [ "$code" -eq 75 ]; then
     echo "interrupted; go on with: $program train examples/demo.yaml --set data.train=$text --set out=$out --resume" >&2
     exit 75
+fi
+if [ "$code" -eq 3 ] && [ -f "$text" ] && [ "$(wc -c <"$text")" -lt 10000 ]; then
+    echo "the demo wants a text of 10 kB or more, better 1 MB; $text has $(wc -c <"$text") bytes" >&2
 fi
 [ "$code" -eq 0 ] || exit "$code"
 

@@ -6,7 +6,6 @@
 # an aarch64 build under QEMU, and a run killed with kill -9 at 20 random moments and resumed each time on another number of workers.
 set -u
 cd "$(dirname "$0")/.."
-unset STENTOR_BACKEND
 BUILD=${BUILD:-build/release}
 size=${1:-demo}
 program=$BUILD/stentor

@@ -41,8 +41,6 @@ static enum status score_held_out(const char *directory, struct loaded_model *mo
     if (!file_exists(path))
         FAIL(STATUS_USAGE, "%s does not exist, so nothing says what was held out; add --data FILE",
              path);
-    if (!model->tokenizer)
-        FAIL(STATUS_UNSUPPORTED, "%s: the model has no tokenizer that is known here", directory);
     run_config_defaults(&config);
     TRY(run_config_read(&config, path));
     TRY(run_config_check(&config));
@@ -89,11 +87,19 @@ static enum status run(const struct options *options)
     int64_t workers = cpu_cores();
     char name[RUN_PATH + 32];
     TRY(option_integer(options, "workers", 1, 1024, &workers));
+    if (option_given(options, "field") && !data)
+        FAIL(STATUS_USAGE,
+             "eval: --field is for --data FILE; without it, the run file says the field");
     struct loaded_model *model;
     TRY(model_directory_load(directory, &model));
     struct score score = {0};
     enum status status;
-    if (data) {
+    if (!model->tokenizer) {
+        status =
+            error_at(STATUS_UNSUPPORTED, __FILE__, __LINE__,
+                     "%s: the model has no tokenizer that is known here, so texts cannot be read",
+                     directory);
+    } else if (data) {
         const char *field = option_text(options, "field");
         struct corpus_source source = {data, field ? field : "text"};
         snprintf(name, sizeof name, "%s", data);

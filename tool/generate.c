@@ -70,7 +70,11 @@ static enum status read_options(const struct options *options, struct generate_o
     TRY(option_number(options, "repetition-penalty", 0.01, 100, &o->repetition_penalty));
     o->seed = (uint64_t)seed;
     for (int i = 0; i < options->count; i++)
-        if (!strcmp(options->given[i].row->name, "stop")) stop[stops++] = options->given[i].value;
+        if (!strcmp(options->given[i].row->name, "stop")) {
+            stop[stops] = options->given[i].value;
+            if (!*stop[stops++])
+                FAIL(STATUS_USAGE, "--stop: the text is empty; it would stop at once");
+        }
     stop[stops] = NULL;
     if (stops) o->stop = stop;
     return generate_check(o);
@@ -96,6 +100,10 @@ static enum status generate(const struct options *options, const struct loaded_m
     const char *stop[MOST_OPTIONS + 1];
     struct writer writer = {.collect = option_given(options, "json")};
     TRY(read_options(options, &settings, stop));
+    if (!model->tokenizer)
+        FAIL(STATUS_UNSUPPORTED,
+             "%s: the model has no tokenizer that is known here, so it cannot read or write text",
+             options->argument[0]);
     TRY(generator_create(model, &generator));
     enum status status = STATUS_OK;
     if (option_given(options, "echo") && !writer.collect)

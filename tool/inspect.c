@@ -242,16 +242,40 @@ static bool ends_with(const char *text, const char *end)
     return length >= end_length && !strcmp(text + length - end_length, end);
 }
 
+// An option that means nothing for what `path` is, is a mistake.
+static enum status refuse(const struct options *options, const char *const *name, const char *path,
+                          const char *kind, const char *wanted)
+{
+    for (; *name; name++)
+        if (option_given(options, *name))
+            FAIL(STATUS_USAGE, "inspect: --%s is for %s; %s is %s", *name, wanted, path, kind);
+    return STATUS_OK;
+}
+
 static enum status run(const struct options *options)
 {
+    static const char *const of_run[] = {"set", "workers", "out", NULL};
+    static const char *const of_tensors[] = {"digest", "tensors", NULL};
     const char *path = options->argument[0];
     if (directory_exists(path)) {
-        if (holds(path, "manifest.json")) return inspect_checkpoint(options, path);
-        if (holds(path, "config.json")) return inspect_model(options, path);
+        if (holds(path, "manifest.json")) {
+            TRY(refuse(options, of_run, path, "a checkpoint", "a run file"));
+            TRY(refuse(options, of_tensors + 1, path, "a checkpoint", "a model or a .safetensors"));
+            return inspect_checkpoint(options, path);
+        }
+        if (holds(path, "config.json")) {
+            TRY(refuse(options, of_run, path, "a model", "a run file"));
+            return inspect_model(options, path);
+        }
         FAIL(STATUS_INPUT,
              "%s is a folder without config.json (a model) or manifest.json (a checkpoint)", path);
     }
-    if (ends_with(path, ".safetensors")) return inspect_safetensors(options, path);
+    if (ends_with(path, ".safetensors")) {
+        TRY(refuse(options, of_run, path, "a file of tensors", "a run file"));
+        return inspect_safetensors(options, path);
+    }
+    TRY(refuse(options, of_tensors, path, "taken as a run file",
+               "a model, a checkpoint or a .safetensors"));
     return inspect_run(options, path);
 }
 

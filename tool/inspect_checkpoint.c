@@ -83,8 +83,6 @@ static enum status digest_of(const char *directory, char digest[65])
     return checkpoint_digest(directory, &run, digest);
 }
 
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
-
 static enum status print_checkpoint(const struct options *options, const struct manifest *manifest,
                                     const char *digest)
 {
@@ -97,9 +95,9 @@ static enum status print_checkpoint(const struct options *options, const struct 
                                 json_integer((json_int_t)manifest->file[i].bytes));
         json_t *object = json_pack("{s:s, s:I, s:I, s:o, s:I, s:f, s:o, s:b}", "kind", "checkpoint",
                                    "step", (json_int_t)p->step, "samples", (json_int_t)p->samples,
-                                   "best_validation_loss", number(p->best_loss), "best_step",
-                                   (json_int_t)p->best_step, "seconds", p->seconds, "files", files,
-                                   "verified", 1);
+                                   "best_validation_loss", output_json_number(p->best_loss),
+                                   "best_step", (json_int_t)p->best_step, "seconds", p->seconds,
+                                   "files", files, "verified", 1);
         if (digest) json_object_set_new(object, "sha256", json_string(digest));
         return output_json(object);
     }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "inspect.h"
 #include "output.h"
+#include "progress.h"
 #include "run_file.h"
 #include "speed.h"
 #include "train/trainer.h"
@@ -23,6 +24,8 @@ struct forecast {
     enum isa isa;
 };
 
+#define MEASURE_SECONDS 0.15
+
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // A product of the model's feed-forward size, no larger than what a tenth of a second is good for.
@@ -34,7 +37,7 @@ static enum status forecast_time(struct forecast *f)
     // Workers without a leaf compute nothing, and more workers than cores are no faster.
     int workers = (int)smaller(smaller(config->parallel.workers, config->leaves), cpu_cores());
     TRY(isa_choose(&f->isa));
-    TRY(speed_measure(f->isa, workers, rows, cols, depth, &f->flops_a_second));
+    TRY(speed_measure(f->isa, workers, rows, cols, depth, MEASURE_SECONDS, &f->flops_a_second));
     // The worker with the longest run of leaves decides.
     int64_t longest = (config->leaves + workers - 1) / workers;
     double share = (double)longest / (double)config->leaves;
@@ -46,7 +49,8 @@ static enum status print_json(const struct forecast *f)
 {
     const struct memory_report *m = &f->memory;
     return output_json(json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:f, s:f, s:f, "
+        "{s:s, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I}, "
+        "s:f, s:f, s:f, "
         "s:f, s:s, s:s}",
         "kind", "run", "parameters", (json_int_t)f->parameters, "workers",
         (json_int_t)f->config->parallel.workers, "training_tokens", (json_int_t)f->text.tokens,
@@ -55,10 +59,11 @@ static enum status print_json(const struct forecast *f)
         (json_int_t)m->gradients, "activations", (json_int_t)m->activations, "data",
         (json_int_t)m->data, "other", (json_int_t)m->other, "total", (json_int_t)m->total,
         "available", (json_int_t)m->available, "worker_activations",
-        (json_int_t)m->worker_activations, "operations_per_step", f->flops,
-        "measured_operations_per_second", f->flops_a_second, "step_seconds", f->step_seconds,
-        "run_seconds", f->step_seconds * (double)f->config->steps, "isa", isa_name(f->isa),
-        "exactness", "exact"));
+        (json_int_t)m->worker_activations, "worker_gradient_buffers", m->worker_gradients,
+        "worker_share", (json_int_t)m->worker_share, "worker_total", (json_int_t)m->worker_total,
+        "operations_per_step", f->flops, "measured_operations_per_second", f->flops_a_second,
+        "step_seconds", f->step_seconds, "run_seconds", f->step_seconds * (double)f->config->steps,
+        "isa", isa_name(f->isa), "exactness", "exact"));
 }
 
 static enum status print_bytes(const char *name, size_t bytes, const char *remark)
@@ -71,10 +76,17 @@ static enum status print_bytes(const char *name, size_t bytes, const char *remar
 static enum status print_memory(const struct forecast *f)
 {
     const struct memory_report *m = &f->memory;
-    char count[32], buffers[64], arena[64];
-    snprintf(buffers, sizeof buffers, "at most %d buffers a worker", m->worker_gradients);
+    char count[32], share[32], buffers[64], arena[64], worker[128];
+    snprintf(buffers, sizeof buffers, "at most %d buffer%s a worker", m->worker_gradients,
+             m->worker_gradients == 1 ? "" : "s");
     snprintf(arena, sizeof arena, "%s bytes a worker",
              output_count((double)m->worker_activations, count));
+    snprintf(
+        worker, sizeof worker,
+        "of the total at most: its activations, its %d gradient buffer%s, its share of weights "
+        "and optimizer state (%s bytes)",
+        m->worker_gradients, m->worker_gradients == 1 ? "" : "s",
+        output_count((double)m->worker_share, share));
     const struct {
         const char *name;
         size_t bytes;
@@ -87,6 +99,7 @@ static enum status print_memory(const struct forecast *f)
         {"data", m->data, "mapped from the cache"},
         {"other", m->other, ""},
         {"total", m->total, ""},
+        {"a worker", m->worker_total, worker},
         {"available", m->available, ""},
     };
     TRY(output_print("memory at the peak, %lld workers:\n",
@@ -96,10 +109,19 @@ static enum status print_memory(const struct forecast *f)
     return STATUS_OK;
 }
 
+// "12.3 ms", "4.56 s", "12:04", "3:04:05"
+static const char *duration(double seconds, char text[32])
+{
+    if (seconds >= 60) return progress_time(seconds, text);
+    bool tiny = seconds < 1;
+    snprintf(text, 32, "%.3g %s", tiny ? 1e3 * seconds : seconds, tiny ? "ms" : "s");
+    return text;
+}
+
 static enum status print_forecast(const struct forecast *f)
 {
     const struct run_config *c = f->config;
-    char a[32], b[32];
+    char a[32], b[32], rate[32];
     TRY(output_print("model: %s, %lld layers, %lld heads, width %lld, context %lld, %lld tokens: "
                      "%s parameters\n",
                      c->model.type, (long long)c->model.layers, (long long)c->model.heads,
@@ -111,11 +133,12 @@ static enum status print_forecast(const struct forecast *f)
     TRY(print_memory(f));
     TRY(output_print("a step: %lld sequences, %s operations\n", (long long)c->batch,
                      output_count(f->flops, a)));
-    TRY(output_print("time: %.4g s a step, %.4g s for %lld steps, if all went at the %.4g GFLOP/s "
-                     "that products reach here (%s)\n",
-                     f->step_seconds, f->step_seconds * (double)c->steps, (long long)c->steps,
-                     f->flops_a_second / 1e9, isa_name(f->isa)));
-    return output_print("exactness: exact\n");
+    TRY(output_print(
+        "time: %s a step, %s for %lld steps, if all went at the %s operations a second "
+        "that products reach here (%s)\n",
+        duration(f->step_seconds, a), duration(f->step_seconds * (double)c->steps, b),
+        (long long)c->steps, progress_rate(f->flops_a_second, rate), isa_name(f->isa)));
+    return output_print("exactness: %s\n", exactness_sentence);
 }
 
 static enum status forecast_run(const struct options *options, const struct run_config *config)

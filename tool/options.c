@@ -25,7 +25,7 @@ static enum status unknown_option(const struct command *command, const char *wor
     nearest_offer(&nearest, help_row.name);
     const char *best = nearest_get(&nearest);
     FAIL(STATUS_USAGE, "%s: unknown option %s%s%s%s; `stentor %s --help` lists them", command->name,
-         word, best ? "; did you mean --" : "", best ? best : "", best ? "?" : "", command->name);
+         word, best ? " (did you mean --" : "", best ? best : "", best ? "?)" : "", command->name);
 }
 
 static enum status keep(struct options *options, const struct option_row *row, const char *value)

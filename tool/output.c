@@ -49,6 +49,11 @@ enum status output_json(json_t *object)
     return status ? status : output_finish();
 }
 
+json_t *output_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
 json_t *output_json_text(const char *text, size_t bytes)
 {
     char *clean;

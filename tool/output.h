@@ -15,6 +15,8 @@ enum status output_print(const char *format, ...)
 enum status output_write(const void *data, size_t bytes) CHECK_RESULT;
 // One object as a line (indented when standard output is a terminal); takes over `object`.
 enum status output_json(json_t *object) CHECK_RESULT;
+// A number, null where it is not finite (no held-out text, say).
+json_t *output_json_number(double value);
 // A text that may hold bytes that are not UTF-8: they become U+FFFD. NULL when there is no memory.
 json_t *output_json_text(const char *text, size_t bytes);
 enum status output_finish(void) CHECK_RESULT;

@@ -1,24 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "progress.h"
 
+#include "clock.h"
 #include "terminal.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 // Mean of about the last 20 steps. 0.1 s is tqdm's shortest interval; 30 s without a line makes people wonder.
 #define SMOOTHING       0.05
 #define REDRAW_SECONDS  0.1
 #define SILENCE_SECONDS 30.0
-
-static double now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 const char *progress_rate(double rate, char text[32])
 {
@@ -48,33 +41,52 @@ const char *progress_time(double seconds, char text[32])
 
 void progress_start(struct progress *progress, int64_t first, int64_t steps, int64_t log_every)
 {
-    double now = now_seconds();
+    double now = clock_seconds();
     *progress = (struct progress){.first = first,
                                   .steps = steps,
                                   .log_every = log_every,
                                   .start = now,
                                   .told = now,
-                                  .loss = NAN,
-                                  .evaluation = NAN};
+                                  .loss = (double)NAN,
+                                  .evaluation = (double)NAN};
+}
+
+// ", 61% of peak" behind `before`, or nothing where no peak is known.
+static const char *share_of_peak(const struct progress *p, const char *before, char text[48])
+{
+    text[0] = 0;
+    if (p->peak > 0)
+        snprintf(text, 48, "%s%.0f%% of peak", before,
+                 100 * p->step_operations / p->step_seconds / p->peak);
+    return text;
+}
+
+// What stands behind the bar. Where the terminal is narrow, steps a second are left out: the end may be cut.
+static void print_tail(const struct progress *p, const struct step_report *report, double now,
+                       bool narrow, char tail[256])
+{
+    char left[32], past[32], rate[32], peak[48], steps[48] = "", evaluation[48] = "";
+    if (!narrow) snprintf(steps, sizeof steps, ", %.1f step/s", 1 / p->step_seconds);
+    if (isfinite(p->evaluation))
+        snprintf(evaluation, sizeof evaluation, ", val=%.4f", p->evaluation);
+    snprintf(tail, 256, "| %lld/%lld [%s<%s, loss=%.4f%s, %s tok/s%s%s]", (long long)report->step,
+             (long long)p->steps, progress_time(now - p->start, past),
+             progress_time((double)(p->steps - report->step) * p->step_seconds, left), report->loss,
+             steps, progress_rate((double)report->tokens / p->step_seconds, rate),
+             share_of_peak(p, ", ", peak), evaluation);
 }
 
 static void draw(const struct progress *p, const struct step_report *report, double now)
 {
-    char left[32], past[32], rate[32], tail[256], line[1024];
+    char tail[256], line[1024];
     double share = (double)report->step / (double)p->steps;
-    int used =
-        snprintf(tail, sizeof tail, "| %lld/%lld [%s<%s, %.1f step/s, %s tok/s, loss=%.4f",
-                 (long long)report->step, (long long)p->steps, progress_time(now - p->start, past),
-                 progress_time((double)(p->steps - report->step) * p->step_seconds, left),
-                 1 / p->step_seconds, progress_rate((double)report->tokens / p->step_seconds, rate),
-                 report->loss);
-    if (isfinite(p->evaluation))
-        used += snprintf(tail + used, sizeof tail - (size_t)used, ", val=%.4f", p->evaluation);
-    snprintf(tail + used, sizeof tail - (size_t)used, "]");
+    int room = terminal_columns() - (int)strlen("train: 100%|") - 1, used;
+    print_tail(p, report, now, false, tail);
+    if ((int)strlen(tail) + 4 > room) print_tail(p, report, now, true, tail);
 
     static const char *const eighth[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-    int width = terminal_columns() - (int)strlen("train: 100%|") - (int)strlen(tail) - 1;
-    if (width < 4) width = 4;
+    int width = room - (int)strlen(tail);
+    if (width < 2) width = 2;
     if (width > 40) width = 40;
     int eighths = (int)(share * width * 8);
     if (eighths > width * 8) eighths = width * 8;
@@ -90,18 +102,19 @@ static void draw(const struct progress *p, const struct step_report *report, dou
 
 static void tell(const struct progress *p, const struct step_report *report)
 {
-    char left[32], rate[32];
-    terminal_say("step %lld/%lld  loss %.4f  rate %.3g  norm %.3f  %s tokens/s  left %s",
+    char left[32], rate[32], peak[48];
+    terminal_say("step %lld/%lld  loss %.4f  rate %.3g  norm %.3f  %s tokens/s%s  left %s",
                  (long long)report->step, (long long)p->steps, report->loss, report->learning_rate,
                  report->gradient_norm,
                  progress_rate((double)report->tokens / p->step_seconds, rate),
+                 share_of_peak(p, "  ", peak),
                  progress_time((double)(p->steps - report->step) * p->step_seconds, left));
 }
 
 void progress_step(void *context, const struct step_report *report)
 {
     struct progress *p = context;
-    double now = now_seconds();
+    double now = clock_seconds();
     p->loss = report->loss;
     double seconds = report->seconds > 1e-9 ? report->seconds : 1e-9;
     p->step_seconds =

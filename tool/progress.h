@@ -9,7 +9,9 @@ struct progress {
     int64_t first, steps, log_every; // first: steps done before
     double start, drawn, told;       // seconds
     double step_seconds;             // smoothed
-    double loss, evaluation;         // last ones; NaN: none yet
+    // Set after progress_start() where known: what a step computes, and what the machine could a second.
+    double step_operations, peak;
+    double loss, evaluation; // last ones; NaN: none yet
 };
 void progress_start(struct progress *progress, int64_t first, int64_t steps, int64_t log_every);
 // Callbacks of struct train_observer; the context is the struct progress.

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+const char exactness_sentence[] = "exact: the same bits for any number of workers on any processor";
+
 static enum status apply(const struct options *options, int i, struct run_config *config)
 {
     const char *name = options->given[i].row->name, *value = options->given[i].value;

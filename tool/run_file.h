@@ -8,4 +8,6 @@
 
 enum status run_file_read(const struct options *options, const char *path,
                           struct run_config *config_p) CHECK_RESULT;
+// What a run promises, in words.
+extern const char exactness_sentence[];
 #endif

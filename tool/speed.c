@@ -2,11 +2,11 @@
 #include "speed.h"
 
 #include "base/memory.h"
+#include "clock.h"
 #include "kernel/cpu/kernels.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 struct product_kernel {
     void (*run)(const struct product *product, void *scratch);
@@ -22,40 +22,33 @@ static const struct product_kernel kernels[ISA_COUNT] = {
 #endif
 };
 
-// Long enough to wake a sleeping core, short enough to wait for.
-#define WARM_SECONDS    0.05
-#define MEASURE_SECONDS 0.1
+// Of the time that a measurement takes, what wakes a sleeping core.
+#define WARM_SHARE (1.0 / 3)
 
 struct runner {
     const struct product_kernel *kernel;
     struct product product;
     struct block memory;
     void *scratch;
+    double seconds; // to take
     pthread_t thread;
     double flops; // a second
 };
-
-static double now_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static void *run_products(void *context)
 {
     struct runner *runner = context;
     const struct product *p = &runner->product;
     cpu_flush_to_zero();
-    double start = now_seconds(), now;
+    double start = clock_seconds(), now;
     do runner->kernel->run(p, runner->scratch);
-    while (now_seconds() - start < WARM_SECONDS);
+    while (clock_seconds() - start < runner->seconds * WARM_SHARE);
     long runs = 0;
-    start = now_seconds();
+    start = clock_seconds();
     do {
         runner->kernel->run(p, runner->scratch);
         runs++;
-    } while ((now = now_seconds()) - start < MEASURE_SECONDS);
+    } while ((now = clock_seconds()) - start < runner->seconds * (1 - WARM_SHARE));
     runner->flops =
         2.0 * (double)p->rows * (double)p->cols * (double)p->depth * (double)runs / (now - start);
     return NULL;
@@ -90,15 +83,17 @@ static enum status prepare(struct runner *runner, enum isa isa, int64_t rows, in
 }
 
 enum status speed_measure(enum isa isa, int workers, int64_t rows, int64_t cols, int64_t depth,
-                          double *flops_p)
+                          double seconds, double *flops_p)
 {
     struct runner *runner;
     int started = 0;
     double flops = 0;
     TRY(memory_allocate((size_t)workers, sizeof *runner, "a measurement", &runner));
     enum status status = STATUS_OK;
-    for (int i = 0; i < workers && status == STATUS_OK; i++)
+    for (int i = 0; i < workers && status == STATUS_OK; i++) {
+        runner[i].seconds = seconds;
         status = prepare(&runner[i], isa, rows, cols, depth);
+    }
     while (status == STATUS_OK && started < workers &&
            !pthread_create(&runner[started].thread, NULL, run_products, &runner[started]))
         started++;
@@ -110,4 +105,18 @@ enum status speed_measure(enum isa isa, int workers, int64_t rows, int64_t cols,
     free(runner);
     if (status == STATUS_OK) *flops_p = flops;
     return status;
+}
+
+// A product whose matrices stay in a core's own cache: the kernel is at its best. 17 million operations, so that
+// the measurement ends in time on a slow core, too.
+enum { PEAK_ROWS = 128, PEAK_COLS = 256, PEAK_DEPTH = 256 };
+#define PEAK_SECONDS 0.045
+
+enum status speed_peak(int workers, double *flops_p)
+{
+    enum isa isa;
+    int cores = cpu_cores();
+    TRY(isa_choose(&isa));
+    return speed_measure(isa, workers < cores ? workers : cores, PEAK_ROWS, PEAK_COLS, PEAK_DEPTH,
+                         PEAK_SECONDS, flops_p);
 }

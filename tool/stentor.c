@@ -51,8 +51,8 @@ static enum status unknown_command(const char *name)
     for (int i = 0; commands[i]; i++) nearest_offer(&nearest, commands[i]->name);
     const char *best = nearest_get(&nearest);
     FAIL(STATUS_USAGE, "unknown %s \"%s\"%s%s%s; `stentor --help` lists the commands",
-         *name == '-' ? "option" : "command", name, best ? "; did you mean " : "", best ? best : "",
-         best ? "?" : "");
+         *name == '-' ? "option" : "command", name, best ? " (did you mean " : "", best ? best : "",
+         best ? "?)" : "");
 }
 
 static enum status run_command(int argc, char **argv)

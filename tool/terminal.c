@@ -76,7 +76,6 @@ enum status terminal_start(const char *color, bool quiet)
 }
 
 bool terminal_is_live(void) { return live; }
-bool terminal_is_quiet(void) { return quiet_mode; }
 
 int terminal_columns(void)
 {

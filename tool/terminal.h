@@ -13,7 +13,6 @@
 enum status terminal_start(const char *color, bool quiet) CHECK_RESULT;
 // Whether a status line can be drawn: standard error is a terminal that moves its cursor, and not quiet.
 bool terminal_is_live(void);
-bool terminal_is_quiet(void);
 int terminal_columns(void);
 // A line above the status line; not when quiet.
 void terminal_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

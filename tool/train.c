@@ -6,6 +6,7 @@
 #include "progress.h"
 #include "run_file.h"
 #include "signals.h"
+#include "speed.h"
 #include "terminal.h"
 #include "train/run_schema.h"
 #include "train/trainer.h"
@@ -70,7 +71,7 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
         output_bytes((double)(memory.data + memory.other), g));
     terminal_say("processor  %s, %d cores, %s; %s", cpu_name(), cpu_cores(), isa_name(isa),
                  config->precision);
-    terminal_say("exactness  exact: the same bits for any number of workers on any processor");
+    terminal_say("exactness  %s", exactness_sentence);
     terminal_say("out        %s%s", config->out, resume ? " (goes on where it is)" : "");
     if (config->parallel.workers > config->leaves)
         terminal_say("           %lld leaves keep only %lld of %lld workers busy; a larger "
@@ -78,9 +79,6 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
                      (long long)config->leaves, (long long)config->leaves,
                      (long long)config->parallel.workers);
 }
-
-// A number for JSON, null where it is not finite (no held-out text).
-static json_t *number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
 static enum status print_result(const struct options *options, const struct trainer *trainer,
                                 const struct train_result *result)
@@ -104,11 +102,20 @@ static enum status print_result(const struct options *options, const struct trai
     if (!option_given(options, "json")) return STATUS_OK;
     return output_json(json_pack(
         "{s:I, s:o, s:o, s:o, s:f, s:b, s:I, s:I, s:s, s:s, s:s}", "steps",
-        (json_int_t)result->steps, "train_loss", number(result->train_loss), "validation_loss",
-        number(result->last_loss), "best_validation_loss", number(result->best_loss), "seconds",
-        result->seconds, "stopped_early", result->stopped_early, "parameters",
-        (json_int_t)trainer_parameters(trainer), "workers", (json_int_t)config->parallel.workers,
-        "exactness", "exact", "out", config->out, "sha256", digest));
+        (json_int_t)result->steps, "train_loss", output_json_number(result->train_loss),
+        "validation_loss", output_json_number(result->last_loss), "best_validation_loss",
+        output_json_number(result->best_loss), "seconds", result->seconds, "stopped_early",
+        result->stopped_early, "parameters", (json_int_t)trainer_parameters(trainer), "workers",
+        (json_int_t)config->parallel.workers, "exactness", "exact", "out", config->out, "sha256",
+        digest));
+}
+
+// 0 where it cannot be measured: the run does not depend on it.
+static double measured_peak(const struct trainer *trainer)
+{
+    double peak = 0;
+    if (speed_peak((int)trainer_config(trainer)->parallel.workers, &peak)) error_clear();
+    return peak;
 }
 
 static enum status train(const struct options *options, const struct run_config *config)
@@ -116,6 +123,8 @@ static enum status train(const struct options *options, const struct run_config 
     struct trainer *trainer;
     bool resume = option_given(options, "resume");
     TRY(trainer_create(config, &trainer));
+    // While nothing else runs here, and before the run's memory is taken.
+    double peak = option_given(options, "quiet") ? 0 : measured_peak(trainer);
     enum status status = trainer_prepare(trainer, resume);
     if (status) goto destroy_trainer;
     int64_t done = trainer_position(trainer)->step;
@@ -123,6 +132,8 @@ static enum status train(const struct options *options, const struct run_config 
     struct progress progress;
     progress_start(&progress, done, trainer_config(trainer)->steps,
                    trainer_config(trainer)->log_every);
+    progress.step_operations = trainer_cost(trainer).flops;
+    progress.peak = peak;
     struct train_observer observer = {&progress, progress_step, progress_evaluation,
                                       progress_saved};
     struct train_result result;

@@ -30,7 +30,7 @@ struct backend {
                           size_t *scratch_bytes_p);
 };
 extern const struct backend *const backend_registry[]; // ends with NULL
-// By name; "cpu" by default. Fails: STATUS_USAGE listing the names.
+// By name. Fails: STATUS_USAGE listing the names.
 enum status backend_find(const char *name, const struct backend **backend_p) CHECK_RESULT;
 
 // The reference: op->reference through `launch`. For backends that compute some operations by their

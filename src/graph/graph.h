@@ -66,7 +66,7 @@ struct value {
     enum dtype dtype;
     enum storage storage;
     int64_t offset;      // STORAGE_PARAMETER: first element in the block of weights
-    int parameter;       // STORAGE_PARAMETER: index in the registry (nn/parameters.h), else -1
+    int parameter;       // STORAGE_PARAMETER: index in the registry (nn/nn.h), else -1
     int region;          // recompute region, 0 = kept (pass/pass.h)
     int yield;           // tag given by graph_yield(), or -1
     bool needs_gradient; // a parameter, or computed from one

@@ -30,13 +30,14 @@ struct checkpoint_content {
     uint64_t
         config_hash; // of what must not change between resumes (model, tokenizer, batch, leaves, seed, optimizer)
     const char *run_file; // text of the resolved run file, stored as run.yaml
+    char other_run[4096]; // by load: the path of the checkpoint whose config_hash differs, else ""
 };
 // Writes checkpoint step-<position.step> below `directory` ("out/checkpoints") and keeps the newest `keep` (and `protect_step`, -1 none).
 // Fails: STATUS_DISK; nothing that was there is harmed, the temporary folder is removed.
 enum status checkpoint_save(const char *directory, const struct checkpoint_content *content,
                             int keep, int64_t protect_step) CHECK_RESULT;
 // Loads the newest that verifies into *content. *found_p false when there is none at all.
-// Fails: STATUS_INPUT when there are some but none verifies, or when config_hash differs (the message says what to do);
+// Fails: STATUS_INPUT when there are some but none verifies, or when config_hash differs (other_run then names it);
 // STATUS_UNSUPPORTED when a later format wrote the newest. position is then unchanged; the blocks are changed only when
 // the disk fails between verifying and reading.
 enum status checkpoint_load_newest(const char *directory, struct checkpoint_content *content,

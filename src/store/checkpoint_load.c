@@ -124,7 +124,9 @@ static enum status check_config(const char *path, const struct manifest *manifes
 static enum status read_content(const char *path, const struct manifest *manifest,
                                 struct checkpoint_content *content)
 {
-    TRY(check_config(path, manifest, content->config_hash));
+    enum status status = check_config(path, manifest, content->config_hash);
+    if (status) snprintf(content->other_run, sizeof content->other_run, "%s", path);
+    if (status) return status;
     TRY(read_weights(path, content));
     TRY(read_states(path, manifest, content));
     content->position = manifest->position;

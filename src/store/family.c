@@ -98,6 +98,8 @@ enum status model_config_read(const char *directory, struct model_config *config
     char path[STORE_PATH];
     json_t *root;
     TRY(path_join(path, sizeof path, directory, "config.json"));
+    if (directory_exists(directory) && !file_exists(path))
+        FAIL(STATUS_INPUT, "%s is not a model: it has no config.json", directory);
     TRY(json_read_file(path, MOST_CONFIG, &root));
     enum status status = read_root(root, path, config, family_p, zero_bias_p);
     json_decref(root);

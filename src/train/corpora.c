@@ -2,9 +2,32 @@
 #include "train/corpora.h"
 
 #include "base/file.h"
+#include "train/run_schema.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+// A path that cannot be read is told with the key that names it.
+static enum status check_path(const struct run_config *config, const char *key, const char *path)
+{
+    char place[RUN_PATH + 32];
+    if (access(path, R_OK) == 0) return STATUS_OK;
+    FAIL(STATUS_INPUT, "%s%s: cannot open %s: %s", run_key_place(config, key, place), key, path,
+         strerror(errno));
+}
+
+static enum status check_tokenizer(const struct run_config *config)
+{
+    const char *name = config->data.tokenizer;
+    char place[RUN_PATH + 32];
+    if (!strcmp(name, "byte") || !strcmp(name, "char") || directory_exists(name) ||
+        file_exists(name))
+        return STATUS_OK;
+    FAIL(STATUS_INPUT, "%sdata.tokenizer: \"%s\" is neither char, byte nor a tokenizer.json",
+         run_key_place(config, "data.tokenizer", place), name);
+}
 
 static enum status open_tokenizer(struct trainer *trainer, const struct corpus_source *source,
                                   int sources)
@@ -34,16 +57,39 @@ static int64_t split_of(const struct trainer *trainer)
     return run_held_out_start(&trainer->config, count);
 }
 
+// Says which part of which text is too short.
+static enum status place_range(const struct run_config *config, const char *key, const char *path,
+                               const char *part, enum status status)
+{
+    char reason[1024], place[RUN_PATH + 32];
+    if (!status) return status;
+    snprintf(reason, sizeof reason, "%s", error_message());
+    error_clear();
+    FAIL(status, "%s%s: %s%s: %s", run_key_place(config, key, place), key, path, part, reason);
+}
+
 static enum status open_samplers(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
     int64_t context = config->model.context, split = split_of(trainer);
-    TRY(sampler_init(&trainer->training, trainer->corpus, 0, split, context, config->seed));
+    bool splits = !trainer->valid_corpus && config->data.valid_fraction > 0;
+    char part[96] = "";
+    if (splits)
+        snprintf(part, sizeof part, ", the part before its held-out end (data.valid_fraction: %g)",
+                 config->data.valid_fraction);
+    TRY(place_range(
+        config, "data.train", config->data.train, part,
+        sampler_init(&trainer->training, trainer->corpus, 0, split, context, config->seed)));
     const struct corpus *held_out = trainer->valid_corpus ? trainer->valid_corpus : trainer->corpus;
     int64_t first = trainer->valid_corpus ? 0 : split;
-    if (!trainer->valid_corpus && config->data.valid_fraction <= 0) return STATUS_OK;
-    TRY(sampler_init(&trainer->evaluation, held_out, first, held_out->count, context,
-                     config->seed));
+    if (!trainer->valid_corpus && !splits) return STATUS_OK;
+    if (splits)
+        snprintf(part, sizeof part, ", its held-out end (data.valid_fraction: %g)",
+                 config->data.valid_fraction);
+    TRY(place_range(config, splits ? "data.train" : "data.valid",
+                    splits ? config->data.train : config->data.valid, part,
+                    sampler_init(&trainer->evaluation, held_out, first, held_out->count, context,
+                                 config->seed)));
     int64_t windows = sampler_evaluation_windows(&trainer->evaluation);
     if (config->eval_windows > 0 && config->eval_windows < windows) windows = config->eval_windows;
     trainer->evaluation_windows = windows;
@@ -58,6 +104,9 @@ enum status corpora_open(struct trainer *trainer)
                                       {config->data.valid, config->data.field}};
     int sources = config->data.valid[0] ? 2 : 1;
     char cache[RUN_PATH + 16];
+    TRY(check_path(config, "data.train", config->data.train));
+    if (sources == 2) TRY(check_path(config, "data.valid", config->data.valid));
+    TRY(check_tokenizer(config));
     TRY(open_tokenizer(trainer, source, sources));
     if (config->data.cache[0])
         snprintf(cache, sizeof cache, "%s", config->data.cache);

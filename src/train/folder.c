@@ -33,7 +33,8 @@ enum status folder_lock(const char *out, int *lock_p)
         long process = holder(file);
         if (error == EWOULDBLOCK) {
             close(file);
-            snprintf(text, sizeof text, process ? " (process %ld)" : "", process);
+            text[0] = 0;
+            if (process) snprintf(text, sizeof text, " (process %ld)", process);
             FAIL(STATUS_USAGE,
                  "%s is in use by another run%s; wait for it to end, or set another out", out,
                  text);

@@ -131,6 +131,10 @@ enum status memory_check(struct trainer *trainer) CHECK_RESULT;
 // Heap bytes of the programs, graphs and tables (close, not exact: they are small beside the rest).
 size_t memory_heap(const struct trainer *trainer);
 
+// resume.c: the checkpoint failed with `status` as another run's; fails with the keys that differ, and both values.
+enum status resume_explain(const struct run_config *config, const char *checkpoint,
+                           enum status status) CHECK_RESULT;
+
 // trainer_save with another number of checkpoints to keep.
 enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT;
 

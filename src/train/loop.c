@@ -236,7 +236,9 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
         .start = monotonic_seconds(),
         .seconds_before = position->seconds,
         .evaluated_step = -1,
-        .result = {.best_loss = position->best_loss, .last_loss = NAN, .train_loss = NAN},
+        .result = {.best_loss = position->best_loss,
+                   .last_loss = (double)NAN,
+                   .train_loss = (double)NAN},
     };
     loop.logged = loop.start;
     TRY(write_run_file(trainer));

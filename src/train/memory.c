@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run takes in memory, known before it takes any, and what the machine has.
+#include "parallel/slices.h"
 #include "train/internal.h"
 
 #include <stdio.h>
@@ -48,6 +49,15 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
         if (mine > report.worker_gradients) report.worker_gradients = mine;
         buffers += (size_t)mine;
     }
+    int64_t first, last;
+    slice_of(need->elements, workers, 0, &first, &last); // the largest
+    report.worker_share =
+        checked_multiply((size_t)(last - first) * sizeof(float), (size_t)need->states + 1);
+    const size_t worker[] = {need->arena, checked_multiply(model, (size_t)report.worker_gradients),
+                             report.worker_share};
+    for (size_t i = 0; i < sizeof worker / sizeof *worker; i++)
+        if (__builtin_add_overflow(report.worker_total, worker[i], &report.worker_total))
+            report.worker_total = SIZE_MAX;
     report.gradients = checked_multiply(model, buffers);
     report.other = PROCESS_BYTES + need->heap + (size_t)workers * THREAD_BYTES +
                    exchange_bytes(need->elements, workers, (int)config->leaves);

@@ -55,6 +55,19 @@ static bool fits(const struct trainer *trainer, const struct run_config *config,
     return needed(&report) <= report.available;
 }
 
+// "812.3 MB", "26.1 GB": never with an exponent.
+static const char *amount(size_t bytes, char text[32])
+{
+    double megabytes = (double)bytes / 1e6, gigabytes = megabytes / 1e3;
+    if (megabytes < 1)
+        snprintf(text, 32, "%.2f MB", megabytes);
+    else if (megabytes < 9999.5)
+        snprintf(text, 32, "%.4g MB", megabytes);
+    else
+        snprintf(text, 32, "%.*f GB", gigabytes < 1000 ? 1 : 0, gigabytes);
+    return text;
+}
+
 struct advice {
     char text[512];
     int count;
@@ -132,11 +145,12 @@ static void try_all(const struct trainer *trainer, struct advice *advice)
                  (long long)config.model.layers);
         return;
     }
+    char text[32];
     snprintf(advice->text, sizeof advice->text,
              "a smaller model (model.layers, model.width): with one worker, one leaf, "
              "micro-batches of one and all layers "
-             "recomputed this one still takes %.4g MB",
-             (double)least / 1e6);
+             "recomputed this one still takes %s",
+             amount(least, text));
 }
 
 enum status memory_check(struct trainer *trainer)
@@ -151,14 +165,14 @@ enum status memory_check(struct trainer *trainer)
     try_micro_batch(trainer, &advice);
     try_leaves(trainer, &advice);
     if (advice.count == 0) try_all(trainer, &advice);
+    char a[32], b[32], c[32], d[32], e[32], f[32], g[32];
     FAIL(STATUS_MEMORY,
-         "the run would take %.4g MB (weights %.4g, optimizer state %.4g, gradients %.4g, "
-         "activations %.4g, other %.4g), "
-         "but %.4g MB are free%s; it fits with %s",
-         (double)needed(report) / 1e6, (double)report->weights / 1e6,
-         (double)report->optimizer_state / 1e6, (double)report->gradients / 1e6,
-         (double)report->activations / 1e6, (double)report->other / 1e6,
-         (double)report->available / 1e6,
+         "the run would take %s (weights %s, optimizer state %s, gradients %s, activations %s, "
+         "other %s), "
+         "but %s are free%s; it fits with %s",
+         amount(needed(report), a), amount(report->weights, b), amount(report->optimizer_state, c),
+         amount(report->gradients, d), amount(report->activations, e), amount(report->other, f),
+         amount(report->available, g),
          trainer->config.parallel.memory_limit > 0 ? " (parallel.memory_limit counted)" : "",
          advice.text);
 }

@@ -61,7 +61,8 @@ enum status run_config_check(struct run_config *config) CHECK_RESULT;
 enum status run_config_print(const struct run_config *config, char **text_p) CHECK_RESULT;
 // Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.
 int64_t run_held_out_start(const struct run_config *config, int64_t count);
-// Of what must not change between resumes: everything but steps, eval/save/log settings, parallel.*, out, data paths.
+// Of what must not change between resumes: the keys that the schema does not mark as free to
+// change, the tokenizer and the text.
 uint64_t run_config_hash(const struct run_config *config, uint64_t tokenizer_hash,
                          uint64_t corpus_hash);
 #endif

@@ -78,12 +78,6 @@ const char *run_key_nearest(const char *name)
     return leaf_nearest(whole, leaf);
 }
 
-bool run_key_is_set(const struct run_config *config, const char *name)
-{
-    int key = run_key_find(name);
-    return key >= 0 && config->origin[key] != RUN_DEFAULT;
-}
-
 const char *run_key_place(const struct run_config *config, const char *name,
                           char text[RUN_PATH + 32])
 {

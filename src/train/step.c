@@ -143,12 +143,14 @@ void worker_examine(struct worker *worker)
     }
 }
 
-// "3-5, 9-11 and 4 more" of the sequences in the batch, for the micro-batches that are marked.
+// "sequence 7 (sample 47)", "sequences 3-5 (samples 43-45), 9-11 (samples 49-51) and 4 more": places in the
+// batch, for the micro-batches that are marked.
 static void print_offending(const struct trainer *trainer, char *text, size_t bytes)
 {
-    int64_t rows = trainer->config.micro_batch, named = 0, more = 0;
-    size_t used = 0;
-    text[0] = 0;
+    int64_t rows = trainer->config.micro_batch, marked = 0, named = 0, more = 0;
+    for (int64_t m = 0; m < trainer->micro_batches; m++) marked += trainer->offending[m];
+    int length = snprintf(text, bytes, "%s ", marked * rows == 1 ? "sequence" : "sequences");
+    size_t used = (size_t)length;
     for (int64_t m = 0; m < trainer->micro_batches; m++) {
         if (!trainer->offending[m]) continue;
         if (named == 4) {
@@ -156,11 +158,24 @@ static void print_offending(const struct trainer *trainer, char *text, size_t by
             continue;
         }
         long long first = m * rows, last = first + rows - 1, samples = trainer->position.samples;
-        int length = snprintf(text + used, bytes - used, "%s%lld-%lld (samples %lld-%lld)",
-                              named++ ? ", " : "", first, last, samples + first, samples + last);
+        const char *before = named++ ? ", " : "";
+        if (rows == 1)
+            length = snprintf(text + used, bytes - used, "%s%lld (sample %lld)", before, first,
+                              samples + first);
+        else
+            length = snprintf(text + used, bytes - used, "%s%lld-%lld (samples %lld-%lld)", before,
+                              first, last, samples + first, samples + last);
         used += (size_t)length < bytes - used ? (size_t)length : bytes - used - 1;
     }
-    if (more) snprintf(text + used, bytes - used, " and %lld more micro-batches", (long long)more);
+    if (more)
+        snprintf(text + used, bytes - used, " and %lld more%s", (long long)more,
+                 rows == 1 ? "" : " micro-batches");
+}
+
+// The sign of a NaN means nothing.
+static const char *not_finite(double value)
+{
+    return isnan(value) ? "nan" : value > 0 ? "inf" : "-inf";
 }
 
 static enum status fail_diverged(struct trainer *trainer)
@@ -175,12 +190,12 @@ static enum status fail_diverged(struct trainer *trainer)
     }
     print_offending(trainer, where, sizeof where);
     FAIL(STATUS_DIVERGED,
-         "step %lld: the %s is not finite (%g), from sequences %s of the batch; the weights are as "
+         "step %lld: the %s is not finite (%s), from %s of the batch; the weights are as "
          "before "
          "this step. Try a lower train.learning_rate (it is %g), %s, or look at the data there",
          (long long)trainer->position.step + 1, loss ? "loss" : "gradient",
-         loss ? outcome->loss : outcome->gradient.norm,
-         one ? where : "whose sum overflows, all of them,", trainer->learning_rate,
+         not_finite(loss ? outcome->loss : outcome->gradient.norm),
+         one ? where : "sequences whose sum overflows, all of them,", trainer->learning_rate,
          trainer->config.optimizer.clip > 0 ? "a smaller train.clip, a longer train.warmup"
                                             : "train.clip: 1, a longer train.warmup");
 }

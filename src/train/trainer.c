@@ -275,7 +275,10 @@ static enum status set_weights(struct trainer *trainer, bool resume)
     start_position(&trainer->position);
     if (resume) {
         struct checkpoint_content content = content_of(trainer);
-        TRY(checkpoint_load_newest(checkpoints, &content, &found));
+        enum status status = checkpoint_load_newest(checkpoints, &content, &found);
+        if (status && content.other_run[0])
+            return resume_explain(&trainer->config, content.other_run, status);
+        if (status) return status;
         if (found) {
             trainer->position = content.position;
             trainer->saved_step = content.position.step;

@@ -17,7 +17,9 @@ struct memory_report {
     size_t weights, optimizer_state, gradients, activations, data, other, total;
     size_t worker_activations; // one worker's arena
     int worker_gradients;      // most gradient buffers that one worker keeps
-    size_t available;          // what the machine (or parallel.memory_limit) allows
+    size_t worker_share; // the largest slice of weights and optimizer state that one worker updates
+    size_t worker_total; // activations, gradient buffers and share of the worker that has most
+    size_t available;    // what the machine (or parallel.memory_limit) allows
 };
 struct step_report {
     int64_t step; // counted from 1

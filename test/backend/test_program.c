@@ -3,6 +3,7 @@
 // says so before it runs.
 #include "backend/registry.h"
 #include "base/cpu.h"
+#include "base/log.h"
 #include "pass/gpt_run.h"
 
 #include <math.h>
@@ -10,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -125,6 +127,42 @@ static void all_missing_kernels_are_listed_once(void **state)
                         "backend little has no kernel for: attention [2, 33, 24], output_loss [1]");
     error_clear();
     graph_destroy(m.g);
+}
+
+static void keep_sum(void *context, int tag, const void *data)
+{
+    (void)tag;
+    *(float *)context = *(const float *)data;
+}
+
+static void count_warning(void *context, enum log_level level, const char *line)
+{
+    *(int *)context += level == LOG_WARNING && strstr(line, "sum_of_two") != NULL;
+}
+
+static void an_operation_without_a_kernel_runs_by_its_definition(void **state)
+{
+    (void)state;
+    struct op sum_of_two = add_op;
+    sum_of_two.name = "sum_of_two";
+    struct graph *g;
+    assert_int_equal(graph_create(&g), STATUS_OK);
+    struct value *x = graph_input(g, "x", F32, shape_of(1, 1));
+    struct value *input[] = {x, x};
+    graph_yield(g, graph_append(g, &sum_of_two, input, 2, NULL, 0), 0);
+    struct program *program;
+    int warnings = 0;
+    log_set_sink(count_warning, &warnings);
+    assert_int_equal(program_create(&cpu_backend, g, &program), STATUS_OK);
+    log_set_sink(NULL, NULL);
+    assert_int_equal(warnings, 1);
+    assert_int_equal(program_prepare(program, NULL, NULL), STATUS_OK);
+    *(float *)program_input(program, x) = 21;
+    float sum = 0;
+    program_run(program, keep_sum, &sum);
+    assert_true(sum == 42);
+    program_destroy(program);
+    graph_destroy(g);
 }
 
 static void the_null_backend_plans_what_no_machine_holds(void **state)
@@ -271,6 +309,7 @@ int main(void)
         cmocka_unit_test(a_wrong_isa_is_refused),
         cmocka_unit_test(backends_are_found_by_name),
         cmocka_unit_test(all_missing_kernels_are_listed_once),
+        cmocka_unit_test(an_operation_without_a_kernel_runs_by_its_definition),
         cmocka_unit_test(the_null_backend_plans_what_no_machine_holds),
         cmocka_unit_test(programs_may_share_an_arena),
         cmocka_unit_test(every_yield_comes_once_in_every_run),

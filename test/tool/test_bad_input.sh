@@ -54,7 +54,7 @@ run_file() { printf "$2" >bad.yaml; bad "run file: $1" "$3" "$4" "$program" trai
 
 # ---- the command line ----
 bad "no command" 2 "a command is missing" "$program"
-bad "unknown command" 2 "did you mean train?" "$program" trian run.yaml
+bad "unknown command" 2 "(did you mean train?); " "$program" trian run.yaml
 bad "an option for a command" 2 "unknown option" "$program" --resume
 bad "train without a run file" 2 "RUN.yaml is missing" "$program" train
 bad "two run files" 2 "one argument too many" "$program" train run.yaml run.yaml
@@ -111,11 +111,14 @@ awk 'BEGIN { for (i = 0; i < 300000; i++) printf "[" }' >bad.yaml; bad "run file
 awk 'BEGIN { for (i = 0; i < 60000; i++) print "# comment comment comment" }' >bad.yaml; bad "run file: more than 1 MiB" 3 "bad.yaml" "$program" train bad.yaml
 
 # ---- texts ----
-train "text: missing" 3 "none.txt" --set data.train=none.txt
-: >empty.txt; train "text: empty" 3 "empty.txt" --set data.train=empty.txt
+printf 'the q' >tiny.txt
+train "text: missing" 3 "data.train: cannot open none.txt: " --set data.train=none.txt
+: >empty.txt; train "text: held-out file missing" 3 "data.valid: cannot open none.txt: " --set data.valid=none.txt
+train "text: held-out file shorter than the context" 3 "data.valid: tiny.txt: the text has 5 tokens" --set data.valid=tiny.txt
+train "text: empty" 3 "empty.txt" --set data.train=empty.txt
 mkdir -p hollow; train "text: an empty folder" 3 "hollow" --set data.train=hollow
 printf 'short' >short.txt; train "text: shorter than the context" 3 "context" --set data.train=short.txt
-printf '%040d' 1 >forty.txt; train "text: held-out part shorter than the context" 3 "context" --set data.train=forty.txt
+printf '%040d' 1 >forty.txt; train "text: held-out part shorter than the context" 3 "data.train: forty.txt, its held-out end (data.valid_fraction: 0.1): the text has 4 tokens" --set data.train=forty.txt
 mkfifo pipe; train "text: a pipe" 3 "pipe" --set data.train=pipe
 train "text: a device" 3 "/dev/zero" --set data.train=/dev/zero
 printf '{"text": "a"}\n{"text": \n' >bad.jsonl; train "text: broken .jsonl" 3 "bad.jsonl" --set data.train=bad.jsonl
@@ -125,6 +128,7 @@ if command -v gzip >/dev/null 2>&1; then gzip -c text.txt | head -c 200 >cut.gz;
 head -c 500 /dev/urandom >noise.zst; train "text: a .zst that is none" 3 "noise.zst" --set data.train=noise.zst
 if [ "$(id -u)" -ne 0 ]; then cp text.txt locked.txt; chmod 000 locked.txt; train "text: unreadable" 3 "locked.txt" --set data.train=locked.txt
 else skip "text: unreadable" "root reads everything"; fi
+train "tokenizer: an unknown word" 3 "data.tokenizer: \"bpe\" is neither char, byte nor a tokenizer.json" --set data.tokenizer=bpe
 train "tokenizer: missing" 3 "nowhere" --set data.tokenizer=nowhere/tokenizer.json
 head -c 20000 /dev/urandom >binary.txt
 train "text: binary, for characters" 3 "binary.txt" --set data.train=binary.txt
@@ -136,7 +140,7 @@ good "text: not UTF-8" "$program" train run.yaml --out o_latin --set data.train=
 model() { rm -rf m; mkdir m; cp keep/config.json keep/model.safetensors keep/tokenizer.json keep/tokenizer_config.json m/; }
 bad "model: missing" 3 "nowhere" "$program" eval nowhere
 bad "model: a file" 3 "text.txt" "$program" generate text.txt
-mkdir -p bare; bad "model: no config.json" 3 "config.json" "$program" generate bare
+mkdir -p bare; bad "model: no config.json" 3 "bare is not a model: it has no config.json" "$program" eval bare
 for bytes in 0 7 8 100; do
     model; head -c $bytes keep/model.safetensors >m/model.safetensors
     bad "model.safetensors cut to $bytes bytes" 3 "model.safetensors" "$program" generate m --prompt the
@@ -164,7 +168,13 @@ bad "generate: temperature NaN" 2 "--temperature" "$program" generate keep --tem
 bad "generate: top-p" 2 "--top-p" "$program" generate keep --top-p 1.5
 bad "generate: top-k" 2 "--top-k" "$program" generate keep --top-k -3
 bad "generate: max-tokens" 2 "--max-tokens" "$program" generate keep --max-tokens 1e30
-bad "generate: empty stop" 2 "stop" "$program" generate keep --stop ''
+bad "generate: empty stop" 2 "--stop: the text is empty" "$program" generate keep --stop ''
+bad "eval: --field without --data" 2 "--field is for --data" "$program" eval keep --field body
+bad "inspect: --workers for a model" 2 "--workers is for a run file; keep is a model" "$program" inspect keep --workers 3
+bad "inspect: --set for a checkpoint" 2 "--set is for a run file" "$program" inspect keep/checkpoints/step-20 --set train.steps=3
+bad "inspect: --tensors for a checkpoint" 2 "--tensors is for" "$program" inspect keep/checkpoints/step-20 --tensors
+bad "inspect: --out for a file of tensors" 2 "--out is for a run file" "$program" inspect keep/model.safetensors --out o
+bad "inspect: --digest for a run file" 2 "--digest is for" "$program" inspect run.yaml --digest
 bad "inspect: nothing there" 3 "nowhere" "$program" inspect nowhere
 bad "inspect: a folder of nothing" 3 "manifest.json" "$program" inspect bare
 
@@ -187,8 +197,11 @@ copy; rm c/checkpoints/step-20/optimizer.safetensors; again "missing file" "step
 copy; head -c 100 keep/checkpoints/step-20/manifest.json >c/checkpoints/step-20/manifest.json; again "cut manifest" "step-20"
 copy; for step in c/checkpoints/step-*; do flip "$step/weights.safetensors" 900; done
 bad "no checkpoint that verifies" 3 "checkpoints" "$program" train run.yaml --set train.steps=22 --out c --resume
-copy; bad "resume with another model" 3 "step-20" "$program" train run.yaml --set model.width=32 --set train.steps=22 --out c --resume
-copy; bad "resume with another batch" 3 "step-20" "$program" train run.yaml --set train.batch=8 --set train.steps=22 --out c --resume
+copy; bad "resume with another model" 2 "model.width: 32, but the checkpoint c/checkpoints/step-20 was made with 16" "$program" train run.yaml --set model.width=32 --set train.steps=22 --out c --resume
+copy; bad "resume with another batch" 2 "train.batch: 8, but the checkpoint c/checkpoints/step-20 was made with 4" "$program" train run.yaml --set train.batch=8 --set train.steps=22 --out c --resume
+copy; bad "resume with two other settings" 2 "; train.seed: 3, not 1337; set them back, or choose another out" "$program" train run.yaml --set train.batch=8 --set train.seed=3 --out c --resume
+sed 's/quick/slow/' text.txt >other.txt
+copy; bad "resume with another text" 3 "data.train is other.txt here and was text.txt" "$program" train run.yaml --set data.train=other.txt --set train.steps=22 --out c --resume
 copy; mkdir c/checkpoints/step-99 c/checkpoints/junk; echo x >c/checkpoints/step-77; again "foreign things among checkpoints" "step-99"
 
 # ---- the output folder ----
@@ -216,7 +229,7 @@ if [ $code -eq 130 ]; then ok "SIGINT twice: ends at once with 130"; else not_ok
 
 # ---- no memory, no disk, no sense ----
 train "a run that cannot fit" 4 "it fits with" --set parallel.memory_limit=200000
-train "a model that fits nowhere" 4 "MB" --set model.width=16384 --set model.layers=300
+train "a model that fits nowhere" 4 "GB (weights 3866 GB, " --set model.width=16384 --set model.layers=300
 train "a model beyond all numbers" 2 "model.width" --set model.width=1048576 --set model.layers=10000
 train "a loss that is not finite" 1 "step" --set train.optimizer=sgd --set train.learning_rate=1e6 --set train.clip=0 --set train.warmup=0 --set train.schedule=constant --set train.steps=200
 copy; bad "a file size limit: the run says so" 4 "c" sh -c 'ulimit -f 8; "$1" train run.yaml --set train.steps=22 --out c --resume --quiet' - "$program"

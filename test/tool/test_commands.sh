@@ -37,6 +37,7 @@ check "train ends with 0" test $code -eq 0
 check "off a terminal: nothing on standard output" test ! -s a.out
 check "off a terminal: no carriage return, no escape" sh -c '! grep -q "$(printf "[\r\033]")" a.err'
 check "a line every log_every steps" sh -c 'test "$(grep -c "^step [0-9]*/40  loss" a.err)" -eq 8'
+check "a line says the share of the peak" sh -c 'grep -q "^step 40/40  loss.* tokens/s  [0-9]*% of peak  left" a.err'
 check "it says memory, exactness and processor" sh -c 'grep -q "^memory " a.err && grep -q "^exactness  exact" a.err && grep -q "^processor " a.err'
 check "it ends with model and digest" sh -c 'grep -q "^the model lies in a$" a.err && tail -1 a.err | grep -q "^sha256 .* [0-9a-f]\{64\}$"'
 for file in config.json model.safetensors tokenizer.json run.yaml log.jsonl checkpoints/step-40/manifest.json best/model.safetensors; do check "a/$file is there" test -s a/$file; done
@@ -53,7 +54,7 @@ check "log.jsonl repeats no step" sh -c '
     grep -o "\"_step\": [0-9]*, .*train/loss" c/log.jsonl | sed "s/[^0-9]*\([0-9]*\).*/\1/" >steps && sort -n -u steps | cmp - steps'
 check "run.yaml is the resolved run file" sh -c '"$1" train a/run.yaml --print-config | cmp - a/run.yaml' - "$program"
 if command -v script >/dev/null 2>&1; then
-    check "on a terminal: a status line" sh -c 'script -qec "\"$1\" train run.yaml --out t --set train.steps=20 --color=never" /dev/null </dev/null >tty.txt 2>&1; grep -q "train: .*20/20 .*loss=" tty.txt && grep -q "the model lies in t" tty.txt' - "$program"
+    check "on a terminal: a status line" sh -c 'script -qec "\"$1\" train run.yaml --out t --set train.steps=20 --color=never" /dev/null </dev/null >tty.txt 2>&1; grep -q "train: .*20/20 .*loss=.*[0-9]% of peak" tty.txt && grep -q "the model lies in t" tty.txt' - "$program"
     check "NO_COLOR: no colour" sh -c '! NO_COLOR=1 script -qec "\"$1\" trian" /dev/null </dev/null 2>&1 | grep -q "$(printf "\033\[3")"' - "$program"
     check "a terminal has colours" sh -c 'script -qec "TERM=xterm \"$1\" trian" /dev/null </dev/null 2>&1 | grep -q "$(printf "\033\[31m")"' - "$program"
 else skip "on a terminal: a status line" "no script(1)"; fi
@@ -102,7 +103,9 @@ check "inspect --tensors" sh -c '"$1" inspect a --tensors | grep -q "transformer
 check "inspect --digest of a checkpoint is what train printed" sh -c 'test "$("$1" inspect a/checkpoints/step-40 --digest | sed -n "s/^sha256.*: //p")" = "$2"' - "$program" "$(digest a.err)"
 check "inspect of a safetensors file" sh -c '"$1" inspect a/model.safetensors --digest | grep -q "^transformer.wte.weight *F32 *\["' - "$program"
 "$program" inspect run.yaml --workers 3 --json >i.json
-check_json "inspect of a run file" i.json 'd["kind"] == "run" and d["workers"] == 3 and sum(v for k, v in d["memory_bytes"].items() if k not in ("total", "available", "worker_activations")) == d["memory_bytes"]["total"] and d["operations_per_step"] > 0 and d["step_seconds"] > 0'
+check_json "inspect of a run file" i.json 'd["kind"] == "run" and d["workers"] == 3 and sum(v for k, v in d["memory_bytes"].items() if k not in ("total", "available") and not k.startswith("worker_")) == d["memory_bytes"]["total"] and d["operations_per_step"] > 0 and d["step_seconds"] > 0'
+check_json "inspect says what a worker takes, to the byte" i.json '(lambda m: m["worker_total"] == m["worker_activations"] + m["worker_gradient_buffers"] * m["weights"] + m["worker_share"])(d["memory_bytes"])'
+check "inspect tells the exactness in words" sh -c '"$1" inspect run.yaml | grep -q "^exactness: exact: the same bits for any number of workers"' - "$program"
 check "inspect of a run file leaves nothing" sh -c '! test -e runs'
 check "inspect says memory to the byte" sh -c '"$1" inspect run.yaml | grep -q "^  total  *[0-9,]* bytes"' - "$program"
 echo "1..$count"

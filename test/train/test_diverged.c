@@ -65,6 +65,27 @@ static void the_sequences_are_named(void **state)
     // The rows of all tokens are in the output layer, so every loss is lost; a gradient alone is lost where Z is an input.
     enum status status = trainer_step(trainer, &report);
     assert_int_equal(status, STATUS_DIVERGED);
+    assert_non_null(strstr(error_message(), "the loss is not finite (nan), from sequences 0-1 "
+                                            "(samples 0-1), 2-3 (samples 2-3)"));
+    error_clear();
+    trainer_destroy(trainer);
+}
+
+static void one_sequence_is_named_alone(void **state)
+{
+    (void)state;
+    struct run_config config = small_run("alone");
+    config.batch = 1;
+    config.micro_batch = 1;
+    config.leaves = 1;
+    struct trainer *trainer = NULL;
+    struct step_report report;
+    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
+    ((float *)trainer->weights.data)[0] = INFINITY;
+    trainer_position(trainer)->samples = 40;
+    assert_int_equal(trainer_step(trainer, &report), STATUS_DIVERGED);
+    assert_non_null(strstr(error_message(), ", from sequence 0 (sample 40) of the batch; "));
     error_clear();
     trainer_destroy(trainer);
 }
@@ -126,6 +147,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_weight_changes),
         cmocka_unit_test(the_sequences_are_named),
+        cmocka_unit_test(one_sequence_is_named_alone),
         cmocka_unit_test(gradients_that_overflow_are_found),
         cmocka_unit_test(a_rate_that_is_too_high_ends_in_a_message),
     };

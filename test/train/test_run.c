@@ -270,7 +270,9 @@ static void another_run_cannot_be_continued(void **state)
     struct trainer *trainer = NULL;
     config.model.width = 64;
     assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
-    assert_int_equal(trainer_prepare(trainer, true), STATUS_INPUT);
+    assert_int_equal(trainer_prepare(trainer, true), STATUS_USAGE);
+    assert_non_null(strstr(error_message(), "model.width: 64, but the checkpoint "));
+    assert_non_null(strstr(error_message(), " was made with 32; set it back"));
     error_clear();
     trainer_destroy(trainer);
 }

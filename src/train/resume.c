@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+// Why a checkpoint is not this run's: its own run file, which lies in it, is compared with the run's, key by key.
+#include "base/file.h"
+#include "train/internal.h"
+#include "train/run_schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// "run.yaml:3: ", or as much of it as is known.
+static const char *place_of(const struct run_config *config, const char *key,
+                            char text[RUN_PATH + 32])
+{
+    run_key_place(config, key, text);
+    if (!text[0] && config->file[0]) snprintf(text, RUN_PATH + 32, "%s: ", config->file);
+    return text;
+}
+
+// Only the first difference names the checkpoint. What does not fit is left out.
+static void add_difference(const struct run_config *here, const struct run_config *there, int key,
+                           const char *checkpoint, int count, char *text, size_t bytes)
+{
+    char a[RUN_PATH], b[RUN_PATH], place[RUN_PATH + 32];
+    const char *name = run_schema[key].name;
+    size_t used = strlen(text);
+    run_key_text(here, key, a);
+    run_key_text(there, key, b);
+    if (count == 0)
+        snprintf(text, bytes, "%.300s%s: %.200s, but the checkpoint %.900s was made with %.200s",
+                 place_of(here, name, place), name, a, checkpoint, b);
+    else
+        snprintf(text + used, bytes - used, "; %s: %.200s, not %.200s", name, a, b);
+}
+
+static bool differs(const struct run_config *here, const struct run_config *there, int key)
+{
+    char a[RUN_PATH], b[RUN_PATH];
+    run_key_text(here, key, a);
+    run_key_text(there, key, b);
+    return strcmp(a, b) != 0;
+}
+
+// Worked out from other keys: where those are named, this one needs no word.
+static bool is_derived(const struct run_config *config, int key)
+{
+    const char *start = run_schema[key].start;
+    return config->origin[key] == RUN_DEFAULT && (!*start || !strcmp(start, "0"));
+}
+
+// The keys that differ, as text. Returns how many.
+static int list_differences(const struct run_config *here, const struct run_config *there,
+                            const char *checkpoint, bool derived, char *text, size_t bytes)
+{
+    int count = 0;
+    text[0] = 0;
+    for (int i = 0; i < run_schema_count; i++)
+        if (!run_schema[i].may_change && is_derived(here, i) == derived && differs(here, there, i))
+            add_difference(here, there, i, checkpoint, count++, text, bytes);
+    return count;
+}
+
+// No key differs that must not: then it is the text, or the tokenizer.
+static enum status fail_by_text(const struct run_config *here, const struct run_config *there,
+                                const char *checkpoint)
+{
+    FAIL(STATUS_INPUT,
+         "the text or its tokenizer is not the one that the checkpoint %s was made with: "
+         "data.train is %s here and was %s, data.tokenizer is %s here and was %s; give back the "
+         "same text and tokenizer, or choose another out",
+         checkpoint, here->data.train, there->data.train, here->data.tokenizer,
+         there->data.tokenizer);
+}
+
+enum status resume_explain(const struct run_config *config, const char *checkpoint,
+                           enum status status)
+{
+    static const char key_advice[] = "; set it back, or choose another out",
+                      keys_advice[] = "; set them back, or choose another out";
+    struct run_config there;
+    char path[RUN_PATH * 5], text[3 * RUN_PATH] = "", reason[1024];
+    snprintf(reason, sizeof reason, "%s", error_message());
+    error_clear();
+    run_config_defaults(&there);
+    if (path_join(path, sizeof path, checkpoint, "run.yaml") || run_config_read(&there, path) ||
+        run_config_check(&there)) {
+        // The manifest's word has to do.
+        error_clear();
+        FAIL(status, "%s", reason);
+    }
+    int count = list_differences(config, &there, checkpoint, false, text, sizeof text);
+    if (count == 0) count = list_differences(config, &there, checkpoint, true, text, sizeof text);
+    if (count == 0) return fail_by_text(config, &there, checkpoint);
+    FAIL(STATUS_USAGE, "%s%s", text, count == 1 ? key_advice : keys_advice);
+}
