@@ -28,8 +28,8 @@ BASE_FLAGS := -std=gnu11 -D_GNU_SOURCE -Isrc -Iinclude -DSTENTOR_VERSION='"$(VER
               -pthread -ffp-contract=off -fno-fast-math -fno-math-errno -fno-trapping-math $(WARN) -MMD -MP
 FLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 FLAGS_debug   := -O0 -g
-FLAGS_asan    := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FLAGS_tsan    := -O1 -g -fsanitize=thread -fno-omit-frame-pointer
+FLAGS_asan    := -O1 -g -DSANITIZED -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan    := -O1 -g -DSANITIZED -fsanitize=thread -fno-omit-frame-pointer
 FLAGS_cover   := -O0 -g --coverage
 LINK_asan     := -fsanitize=address,undefined
 LINK_tsan     := -fsanitize=thread
@@ -127,7 +127,7 @@ needs:
 	@sh script/install_needs.sh
 test: needs
 	@$(MAKE) --no-print-directory all tests
-	@BUILD=$(BUILD) CC="$(CC)" sh script/run_tests.sh
+	@BUILD=$(BUILD) CC="$(CC)" LINK="$(LINK_$(MODE))" SANITIZED="$(if $(filter asan tsan,$(MODE)),1)" sh script/run_tests.sh
 # LANGUAGE is also a variable of locales: only the one on the command line counts.
 demo:
 	@sh script/demo.sh "$(if $(filter command line,$(origin LANGUAGE)),$(LANGUAGE))" "$(TEXT)"

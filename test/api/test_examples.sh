@@ -17,7 +17,7 @@ for example in train generate; do
     check "examples/$example.c has fewer than 60 lines" test "$(wc -l <examples/$example.c)" -lt 60
     check "examples/$example.c includes no private header" sh -c "! grep '#include' examples/$example.c | grep -v -E '<(stentor|signal|stdio|string|stdlib)\.h>'"
     # shellcheck disable=SC2086
-    check "examples/$example.c compiles" ${CC:-gcc} -std=c11 -Wall -Wextra -Werror -Iinclude examples/$example.c "$BUILD/libstentor.a" -pthread $libraries -lm -o "$work/$example"
+    check "examples/$example.c compiles" ${CC:-gcc} -std=c11 -Wall -Wextra -Werror -Iinclude examples/$example.c "$BUILD/libstentor.a" -pthread $libraries -lm ${LINK:-} -o "$work/$example"
 done
 i=0; while [ $i -lt 400 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >"$work/text.txt"
 check "examples/train trains" "$work/train" "$work/text.txt" "$work/out" 20

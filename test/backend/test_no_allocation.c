@@ -17,14 +17,6 @@ static bool counting;
 
 // Sanitizers have allocators of their own; there, and without glibc, only the house's counters are
 // looked at.
-#if defined(__has_feature)
-#    if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#        define SANITIZED 1
-#    endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#    define SANITIZED 1
-#endif
 #if defined(__GLIBC__) && !defined(SANITIZED)
 #    define HOOKED 1
 extern void *__libc_malloc(size_t bytes);

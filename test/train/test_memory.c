@@ -62,7 +62,7 @@ static void measure_growth(const struct run_config *config, void *context,
 static void the_prediction_is_what_is_taken(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SANITIZED
     print_message("# SKIP a sanitizer's own memory would be counted\n");
     skip();
 #endif
@@ -188,7 +188,7 @@ static void limit_and_prepare(const struct run_config *config, void *context,
 static void a_process_limit_counts(void **state)
 {
     (void)state;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef SANITIZED
     print_message("# SKIP a sanitizer maps terabytes\n");
     skip();
 #endif

@@ -6,7 +6,7 @@
 #include <stdatomic.h>
 #include <sys/mman.h>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#if defined(SANITIZED) || !defined(__GLIBC__)
 static void nothing_is_allocated_in_a_step(void **state)
 {
     (void)state;
