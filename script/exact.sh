@@ -43,6 +43,10 @@ compare() { # compare OUT NAME [REFERENCE] [STEPS]
 train one --workers 1 || { not_ok "one worker trains"; cat "$work/one.log"; echo "1..$count"; exit 1; }
 echo "# $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1)"
 digest one | sed 's/^/# /'
+if [ "$size" = small ]; then # what README.md promises
+    for sum in $(digest one | cut -d ' ' -f 1); do grep -q "$sum" README.md && grep -q "$sum" README.zh-CN.md || missing=$sum; done
+    if [ -z "${missing:-}" ]; then ok "the digests are those that README.md prints"; else not_ok "README.md does not print $missing"; fi
+fi
 for workers in 2 3 4 5 8; do
     train w$workers --workers $workers
     compare w$workers "$workers workers, $steps steps"

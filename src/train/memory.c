@@ -11,7 +11,7 @@
 
 // What a worker's thread touches of its stack, and the kernel's and the C library's tables for it.
 // Code that runs, libraries, and what the heap keeps of preparing, as seen (bench/memory.sh).
-enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 3000 * 1024 };
+enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 2300 * 1024 };
 
 // ---- what the run takes ----
 
