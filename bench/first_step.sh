@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 once() { # once OUT
     start=$(date +%s.%N)
-    "$program" train examples/demo.yaml --quiet --set "data.train=$text" --set "data.cache=$work/$2" --set "out=$work/$1" \
+    "$program" train examples/demo.yaml --set "data.train=$text" --set "data.cache=$work/$2" --set "out=$work/$1" \
         --set train.steps=1 --set train.warmup=0 --set train.log_every=1 >/dev/null 2>&1
     sed -n "s/.*\"_time\": *\([0-9.]*\).*train\/loss.*/\1/p" "$work/$1/log.jsonl" | head -1 | awk -v start="$start" '{ printf "%.3f\n", $1 - start }'
 }
