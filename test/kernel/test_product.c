@@ -7,6 +7,9 @@
 static void (*const products[ISA_COUNT])(const struct product *, void *) = KERNEL_ROW(product);
 static size_t (*const scratch_bytes[ISA_COUNT])(int64_t, int64_t,
                                                 int64_t) = KERNEL_ROW(product_scratch_bytes);
+static size_t (*const packed_bytes[ISA_COUNT])(int64_t, int64_t) = KERNEL_ROW(product_packed_bytes);
+static void (*const packs[ISA_COUNT])(void *, const struct product *, int64_t,
+                                      int64_t) = KERNEL_ROW(product_pack);
 
 enum { GAP = 3 }; // floats behind each row of C that must stay as they are
 
@@ -15,13 +18,14 @@ struct size {
 };
 // Around tiles (4, 6, 14 rows; 16, 32 columns), blocks of depth (256, 384) and blocks of rows (252, 336).
 static const struct size sizes[] = {
-    {1, 1, 1},     {1, 1, 0},      {2, 5, 0},     {1, 7, 17},    {1, 33, 65},   {1, 65, 385},
-    {2, 17, 31},   {3, 31, 33},    {2, 16, 16},   {3, 48, 9},    {4, 17, 65},   {5, 65, 17},
-    {7, 1, 7},     {7, 7, 7},      {7, 33, 257},  {8, 32, 8},    {9, 15, 3},    {10, 64, 2},
-    {11, 31, 31},  {12, 33, 12},   {13, 17, 65},  {14, 32, 384}, {15, 32, 385}, {16, 16, 256},
-    {17, 31, 33},  {17, 65, 31},   {28, 96, 14},  {29, 47, 13},  {31, 17, 7},   {31, 33, 1},
-    {33, 31, 17},  {33, 65, 769},  {65, 33, 31},  {65, 1, 65},   {65, 65, 65},  {253, 18, 5},
-    {337, 33, 40}, {700, 35, 400}, {40, 700, 30}, {256, 96, 96},
+    {1, 1, 1},     {1, 1, 0},     {2, 5, 0},    {1, 7, 17},    {1, 33, 65},    {1, 65, 385},
+    {2, 17, 31},   {3, 31, 33},   {2, 16, 16},  {3, 48, 9},    {4, 17, 65},    {5, 65, 17},
+    {7, 1, 7},     {7, 7, 7},     {7, 33, 257}, {8, 32, 8},    {9, 15, 3},     {10, 64, 2},
+    {11, 31, 31},  {12, 33, 12},  {13, 17, 65}, {14, 32, 384}, {15, 32, 385},  {16, 16, 256},
+    {17, 31, 33},  {17, 65, 31},  {28, 96, 14}, {29, 47, 13},  {31, 17, 7},    {31, 33, 1},
+    {33, 31, 17},  {33, 65, 769}, {1, 200, 70}, {2, 193, 66},  {5, 257, 33},   {65, 33, 31},
+    {65, 1, 65},   {65, 65, 65},  {253, 18, 5}, {337, 33, 40}, {700, 35, 400}, {40, 700, 30},
+    {256, 96, 96},
 };
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 
@@ -87,6 +91,31 @@ static void check_rows(const float *got, const float *want, const struct size *s
     }
 }
 
+// p again with B packed in two parts, whole and as a product of the second part's columns.
+static void check_packed(struct product p, const struct size *s, const float *start,
+                         const struct expected *e, enum isa isa)
+{
+    int64_t half = s->cols / 2 / PRODUCT_PANEL * PRODUCT_PANEL;
+    unsigned char *packed = scratch_of(packed_bytes[isa](s->cols, s->depth));
+    packs[isa](packed, &p, half, s->cols - half);
+    packs[isa](packed, &p, 0, half);
+    p.b = NULL;
+    for (int64_t first = 0; first <= half; first += half ? half : 1) {
+        struct product part = p;
+        part.packed = packed + packed_bytes[isa](first, s->depth);
+        part.cols = s->cols - first;
+        part.c = p.c + first;
+        if (p.bias) part.bias = p.bias + first;
+        if (p.before) part.before = p.before + first;
+        for (int64_t i = 0; i < s->rows; i++)
+            for (int64_t j = first; j < s->cols; j++)
+                p.c[i * p.c_row + j] = p.accumulate ? start[i * s->cols + j] : NAN;
+        products[isa](&part, scratch_of(scratch_bytes[isa](s->rows, part.cols, s->depth)));
+        check_rows(p.c, e->c, s, "C with B packed", isa);
+        if (p.before) check_rows(p.before, e->before, s, "before with B packed", isa);
+    }
+}
+
 // One size, with operands laid out and options chosen by `number`.
 static void check_size(const struct size *s, int number)
 {
@@ -117,6 +146,7 @@ static void check_size(const struct size *s, int number)
         products[isa](&p, scratch_of(scratch_bytes[isa](s->rows, s->cols, s->depth)));
         check_rows(p.c, e.c, s, "C", isa);
         if (has_before) check_rows(p.before, e.before, s, "before", isa);
+        check_packed(p, s, start, &e, isa);
     }
     buffers_check_and_free();
 }

@@ -38,6 +38,7 @@ struct product {
     int64_t a_row, a_depth; // strides of A in elements
     const float *b;
     int64_t b_depth, b_col;
+    const void *packed; // (optional) B as product_pack wrote it: then b is not read, and the bits are the same
     float *c;      // dense columns
     int64_t c_row; // stride of C's rows
     bool accumulate;
@@ -47,6 +48,14 @@ struct product {
 };
 KERNEL(void, product, const struct product *p, void *scratch)
 KERNEL(size_t, product_scratch_bytes, int64_t rows, int64_t cols, int64_t depth)
+// Packed B, for operands that several products read: its layout is the instruction set's own. The columns from c on, where
+// c is a multiple of PRODUCT_PANEL, lie at product_packed_bytes(c, depth); so a product of part of the columns finds its own.
+enum { PRODUCT_PANEL = 64 };
+KERNEL(size_t, product_packed_bytes, int64_t cols, int64_t depth)
+// Writes columns [first_col, first_col + cols) of B (b, b_depth, b_col, depth and cols of p) to their place in `packed`, 64-byte
+// aligned memory of product_packed_bytes(p->cols, p->depth). first_col is a multiple of PRODUCT_PANEL, and so is cols or it
+// reaches the end: several threads may pack parts of one B.
+KERNEL(void, product_pack, void *packed, const struct product *p, int64_t first_col, int64_t cols)
 
 // ---- elementwise.c ----
 KERNEL(void, add, float *y, const float *a, const float *b, int64_t n)     // y may be a or b

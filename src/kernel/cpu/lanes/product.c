@@ -22,6 +22,7 @@ enum { TILE_ROWS = 4, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288 };
 enum {
     TILE_COLS = TILE_GROUPS * LANES,
     STREAM_ROWS = 2,   // up to so many rows, B is read where it lies
+    STREAM_PANELS = 4, // of packed B at a time with one row, half as many with two
     STREAM_GROUPS = 4, // times four columns of B with dense depth at a time
     STREAM_DEPTH = 8,  // terms added while a group of sums is in a register
     PACK_DEPTH = 64,   // terms of a panel that are packed before the next
@@ -327,6 +328,76 @@ LANES_INLINE void stream_all_turned(const int rows, const struct product *p)
     if (has_finish(p)) finish(p, 0, rows, 0, p->cols);
 }
 
+// ---- packed B: panels of TILE_COLS columns, each [depth][columns rounded up to 16] ----
+static int64_t panel_width(int64_t cols, int64_t col)
+{
+    return (least(cols - col, TILE_COLS) + LANES - 1) / LANES * LANES;
+}
+
+size_t KERNEL_NAME(product_packed_bytes)(int64_t cols, int64_t depth)
+{
+    return (size_t)((cols + LANES - 1) / LANES * LANES * depth) * sizeof(float);
+}
+
+void KERNEL_NAME(product_pack)(void *packed, const struct product *p, int64_t first_col,
+                               int64_t cols)
+{
+    int64_t end = least(first_col + cols, p->cols);
+    for (int64_t col = first_col; col < end; col += TILE_COLS) {
+        int64_t width = panel_width(p->cols, col), present = least(p->cols - col, TILE_COLS);
+        float *panel = (float *)packed + col * p->depth;
+        if (present < width) memset(panel, 0, (size_t)(width * p->depth) * sizeof *panel);
+        pack(panel, width, p->b + col * p->b_col, p->b_col, p->b_depth, present, p->depth);
+    }
+}
+
+// Few rows, B packed: `panels` panels of `groups` groups run along depth side by side, so that sums do not wait for
+// each other. The last panel has `cols` columns that exist.
+LANES_INLINE void stream_panels(const int rows, const int panels, const int groups,
+                                const struct product *p, int64_t col, int64_t cols)
+{
+    lanes sum[STREAM_ROWS][STREAM_PANELS * TILE_GROUPS];
+    const float *b = (const float *)p->packed + col * p->depth, *a = p->a;
+    int64_t panel = groups * LANES * p->depth, last = (groups - 1) * LANES;
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < panels * groups; g++)
+    {
+        const float *c = p->c + i * p->c_row + col + g * LANES;
+        int64_t n = panels == 1 && g == groups - 1 ? cols - last : LANES;
+        sum[i][g] = p->accumulate ? lanes_load_some(c, n) : lanes_zero();
+    }
+    for (int64_t k = 0; k < p->depth; k++) {
+        UNROLL for (int g = 0; g < panels * groups; g++)
+        {
+            lanes bs = lanes_load(b + g / groups * panel + g % groups * LANES);
+            UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
+                lanes_fma(lanes_set(a[i * p->a_row]), bs, sum[i][g]);
+        }
+        a += p->a_depth;
+        b += groups * LANES;
+    }
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < panels * groups; g++)
+    {
+        float *c = p->c + i * p->c_row + col + g * LANES;
+        lanes_store_some(c, sum[i][g], panels == 1 && g == groups - 1 ? cols - last : LANES);
+    }
+}
+
+LANES_INLINE void stream_packed(const int rows, const struct product *p)
+{
+    const int panels = STREAM_PANELS / rows;
+    int64_t col = 0;
+    for (; col + panels * TILE_COLS <= p->cols; col += panels * TILE_COLS)
+        stream_panels(rows, panels, TILE_GROUPS, p, col, TILE_COLS);
+    for (; col < p->cols; col += TILE_COLS) {
+        int64_t cols = least(p->cols - col, TILE_COLS);
+        if (cols > (TILE_GROUPS - 1) * LANES)
+            stream_panels(rows, 1, TILE_GROUPS, p, col, cols);
+        else
+            stream_panels(rows, 1, 1, p, col, cols);
+    }
+    if (has_finish(p)) finish(p, 0, rows, 0, p->cols);
+}
+
 // ---- blocks ---- Cuts `count` into as few parts of at most `most` as can be, of nearly equal size: the
 // first `longer` have least + 1.
 struct cut {
@@ -368,19 +439,24 @@ static struct fetch fetch_panel(const struct block *b, int64_t col)
 {
     const struct product *p = b->p;
     int64_t cols = least(p->cols - col, TILE_COLS);
-    const float *from = p->b + col * p->b_col + b->k * p->b_depth;
     if (cols <= 0) return (struct fetch){0};
+    if (p->packed) {
+        int64_t width = panel_width(p->cols, col);
+        const float *panel = (const float *)p->packed + col * p->depth + b->k * width;
+        return (struct fetch){panel, 0, 1, width * b->depth / CACHE_LINE, 0};
+    }
+    const float *from = p->b + col * p->b_col + b->k * p->b_depth;
     if (p->b_depth == 1) return (struct fetch){from, p->b_col, cols, b->depth / CACHE_LINE + 1, 0};
     return (struct fetch){from, p->b_depth, b->depth, cols / CACHE_LINE + 1, 0};
 }
 
 // One tile at `row`, `col`. A tile with absent columns is computed beside C.
-static void block_tile(const struct block *b, const float *a, int64_t row, int64_t height,
-                       int64_t col, int64_t cols)
+static void block_tile(const struct block *b, const float *a, const float *panel, int64_t row,
+                       int64_t height, int64_t col, int64_t cols)
 {
     float beside[TILE_ROWS * TILE_COLS], *c = b->p->c + row * b->p->c_row + col;
     int64_t groups = (cols + LANES - 1) / LANES;
-    struct tile tile = {b->depth, a, b->b, c, b->p->c_row, b->continues};
+    struct tile tile = {b->depth, a, panel, c, b->p->c_row, b->continues};
     if (cols < groups * LANES) {
         tile.c = beside;
         tile.c_row = TILE_COLS;
@@ -396,10 +472,15 @@ static void block_tile(const struct block *b, const float *a, int64_t row, int64
 static void block_panel(const struct block *b, int64_t col)
 {
     const struct product *p = b->p;
-    int64_t cols = least(p->cols - col, TILE_COLS), width = (cols + LANES - 1) / LANES * LANES;
-    if (cols < width) memset(b->b, 0, (size_t)(width * b->depth) * sizeof *b->b);
-    pack(b->b, width, p->b + col * p->b_col + b->k * p->b_depth, p->b_col, p->b_depth, cols,
-         b->depth);
+    int64_t cols = least(p->cols - col, TILE_COLS), width = panel_width(p->cols, col);
+    const float *panel = b->b;
+    if (p->packed) {
+        panel = (const float *)p->packed + col * p->depth + b->k * width;
+    } else {
+        if (cols < width) memset(b->b, 0, (size_t)(width * b->depth) * sizeof *b->b);
+        pack(b->b, width, p->b + col * p->b_col + b->k * p->b_depth, p->b_col, p->b_depth, cols,
+             b->depth);
+    }
     struct fetch next = fetch_panel(b, col + TILE_COLS);
     int64_t share = next.count * next.lines / b->tiles.parts + 1, row = b->row;
     const float *a = b->a;
@@ -409,7 +490,7 @@ static void block_panel(const struct block *b, int64_t col)
             for (int64_t j = 0; j <= cols; j += CACHE_LINE)
                 __builtin_prefetch(p->c + i * p->c_row + col + j, 0, 2);
         fetch_some(&next, share);
-        block_tile(b, a, row, height, col, cols);
+        block_tile(b, a, panel, row, height, col, cols);
         a += height * b->depth;
         row += height;
     }
@@ -441,6 +522,13 @@ size_t KERNEL_NAME(product_scratch_bytes)(int64_t rows, int64_t cols, int64_t de
 void KERNEL_NAME(product)(const struct product *p, void *scratch)
 {
     if (p->rows <= 0 || p->cols <= 0) return;
+    if (p->rows <= STREAM_ROWS && p->packed) {
+        if (p->rows == 1)
+            stream_packed(1, p);
+        else
+            stream_packed(2, p);
+        return;
+    }
     if (p->rows <= STREAM_ROWS && p->b_col == 1) {
         stream(p);
         return;
