@@ -39,6 +39,7 @@ struct optimizer_step {
     double learning_rate;
     double gradient_scale; // 1 / tokens of the global batch, times the clip factor
     bool decay;            // whether decay, l1 and l2 apply to this segment
+    const float *more;     // NULL, or n elements: the gradient is g + more
 };
 // Updates n elements in place: weights w, state arrays state[0..states-1], gradient g (not yet
 // scaled).

@@ -125,6 +125,7 @@ void optimizer_update(const struct optimizer_config *config, const struct optimi
         .epsilon = (float)config->epsilon,
         .correction1 = (float)(1 - stable_power(config->beta1, (long)step->step)),
         .correction2 = (float)(1 - stable_power(config->beta2, (long)step->step)),
+        .more = step->more,
     };
     row->update(isa, w, state, g, &u, n);
 }

@@ -97,6 +97,13 @@ void exchange_route(struct exchange *exchange, const int *border,
         tree_program(exchange->node, count, exchange->setup.leaves, exchange->program);
 }
 
+// Two nodes, the common case of two workers, are added where their sum is used: reading one array more in the update costs
+// less than writing the sum (0.92 of the time with huge pages, equal without; bench/update, AMD EPYC, 2 workers).
+static bool added_in_use(const struct exchange *exchange)
+{
+    return exchange->sources == 2 && exchange->setup.optimizer.clip_infinity <= 0;
+}
+
 void exchange_reduce(struct exchange *exchange, int rank, double scale)
 {
     const struct exchange_setup *setup = &exchange->setup;
@@ -108,11 +115,16 @@ void exchange_reduce(struct exchange *exchange, int rank, double scale)
     for (int64_t chunk = first; chunk < last; chunk += CHUNK) {
         int64_t n = last - chunk < CHUNK ? last - chunk : CHUNK;
         float *sum = exchange->source[0] + chunk;
+        double *partial = exchange->partial + chunk / SLICE_GRAIN;
+        if (added_in_use(exchange)) {
+            kernels->square_sums(partial, sum, exchange->source[1] + chunk, scale, n);
+            continue;
+        }
         if (exchange->operations > 1) {
             for (int i = 0; i < exchange->sources; i++) at[i] = exchange->source[i] + chunk;
             kernels->tree_sum(sum, at, exchange->program, exchange->operations, n);
         }
-        kernels->square_sums(exchange->partial + chunk / SLICE_GRAIN, sum, scale, n);
+        kernels->square_sums(partial, sum, NULL, scale, n);
         if (setup->optimizer.clip_infinity <= 0) continue;
         float magnitude = kernels->max_magnitude(sum, n);
         // A NaN, once there, stays: it is larger than nothing, and nothing is larger than it.
@@ -144,6 +156,7 @@ void exchange_update(struct exchange *exchange, int rank, const struct optimizer
         if (from >= to) continue;
         struct optimizer_step own = *step;
         own.decay = segment->decay;
+        if (added_in_use(exchange)) own.more = exchange->source[1] + from;
         float *state[2] = {setup->state[0] ? setup->state[0] + from : NULL,
                            setup->state[1] ? setup->state[1] + from : NULL};
         optimizer_update(&setup->optimizer, &own, setup->isa, setup->weights + from, state,

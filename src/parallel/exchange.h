@@ -2,8 +2,9 @@
 // The exchange `direct` over shared memory: every owner sums its slice up the tree, measures it, updates it, where it lies.
 //
 // A step: all workers have folded their gradients, barrier, exchange_reduce, barrier, exchange_measure, exchange_update, barrier.
-// Each function works on the slice of `rank` alone; the caller keeps the barriers (and so knows what waiting costs). The summed
-// gradient replaces the first node's buffer. Nothing is copied, and nothing is allocated after exchange_create.
+// Each function works on the slice of `rank` alone; the caller keeps the barriers (and so knows what waiting costs). One node's
+// gradient is used where it lies, two are added where they are used, and the sum of more replaces the first node's buffer.
+// Nothing is copied, and nothing is allocated after exchange_create.
 #ifndef STN_PARALLEL_EXCHANGE_H
 #define STN_PARALLEL_EXCHANGE_H
 

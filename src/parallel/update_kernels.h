@@ -10,7 +10,8 @@
 struct update_kernels {
     void (*tree_sum)(float *y, const float *const *array, const int16_t *op, int operations,
                      int64_t n);
-    void (*square_sums)(double *partial, const float *g, double scale, int64_t n);
+    void (*square_sums)(double *partial, const float *g, const float *more, double scale,
+                        int64_t n);
     float (*max_magnitude)(const float *g, int64_t n);
 };
 const struct update_kernels *update_kernels_of(enum isa isa);

@@ -356,10 +356,12 @@ static uint64_t sums_and_norms(enum isa isa)
     float *y = blank(ELEMENTS);
     double partial[5];
     tree_sum_of[isa](y, x, program, 7, ELEMENTS);
-    square_sums_of[isa](partial, y, 0.01, ELEMENTS);
+    square_sums_of[isa](partial, y, NULL, 0.01, ELEMENTS);
     float largest = max_magnitude_of[isa](y, ELEMENTS);
     uint64_t hash =
         hash_words(hash_words(hash_words(start, y, ELEMENTS), partial, 10), &largest, 1);
+    square_sums_of[isa](partial, x[0], x[1], 0.01, ELEMENTS);
+    hash = hash_words(hash, partial, 10);
     for (int i = 0; i < 4; i++) free((void *)x[i]);
     free(y);
     return hash;
@@ -383,7 +385,7 @@ static uint64_t updates(enum isa isa)
                              .correction1 = 0.19f,
                              .correction2 = 0.0199f};
     float *g = numbers(ELEMENTS, 30, 1), *w = numbers(ELEMENTS, 31, 1), *a = blank(ELEMENTS),
-          *b = blank(ELEMENTS);
+          *b = blank(ELEMENTS), *more = numbers(ELEMENTS, 32, 1);
     for (int i = 0; i < 3; i++) update_adam_of[isa](w, a, b, g, &u, ELEMENTS);
     uint64_t hash =
         hash_words(hash_words(hash_words(start, w, ELEMENTS), a, ELEMENTS), b, ELEMENTS);
@@ -391,8 +393,13 @@ static uint64_t updates(enum isa isa)
     update_rmsprop_of[isa](w, b, NULL, g, &u, ELEMENTS);
     update_sgd_of[isa](w, a, g, &u, ELEMENTS);
     update_sgd_of[isa](w, NULL, g, &u, ELEMENTS);
+    struct update two = u;
+    two.more = more;
+    update_adam_of[isa](w, a, b, g, &two, ELEMENTS);
+    update_rmsprop_of[isa](w, b, a, g, &two, ELEMENTS);
+    update_sgd_of[isa](w, a, g, &two, ELEMENTS);
     hash = hash_words(hash_words(hash_words(hash, w, ELEMENTS), a, ELEMENTS), b, ELEMENTS);
-    free(g), free(w), free(a), free(b);
+    free(g), free(w), free(a), free(b), free(more);
     return hash;
 }
 

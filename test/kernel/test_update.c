@@ -5,7 +5,7 @@
 
 static void (*const tree_sums[ISA_COUNT])(float *, const float *const *, const int16_t *, int,
                                           int64_t) = KERNEL_ROW(tree_sum);
-static void (*const squares[ISA_COUNT])(double *, const float *, double,
+static void (*const squares[ISA_COUNT])(double *, const float *, const float *, double,
                                         int64_t) = KERNEL_ROW(square_sums);
 static float (*const magnitudes[ISA_COUNT])(const float *, int64_t) = KERNEL_ROW(max_magnitude);
 static void (*const sgd[ISA_COUNT])(float *, float *, const float *, const struct update *,
@@ -88,7 +88,7 @@ static void square_sums_follow_their_definition(void **state)
             int64_t n = lengths[l], partials = (n + 1023) / 1024;
             float *g = random_floats(n, 3, 10);
             double *got = buffer_bytes((size_t)partials * sizeof *got, true);
-            squares[isa](got, g, 0.3, n);
+            squares[isa](got, g, NULL, 0.3, n);
             for (int64_t p = 0; p < partials; p++) {
                 double lane[16] = {0};
                 for (int64_t i = 1024 * p; i < n && i < 1024 * (p + 1); i++) {
@@ -181,6 +181,51 @@ static void kernel_step(enum kind kind, enum isa isa, float *w, float *a, float 
     }
 }
 
+// The sum of two arrays, never written, has the squares and gives the step of the sum that is written.
+static void two_arrays_count_as_their_sum(void **state)
+{
+    (void)state;
+    struct update u = {.gradient_scale = 0.25f,
+                       .clip_value = 0.4f,
+                       .learning_rate = 0.01f,
+                       .l1 = 0.02f,
+                       .l2 = 0.03f,
+                       .decay = 0.1f,
+                       .momentum = 0.9f,
+                       .beta2 = 0.99f,
+                       .rest1 = 0.1f,
+                       .rest2 = 0.01f,
+                       .epsilon = 1e-8f,
+                       .correction1 = 0.271f,
+                       .correction2 = 0.029701f};
+    for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
+        if (!isa_available(isa) || !squares[isa]) continue;
+        for (int l = 0; l < LENGTHS; l++) {
+            int64_t n = lengths[l], partials = (n + 1023) / 1024;
+            float *g = random_floats(n, 3, 10), *more = random_floats(n, 4, 0.1), *sum = floats(n);
+            for (int64_t i = 0; i < n; i++) sum[i] = g[i] + more[i];
+            double *got = buffer_bytes((size_t)partials * sizeof *got, true);
+            double *want = buffer_bytes((size_t)partials * sizeof *want, true);
+            squares[isa](got, g, more, 0.3, n);
+            squares[isa](want, sum, NULL, 0.3, n);
+            assert_memory_equal(got, want, (size_t)partials * sizeof *got);
+            for (enum kind kind = 0; kind < KINDS; kind++) {
+                float *x[2][3];
+                for (int i = 0; i < 2; i++) {
+                    for (int j = 0; j < 3; j++) x[i][j] = random_floats(n, 40 + (uint32_t)j, 1);
+                    for (int64_t k = 0; k < n; k++) x[i][1][k] = fabsf(x[i][1][k]);
+                    for (int64_t k = 0; k < n; k++) x[i][2][k] = fabsf(x[i][2][k]);
+                    u.more = i ? NULL : more;
+                    kernel_step(kind, isa, x[i][0], x[i][1], x[i][2], i ? sum : g, &u, n);
+                }
+                for (int j = 0; j < 3; j++)
+                    assert_same_bits(x[1][j], x[0][j], (size_t)n * 4, "two arrays", isa);
+            }
+            buffers_check_and_free();
+        }
+    }
+}
+
 static void run_updates(enum kind kind, const struct update *u, int64_t n)
 {
     float *first[3] = {NULL};
@@ -260,6 +305,7 @@ int main(void)
         cmocka_unit_test(tree_sum_adds_in_the_order_of_its_program),
         cmocka_unit_test(tree_sum_reaches_its_full_depth),
         cmocka_unit_test(square_sums_follow_their_definition),
+        cmocka_unit_test(two_arrays_count_as_their_sum),
         cmocka_unit_test(max_magnitude_finds_the_largest_and_shows_a_nan),
         cmocka_unit_test(updates_follow_their_formulas),
         cmocka_unit_test(a_nan_gradient_is_not_hidden_by_clipping),

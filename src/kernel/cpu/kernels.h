@@ -133,7 +133,8 @@ KERNEL(size_t, output_loss_scratch_bytes, int64_t rows, int64_t width, int64_t v
 // (lower + upper). operations of them; stack depth <= 32. y may be one of the arrays. Returns nothing.
 KERNEL(void, tree_sum, float *y, const float *const *array, const int16_t *op, int operations, int64_t n)
 // Sum of squares of g * scale, as doubles: one double partial per 1,024 elements (16 double lanes, then the tree), partial[i] for elements 1024 i ...
-KERNEL(void, square_sums, double *partial, const float *g, double scale, int64_t n)
+// g is g + more where more is not NULL (here and in struct update): a sum of two nodes need not be written to be used.
+KERNEL(void, square_sums, double *partial, const float *g, const float *more, double scale, int64_t n)
 KERNEL(float, max_magnitude, const float *g, int64_t n) // NaN when an element is NaN
 struct update {
     float gradient_scale;  // 1 / tokens times the clip factor
@@ -146,6 +147,7 @@ struct update {
     float beta1, beta2, epsilon; // adam; rmsprop uses beta2 as its smoothing
     float rest1, rest2;          // 1 - beta1, 1 - beta2, rounded once (1 - 0.999f is wrong in the fifth digit)
     float correction1, correction2; // 1 - beta1^t, 1 - beta2^t
+    const float *more;     // NULL, or [n]: the gradient is g + more
 };
 // w, state arrays and gradient g of n elements; one element's new value depends on that element alone.
 KERNEL(void, update_sgd, float *w, float *velocity, const float *g, const struct update *u, int64_t n) // velocity NULL without momentum

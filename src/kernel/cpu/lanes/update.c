@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The owner's work on a slice: gradients summed along the batch tree, norms, and the optimizers'
 // updates. All of it is bound by memory, so each pass touches every array once; sums along the tree
-// go piece by piece through the first-level cache.
+// go piece by piece through the first-level cache, and the sum of two arrays is added where it is
+// used. Stores are plain: what is written was read just before, and streaming stores took 1.45
+// times as long, software prefetch 1.1 to 1.4 times (bench/update, AMD EPYC, 2 threads).
 #include "kernel/cpu/kernels.h"
 #include "kernel/cpu/lanes/lanes.h"
 
@@ -46,24 +48,32 @@ void KERNEL_NAME(tree_sum)(float *y, const float *const *array, const int16_t *o
     }
 }
 
-void KERNEL_NAME(square_sums)(double *partial, const float *g, double scale, int64_t n)
+// One partial sum. Inlined for one and for two arrays, so that the loop has no question in it.
+LANES_INLINE double squares_of(const float *x, const float *more, double scale, int64_t count)
 {
-    for (int64_t start = 0; start < n; start += PARTIAL, partial++) {
-        const float *x = g + start;
-        int64_t count = n - start < PARTIAL ? n - start : PARTIAL, i = 0;
-        double lane[LANES] = {0};
-        for (; i + LANES <= count; i += LANES)
-            for (int l = 0; l < LANES; l++) {
-                double scaled = (double)x[i + l] * scale;
-                lane[l] += scaled * scaled;
-            }
-        for (int l = 0; i + l < count; l++) {
-            double scaled = (double)x[i + l] * scale;
+    double lane[LANES] = {0};
+    int64_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        for (int l = 0; l < LANES; l++) {
+            double scaled = (double)(more ? x[i + l] + more[i + l] : x[i + l]) * scale;
             lane[l] += scaled * scaled;
         }
-        for (int half = LANES / 2; half > 0; half /= 2)
-            for (int l = 0; l < half; l++) lane[l] += lane[l + half];
-        *partial = lane[0];
+    for (int l = 0; i + l < count; l++) {
+        double scaled = (double)(more ? x[i + l] + more[i + l] : x[i + l]) * scale;
+        lane[l] += scaled * scaled;
+    }
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) lane[l] += lane[l + half];
+    return lane[0];
+}
+
+void KERNEL_NAME(square_sums)(double *partial, const float *g, const float *more, double scale,
+                              int64_t n)
+{
+    for (int64_t start = 0; start < n; start += PARTIAL, partial++) {
+        int64_t count = n - start < PARTIAL ? n - start : PARTIAL;
+        *partial = more ? squares_of(g + start, more + start, scale, count)
+                        : squares_of(g + start, NULL, scale, count);
     }
 }
 
@@ -147,12 +157,18 @@ LANES_INLINE void store_group(float *y, lanes x, int64_t n)
         lanes_store_some(y, x, n);
 }
 
+LANES_INLINE lanes load_gradient(const float *g, const float *more, int64_t n)
+{
+    lanes x = load_group(g, n);
+    return more ? lanes_add(x, load_group(more, n)) : x;
+}
+
 // v = momentum v + g; w -= rate v, or with Nesterov rate (g + momentum v). Source: Sutskever et al.
 // 2013, as PyTorch writes it.
-LANES_INLINE void sgd_group(float *w, float *velocity, const float *g, const struct preparation *p,
-                            const struct update *u, int64_t n)
+LANES_INLINE void sgd_group(float *w, float *velocity, const float *g, const float *more,
+                            const struct preparation *p, const struct update *u, int64_t n)
 {
-    lanes weight = load_group(w, n), step = prepared_gradient(p, load_group(g, n), weight);
+    lanes weight = load_group(w, n), step = prepared_gradient(p, load_gradient(g, more, n), weight);
     if (velocity) {
         lanes momentum = lanes_set(u->momentum),
               speed = lanes_fma(momentum, load_group(velocity, n), step);
@@ -162,27 +178,41 @@ LANES_INLINE void sgd_group(float *w, float *velocity, const float *g, const str
     store_group(w, lanes_fnma(lanes_set(u->learning_rate), step, decayed(p, weight)), n);
 }
 
-void KERNEL_NAME(update_sgd)(float *restrict w, float *restrict velocity, const float *restrict g,
-                             const struct update *update, int64_t n)
+// An array that may be absent, at element i.
+LANES_INLINE float *at(float *x, int64_t i) { return x ? x + i : NULL; }
+LANES_INLINE const float *more_at(const float *x, int64_t i) { return x ? x + i : NULL; }
+
+// Inlined once for each set of arrays that are there.
+LANES_INLINE void sgd(float *w, float *velocity, const float *g, const float *more,
+                      const struct update *update, int64_t n)
 {
     const struct update u = *update; // a copy, so that no store to w can change it
     const struct preparation p = prepare(&u);
     int64_t i = 0;
-    if (velocity) {
-        for (; i + LANES <= n; i += LANES) sgd_group(w + i, velocity + i, g + i, &p, &u, LANES);
-        if (i < n) sgd_group(w + i, velocity + i, g + i, &p, &u, n - i);
-    } else {
-        for (; i + LANES <= n; i += LANES) sgd_group(w + i, NULL, g + i, &p, &u, LANES);
-        if (i < n) sgd_group(w + i, NULL, g + i, &p, &u, n - i);
-    }
+    for (; i + LANES <= n; i += LANES)
+        sgd_group(w + i, at(velocity, i), g + i, more_at(more, i), &p, &u, LANES);
+    if (i < n) sgd_group(w + i, at(velocity, i), g + i, more_at(more, i), &p, &u, n - i);
+}
+
+void KERNEL_NAME(update_sgd)(float *restrict w, float *restrict velocity, const float *restrict g,
+                             const struct update *u, int64_t n)
+{
+    if (velocity && u->more)
+        sgd(w, velocity, g, u->more, u, n);
+    else if (velocity)
+        sgd(w, velocity, g, NULL, u, n);
+    else
+        sgd(w, NULL, g, u->more, u, n);
 }
 
 // s = beta2 s + (1 - beta2) g^2; step g / (sqrt(s) + epsilon), through a velocity if there is one.
 // Source: Tieleman and Hinton 2012, lecture 6.5, as PyTorch writes it.
 LANES_INLINE void rmsprop_group(float *w, float *square, float *velocity, const float *g,
-                                const struct preparation *p, const struct update *u, int64_t n)
+                                const float *more, const struct preparation *p,
+                                const struct update *u, int64_t n)
 {
-    lanes weight = load_group(w, n), slope = prepared_gradient(p, load_group(g, n), weight);
+    lanes weight = load_group(w, n),
+          slope = prepared_gradient(p, load_gradient(g, more, n), weight);
     lanes old = lanes_mul(lanes_set(u->beta2), load_group(square, n));
     lanes mean_square = lanes_fma(lanes_mul(lanes_set(u->rest2), slope), slope, old);
     store_group(square, mean_square, n);
@@ -194,22 +224,26 @@ LANES_INLINE void rmsprop_group(float *w, float *square, float *velocity, const 
     store_group(w, lanes_fnma(lanes_set(u->learning_rate), step, decayed(p, weight)), n);
 }
 
-void KERNEL_NAME(update_rmsprop)(float *restrict w, float *restrict square,
-                                 float *restrict velocity, const float *restrict g,
-                                 const struct update *update, int64_t n)
+LANES_INLINE void rmsprop(float *w, float *square, float *velocity, const float *g,
+                          const float *more, const struct update *update, int64_t n)
 {
     const struct update u = *update;
     const struct preparation p = prepare(&u);
     int64_t i = 0;
-    if (velocity) {
-        for (; i + LANES <= n; i += LANES)
-            rmsprop_group(w + i, square + i, velocity + i, g + i, &p, &u, LANES);
-        if (i < n) rmsprop_group(w + i, square + i, velocity + i, g + i, &p, &u, n - i);
-    } else {
-        for (; i + LANES <= n; i += LANES)
-            rmsprop_group(w + i, square + i, NULL, g + i, &p, &u, LANES);
-        if (i < n) rmsprop_group(w + i, square + i, NULL, g + i, &p, &u, n - i);
-    }
+    for (; i + LANES <= n; i += LANES)
+        rmsprop_group(w + i, square + i, at(velocity, i), g + i, more_at(more, i), &p, &u, LANES);
+    if (i < n)
+        rmsprop_group(w + i, square + i, at(velocity, i), g + i, more_at(more, i), &p, &u, n - i);
+}
+
+void KERNEL_NAME(update_rmsprop)(float *restrict w, float *restrict square,
+                                 float *restrict velocity, const float *restrict g,
+                                 const struct update *u, int64_t n)
+{
+    if (velocity)
+        rmsprop(w, square, velocity, g, u->more, u, n);
+    else
+        rmsprop(w, square, NULL, g, u->more, u, n);
 }
 
 // What Adam needs of a step's numbers, in lanes.
@@ -219,10 +253,10 @@ struct adam {
 };
 
 LANES_INLINE void adam_group(float *w, float *mean, float *square, const float *g,
-                             const struct adam *a, int64_t n)
+                             const float *more, const struct adam *a, int64_t n)
 {
     lanes weight = load_group(w, n),
-          slope = prepared_gradient(&a->before, load_group(g, n), weight);
+          slope = prepared_gradient(&a->before, load_gradient(g, more, n), weight);
     lanes first = load_group(mean, n);
     first = lanes_fma(a->rest1, lanes_sub(slope, first), first);
     store_group(mean, first, n);
@@ -231,6 +265,15 @@ LANES_INLINE void adam_group(float *w, float *mean, float *square, const float *
     store_group(square, second, n);
     lanes size = lanes_add(lanes_div(lanes_sqrt(second), a->root2), a->epsilon);
     store_group(w, lanes_fnma(a->rate, lanes_div(first, size), decayed(&a->before, weight)), n);
+}
+
+LANES_INLINE void adam_all(float *w, float *mean, float *square, const float *g, const float *more,
+                           const struct adam *a, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        adam_group(w + i, mean + i, square + i, g + i, more_at(more, i), a, LANES);
+    if (i < n) adam_group(w + i, mean + i, square + i, g + i, more_at(more, i), a, n - i);
 }
 
 // Source: Kingma and Ba 2015, arXiv:1412.6980, algorithm 1; decoupled decay: Loshchilov and Hutter
@@ -245,7 +288,8 @@ void KERNEL_NAME(update_adam)(float *restrict w, float *restrict mean, float *re
                            .rate = lanes_set(u->learning_rate / u->correction1),
                            .root2 = lanes_sqrt(lanes_set(u->correction2)),
                            .epsilon = lanes_set(u->epsilon)};
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) adam_group(w + i, mean + i, square + i, g + i, &a, LANES);
-    if (i < n) adam_group(w + i, mean + i, square + i, g + i, &a, n - i);
+    if (u->more)
+        adam_all(w, mean, square, g, u->more, &a, n);
+    else
+        adam_all(w, mean, square, g, NULL, &a, n);
 }
