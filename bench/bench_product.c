@@ -7,16 +7,11 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "kernel/cpu/kernels.h"
+#include "peak.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#if defined(__x86_64__)
-#    include <immintrin.h>
-#elif defined(__aarch64__)
-#    include <arm_neon.h>
-#endif
 
 typedef void (*product_function)(const struct product *p, void *scratch);
 typedef size_t (*scratch_function)(int64_t rows, int64_t cols, int64_t depth);
@@ -25,7 +20,6 @@ struct variant {
     enum isa isa;
     product_function product;
     scratch_function scratch_bytes;
-    double (*peak)(double seconds);
 };
 
 // What a product is part of: y = x w^T, dx = dy w, dw = dy^T x (w lies [out, in]), or x w with w [in, out].
@@ -61,70 +55,19 @@ static const struct shape shapes[] = {
     {"decode small mlp up", FORWARD, 1, 512, 128},
 };
 
-// Processor time of this thread, so that neighbours on the machine count only through the caches they share.
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-// ---- peak ----
-enum { CHAINS = 12, PEAK_TERMS = 400000 };
-
-// The empty assembly keeps the compiler from computing the sums otherwise; `hold` is its constraint for a
-// register.
-#define PEAK(name, attributes, vector, fma, hold)                                                  \
-    attributes static double peak_##name(double seconds)                                           \
+#define VARIANT(name, ISA)                                                                         \
     {                                                                                              \
-        vector sum[CHAINS] = {{0}}, a = {0}, b = {0};                                              \
-        double best = 0, start = now();                                                            \
-        do {                                                                                       \
-            double begin = now();                                                                  \
-            for (int i = 0; i < PEAK_TERMS; i++) {                                                 \
-                PEAK_UNROLL for (int j = 0; j < CHAINS; j++)                                       \
-                {                                                                                  \
-                    sum[j] = fma;                                                                  \
-                    __asm__ volatile("" : hold(sum[j]));                                           \
-                }                                                                                  \
-            }                                                                                      \
-            double rate =                                                                          \
-                2.0 * CHAINS * PEAK_TERMS * (sizeof(vector) / sizeof(float)) / (now() - begin);    \
-            if (rate > best) best = rate;                                                          \
-        } while (now() - start < seconds);                                                         \
-        return best;                                                                               \
+        ISA, product_##name, product_scratch_bytes_##name                                          \
     }
-#if defined(__clang__)
-#    define PEAK_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#    define PEAK_UNROLL _Pragma("GCC unroll 12")
-#endif
+static const struct variant variants[] = {
+    VARIANT(generic, ISA_GENERIC),
 #if defined(__x86_64__)
-PEAK(avx2, __attribute__((target("avx2,fma"))), __m256, _mm256_fmadd_ps(a, b, sum[j]), "+x")
-PEAK(avx512, __attribute__((target("avx512f"))), __m512, _mm512_fmadd_ps(a, b, sum[j]), "+v")
-#    define VARIANT(name, ISA, peak)                                                               \
-        {                                                                                          \
-            ISA, product_##name, product_scratch_bytes_##name, peak                                \
-        }
-static const struct variant variants[] = {
-    VARIANT(generic, ISA_GENERIC, NULL),
-    VARIANT(avx2, ISA_AVX2, peak_avx2),
-    VARIANT(avx512, ISA_AVX512, peak_avx512),
-};
+    VARIANT(avx2, ISA_AVX2),
+    VARIANT(avx512, ISA_AVX512),
 #elif defined(__aarch64__)
-PEAK(neon, , float32x4_t, vfmaq_f32(sum[j], a, b), "+w")
-#    define VARIANT(name, ISA, peak)                                                               \
-        {                                                                                          \
-            ISA, product_##name, product_scratch_bytes_##name, peak                                \
-        }
-static const struct variant variants[] = {
-    VARIANT(generic, ISA_GENERIC, NULL),
-    VARIANT(neon, ISA_NEON, peak_neon),
-};
-#else
-static const struct variant variants[] = {
-    {ISA_GENERIC, product_generic, product_scratch_bytes_generic, NULL}};
+    VARIANT(neon, ISA_NEON),
 #endif
+};
 
 // ---- measuring ----
 static int compare(const void *a, const void *b)
@@ -140,10 +83,11 @@ static double measure(const struct variant *v, const struct product *p, void *sc
     static double times[4096];
     int count = 0;
     v->product(p, scratch);
-    for (double start = now(); count < 5 || (now() - start < seconds && count < 4096);) {
-        double begin = now();
+    for (double start = thread_seconds();
+         count < 5 || (thread_seconds() - start < seconds && count < 4096);) {
+        double begin = thread_seconds();
         v->product(p, scratch);
-        times[count++] = now() - begin;
+        times[count++] = thread_seconds() - begin;
     }
     qsort(times, (size_t)count, sizeof *times, compare);
     *best_p = times[0];
@@ -189,8 +133,8 @@ static enum status run(const struct variant *v, const struct shape *s, double se
                "\"best_gflops\": %.1f",
                isa_name(v->isa), s->name, kind_names[s->kind], (long long)s->rows,
                (long long)s->cols, (long long)s->depth, 1e6 * time, rate, work / best);
-        if (v->peak) {
-            double peak = 1e-9 * v->peak(0.02);
+        double peak = peak_of(v->isa, 0.02);
+        if (peak > 0) {
             printf(", \"peak_gflops\": %.1f, \"of_peak\": %.3f, \"best_of_peak\": %.3f", peak,
                    rate / peak, work / best / peak);
         }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what is missing to build and test (Debian and Ubuntu), or says what to install. Quiet when nothing is missing.
-#   install_needs.sh [build|test|demo-en|demo-zh|ci]      default: test
+#   install_needs.sh [build|test|bench|demo-en|demo-zh|ci]      default: test; bench: the libraries that bench/gemm compares with
 set -u
 purpose=${1:-test}
 compiler=${CC:-gcc}
@@ -9,11 +9,12 @@ build_packages="gcc libc6-dev make libjansson-dev libyaml-dev libxxhash-dev zlib
 case $purpose in
 build) packages=$build_packages ;;
 test) packages="$build_packages libcmocka-dev" ;;
+bench) packages="$build_packages libopenblas0-pthread libdnnl2" ;;
 demo-en) packages="$build_packages fortunes" ;;
 demo-zh) packages="$build_packages fortunes-zh" ;;
 ci) packages="$build_packages libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev man-db fortunes fortunes-zh \
       gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static" ;;
-*) echo "usage: $0 [build|test|demo-en|demo-zh|ci]" >&2; exit 2 ;;
+*) echo "usage: $0 [build|test|bench|demo-en|demo-zh|ci]" >&2; exit 2 ;;
 esac
 
 compiles() { # compiles HEADER LIBRARY: whether a program with them can be built
