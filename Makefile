@@ -55,9 +55,16 @@ endif
 STATIC ?=
 LIBS += $(if $(STATIC),-static)
 
+# A compiler that knows AMX (x86-64, gcc 11, clang 12).
+HAS_AMX := $(if $(filter x86_64,$(TARGET)),$(shell echo 'int main(void){_tile_zero(0);_tile_dpbf16ps(0,1,2);return 0;}' | \
+    $(CC) -mamx-tile -mamx-bf16 -x c -include immintrin.h -c - -o /dev/null 2>/dev/null && echo 1))
+ifeq ($(HAS_AMX),1)
+CFLAGS_ALL += -DHAVE_AMX
+endif
+
 # ---- sources
 ROOMS ?= base text data kernel comm graph op pass nn model backend optim parallel store train infer api
-SRC   := $(shell find $(addprefix src/,$(ROOMS)) -name '*.c' -not -path '*/lanes/*' 2>/dev/null | sort)
+SRC   := $(shell find $(addprefix src/,$(ROOMS)) -name '*.c' -not -path '*/lanes/*' -not -path '*/amx/*' 2>/dev/null | sort)
 LANES := $(if $(filter kernel,$(ROOMS)),$(shell find src/kernel -path '*/lanes/*.c' 2>/dev/null | sort))
 # Kernels over 16 lanes are written once and compiled for each instruction set.
 ISAS_x86_64  := generic avx2 avx512
@@ -68,7 +75,11 @@ FLAGS_avx2    := -mavx2 -mfma
 FLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mprefer-vector-width=512
 FLAGS_neon    :=
 
-OBJ := $(SRC:%.c=$(BUILD)/%.o) $(foreach isa,$(ISAS),$(LANES:%.c=$(BUILD)/%.$(isa).o))
+# Those for tiles are their own files; they use the lanes of AVX-512.
+AMX := $(if $(and $(HAS_AMX),$(filter kernel,$(ROOMS))),$(shell find src/kernel -path '*/amx/*.c' 2>/dev/null | sort))
+FLAGS_amx := $(FLAGS_avx512) -mamx-tile -mamx-bf16
+
+OBJ := $(SRC:%.c=$(BUILD)/%.o) $(foreach isa,$(ISAS),$(LANES:%.c=$(BUILD)/%.$(isa).o)) $(AMX:%.c=$(BUILD)/%.o)
 LIB := $(BUILD)/libstentor.a
 TOOL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tool/*.c)))
 
@@ -104,6 +115,9 @@ $(BUILD)/%.$(1).o: %.c Makefile
 	$(Q)$(CC) $(CFLAGS_ALL) -O3 $(FLAGS_$(1)) -DLANES_$(1)=1 -DLANES_ISA=$(1) -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call LANES_RULE,$(isa))))
+$(AMX:%.c=$(BUILD)/%.o): $(BUILD)/%.o: %.c Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -O3 $(FLAGS_amx) -DLANES_avx512=1 -DLANES_ISA=amx -c $< -o $@
 
 # ---- tests: test/**/test_*.c are cmocka programs; test/double/ is built with real = double
 TEST_SRC   := $(shell find test -name 'test_*.c' -not -path 'test/double/*' 2>/dev/null | sort)

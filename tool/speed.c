@@ -57,7 +57,7 @@ static void *run_products(void *context)
 static enum status prepare(struct runner *runner, enum isa isa, int64_t rows, int64_t cols,
                            int64_t depth)
 {
-    runner->kernel = &kernels[isa];
+    runner->kernel = &kernels[isa_lanes(isa)];
     size_t a = (size_t)(rows * depth), b = (size_t)(depth * cols), c = (size_t)(rows * cols);
     size_t scratch = runner->kernel->scratch_bytes(rows, cols, depth);
     TRY(block_create((a + b + c + 48) * sizeof(float) + scratch + 64, "a measurement",

@@ -8,13 +8,57 @@
 #include <string.h>
 #include <unistd.h>
 #if defined(__x86_64__)
+#    include <cpuid.h>
 #    include <immintrin.h>
+#    if defined(__linux__)
+#        include <sys/syscall.h>
+#    endif
 #endif
 
-static const char *const names[ISA_COUNT] = {
-    [ISA_GENERIC] = "generic", [ISA_NEON] = "neon", [ISA_AVX2] = "avx2", [ISA_AVX512] = "avx512"};
+static const char *const names[ISA_COUNT] = {[ISA_GENERIC] = "generic",
+                                             [ISA_NEON] = "neon",
+                                             [ISA_AVX2] = "avx2",
+                                             [ISA_AVX512] = "avx512",
+                                             [ISA_AMX] = "amx"};
 
 const char *isa_name(enum isa isa) { return names[isa]; }
+enum isa isa_lanes(enum isa isa) { return isa == ISA_AMX ? ISA_AVX512 : isa; }
+
+#if defined(__x86_64__)
+static int has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+
+#    if defined(HAVE_AMX) && defined(__linux__)
+static int has_tiles;
+
+// Whether there are tiles and products of bf16, the system saves them, and lets this process use them: Linux wants
+// to be asked, once for all threads.
+static void ask_for_tiles(void)
+{
+    enum { BF16 = 1 << 22, TILE = 1 << 24, OSXSAVE = 1 << 27, TILE_DATA = 18 };
+    enum { REQUEST_PERMISSION = 0x1023 }; // ARCH_REQ_XCOMP_PERM
+    const unsigned states = 3u << 17;     // XCR0: configuration and data of tiles
+    unsigned a, b, c, d, low, high;
+    if (!has_avx512() || !__get_cpuid(1, &a, &b, &c, &d) || !(c & OSXSAVE)) return;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & BF16) || !(d & TILE)) return;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if ((low & states) != states) return;
+    has_tiles = syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+}
+
+static int amx_available(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, ask_for_tiles);
+    return has_tiles;
+}
+#    else
+static int amx_available(void) { return 0; }
+#    endif
+#endif
 
 int isa_available(enum isa isa)
 {
@@ -22,9 +66,8 @@ int isa_available(enum isa isa)
 #if defined(__x86_64__)
     __builtin_cpu_init();
     if (isa == ISA_AVX2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (isa == ISA_AVX512)
-        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-               __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+    if (isa == ISA_AVX512) return has_avx512();
+    if (isa == ISA_AMX) return amx_available();
 #elif defined(__aarch64__)
     if (isa == ISA_NEON) return 1;
 #endif

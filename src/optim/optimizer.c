@@ -127,7 +127,7 @@ void optimizer_update(const struct optimizer_config *config, const struct optimi
         .correction2 = (float)(1 - stable_power(config->beta2, (long)step->step)),
         .more = step->more,
     };
-    row->update(isa, w, state, g, &u, n);
+    row->update(isa_lanes(isa), w, state, g, &u, n);
 }
 
 // The smaller of `factor` and what brings `norm` down to `limit`; NaN stays NaN. 1e-6 as

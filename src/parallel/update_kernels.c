@@ -21,6 +21,7 @@ static const struct update_kernels table[ISA_COUNT] = {
 
 const struct update_kernels *update_kernels_of(enum isa isa)
 {
+    isa = isa_lanes(isa);
     INVARIANT(table[isa].tree_sum, "no kernels for %s in this build", isa_name(isa));
     return &table[isa];
 }

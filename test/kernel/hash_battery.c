@@ -82,7 +82,15 @@ static const uint64_t start = UINT64_C(0xcbf29ce484222325);
 KERNEL_OF(product);
 KERNEL_OF(product_scratch_bytes);
 
-static uint64_t product_hash(enum isa isa, const struct product *p)
+KERNEL_OF(product_bf16);
+KERNEL_OF(product_bf16_scratch_bytes);
+KERNEL_OF(product_bf16x3);
+KERNEL_OF(product_bf16x3_scratch_bytes);
+
+// Operands in (-1, 1).
+static uint64_t hash_of_product(const struct product *p,
+                                void (*run)(const struct product *, void *),
+                                size_t (*scratch_bytes)(int64_t, int64_t, int64_t))
 {
     struct product q = *p;
     int64_t count = q.rows * q.cols;
@@ -90,11 +98,31 @@ static uint64_t product_hash(enum isa isa, const struct product *p)
           *bias = numbers(q.cols, 3, 1);
     float *c = numbers(count, 4, 1), *before = blank(count);
     q.a = a, q.b = b, q.c = c, q.before = before, q.bias = bias, q.c_row = q.cols;
-    void *scratch = take(product_scratch_bytes_of[isa](q.rows, q.cols, q.depth));
-    product_of[isa](&q, scratch);
+    void *scratch = take(scratch_bytes(q.rows, q.cols, q.depth));
+    run(&q, scratch);
     uint64_t hash = hash_words(hash_words(start, c, count), before, count);
     free(scratch), free(a), free(b), free(c), free(before), free(bias);
     return hash;
+}
+
+static uint64_t product_hash(enum isa isa, const struct product *p)
+{
+    return hash_of_product(p, product_of[isa], product_scratch_bytes_of[isa]);
+}
+
+static uint64_t products_bf16(enum isa isa)
+{
+    const struct product p = {.rows = 37,
+                              .cols = 83,
+                              .depth = 401,
+                              .a_row = 1,
+                              .a_depth = 37,
+                              .b_depth = 83,
+                              .b_col = 1,
+                              .accumulate = true,
+                              .activation = ACTIVATION_GELU_TANH};
+    return hash_of_product(&p, product_bf16_of[isa], product_bf16_scratch_bytes_of[isa]) * 3 +
+           hash_of_product(&p, product_bf16x3_of[isa], product_bf16x3_scratch_bytes_of[isa]);
 }
 
 static uint64_t product_forward(enum isa isa)
@@ -410,6 +438,7 @@ static const struct {
     {"product forward", product_forward},
     {"product backward", product_backward},
     {"product one row", product_one_row},
+    {"product bf16, bf16x3", products_bf16},
     {"add and scale", add_and_scale},
     {"dot", dot_product},
     {"activation", activations},

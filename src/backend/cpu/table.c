@@ -72,7 +72,9 @@ const struct cpu_row *cpu_row_find(const struct op *op, enum isa isa)
     // Every instruction set runs generic code; otherwise rows are for one exactly, so that
     // STENTOR_ISA means what it says.
     for (int i = 0; i < cpu_table_rows; i++)
-        if (cpu_table[i].op == op && (cpu_table[i].isa == isa || cpu_table[i].isa == ISA_GENERIC))
+        if (cpu_table[i].op == op &&
+            (cpu_table[i].isa == isa || cpu_table[i].isa == isa_lanes(isa) ||
+             cpu_table[i].isa == ISA_GENERIC))
             return &cpu_table[i];
     return NULL;
 }

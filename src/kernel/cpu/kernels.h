@@ -2,7 +2,7 @@
 // CPU kernels: pure functions on raw pointers. No graph, no allocation, no global state.
 //
 // Each is written once over 16 float lanes (lanes/lanes.h) in lanes/<name>.c and compiled for every instruction set, as
-// <name>_generic, <name>_avx2, <name>_avx512, <name>_neon. All give the same bits: the arithmetic is defined, not the code:
+// <name>_generic, <name>_avx2, <name>_avx512, <name>_neon; a few have an AMX form beside it in amx/. All give the same bits: the arithmetic is defined, not the code:
 //   - a product's element adds its terms upwards in depth, one fma each, starting from 0 (or from C when it accumulates);
 //   - a reduction over n elements keeps 16 lanes, element i in lane i % 16, upwards; then lanes add as the tree
 //     l += l + 8, l + 4, l + 2, l + 1. Absent elements of the last group leave their lane untouched;
@@ -30,6 +30,12 @@
 #else
 #    define KERNEL(type, name, ...) type name##_generic(__VA_ARGS__);
 #endif
+// Those that are also written for tiles (amx/), as <name>_amx; the processor has AVX-512 then.
+#if defined(HAVE_AMX)
+#    define TILE_KERNEL(type, name, ...) KERNEL(type, name, __VA_ARGS__) type name##_amx(__VA_ARGS__);
+#else
+#    define TILE_KERNEL KERNEL
+#endif
 
 // ---- product.c: C[row, col] = activation((accumulate ? C : 0) + sum over k upwards of A[row, k] B[k, col] + bias[col]) ----
 struct product {
@@ -56,6 +62,21 @@ KERNEL(size_t, product_packed_bytes, int64_t cols, int64_t depth)
 // aligned memory of product_packed_bytes(p->cols, p->depth). first_col is a multiple of PRODUCT_PANEL, and so is cols or it
 // reaches the end: several threads may pack parts of one B.
 KERNEL(void, product_pack, void *packed, const struct product *p, int64_t first_col, int64_t cols)
+
+// ---- product_bf16.c, amx/product_bf16.c: the same product of operands rounded to bf16, as Intel's TDPBF16PS means it ----
+// For each block of 32 terms, upwards in depth, the last one filled up with zeros: a sum of the even terms and one of the odd
+// ones, each from +0, upwards, one fma a term; even + odd; and that is added to C, which begins at +0 unless it accumulates.
+// Operands: to nearest even; NaN stays NaN, denormals are zeros. Relative error about 2^-8 for each operand.
+TILE_KERNEL(void, product_bf16, const struct product *p, void *scratch)
+TILE_KERNEL(size_t, product_bf16_scratch_bytes, int64_t rows, int64_t cols, int64_t depth)
+TILE_KERNEL(size_t, product_bf16_packed_bytes, int64_t cols, int64_t depth)
+TILE_KERNEL(void, product_bf16_pack, void *packed, const struct product *p, int64_t first_col, int64_t cols)
+// Nearly a float32 product: x = high + low, high = bf16(x), low = bf16(x - high); for each block three such sums are added to
+// C: A high B low, A high B high, A low B high. Infinite and very large x: lanes/bf16_blocks.h.
+TILE_KERNEL(void, product_bf16x3, const struct product *p, void *scratch)
+TILE_KERNEL(size_t, product_bf16x3_scratch_bytes, int64_t rows, int64_t cols, int64_t depth)
+TILE_KERNEL(size_t, product_bf16x3_packed_bytes, int64_t cols, int64_t depth)
+TILE_KERNEL(void, product_bf16x3_pack, void *packed, const struct product *p, int64_t first_col, int64_t cols)
 
 // ---- elementwise.c ----
 KERNEL(void, add, float *y, const float *a, const float *b, int64_t n)     // y may be a or b

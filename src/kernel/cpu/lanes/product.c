@@ -7,7 +7,7 @@
 // rows. So blocking never changes a bit. Source of the scheme: Goto and van de Geijn 2008, "Anatomy of
 // high-performance matrix multiplication".
 #include "kernel/cpu/kernels.h"
-#include "kernel/cpu/lanes/functions.h"
+#include "kernel/cpu/lanes/product_finish.h"
 
 // Tiles fill the registers: 28 sums of 32 with AVX-512, 12 of 16 with AVX2, 24 of 32 with NEON.
 #if defined(LANES_avx512)
@@ -213,25 +213,6 @@ static void pack(float *panel, int64_t width, const float *x, int64_t stride_j, 
     }
 }
 
-// ---- what follows the sums ----
-static void finish(const struct product *p, int64_t row, int64_t rows, int64_t col, int64_t cols)
-{
-    for (int64_t i = row; i < row + rows; i++) {
-        for (int64_t j = col; j < col + cols; j += LANES) {
-            int64_t n = lanes_left(j, col + cols), at = i * p->c_row + j;
-            lanes x = lanes_load_some(p->c + at, n);
-            if (p->bias) x = lanes_add(x, lanes_load_some(p->bias + j, n));
-            if (p->before) lanes_store_some(p->before + at, x, n);
-            lanes_store_some(p->c + at, lanes_activation(x, p->activation), n);
-        }
-    }
-}
-
-static bool has_finish(const struct product *p)
-{
-    return p->bias || p->before || p->activation != ACTIVATION_NONE;
-}
-
 // ---- few rows: B is read where it lies, once, in order ----
 // Dense columns of B: STREAM_DEPTH rows of it at a time are added to all of C.
 static void stream_terms(const struct product *p, int64_t k, int terms, bool continues)
@@ -259,7 +240,7 @@ static void stream(const struct product *p)
         stream_terms(p, k, (int)terms, p->accumulate || k > 0);
         k += STREAM_DEPTH;
     } while (k < p->depth);
-    if (has_finish(p)) finish(p, 0, p->rows, 0, p->cols);
+    if (product_has_finish(p)) product_finish(p, 0, p->rows, 0, p->cols);
 }
 
 LANES_INLINE quad quad_fma(float a, quad b, quad c)
@@ -325,7 +306,7 @@ LANES_INLINE void stream_all_turned(const int rows, const struct product *p)
     for (; col + 4 * STREAM_GROUPS <= p->cols; col += 4 * STREAM_GROUPS)
         stream_turned(rows, STREAM_GROUPS, p, col, 4);
     for (; col < p->cols; col += 4) stream_turned(rows, 1, p, col, least(p->cols - col, 4));
-    if (has_finish(p)) finish(p, 0, rows, 0, p->cols);
+    if (product_has_finish(p)) product_finish(p, 0, rows, 0, p->cols);
 }
 
 // ---- packed B: panels of TILE_COLS columns, each [depth][columns rounded up to 16] ----
@@ -395,7 +376,7 @@ LANES_INLINE void stream_packed(const int rows, const struct product *p)
         else
             stream_panels(rows, 1, 1, p, col, cols);
     }
-    if (has_finish(p)) finish(p, 0, rows, 0, p->cols);
+    if (product_has_finish(p)) product_finish(p, 0, rows, 0, p->cols);
 }
 
 // ---- blocks ---- Cuts `count` into as few parts of at most `most` as can be, of nearly equal size: the
@@ -466,7 +447,7 @@ static void block_tile(const struct block *b, const float *a, const float *panel
     tile_table[groups - 1][height - 1](&tile);
     for (int64_t i = 0; tile.c == beside && i < height; i++)
         memcpy(c + i * b->p->c_row, beside + i * TILE_COLS, (size_t)cols * sizeof *c);
-    if (b->finishes) finish(b->p, row, height, col, cols);
+    if (b->finishes) product_finish(b->p, row, height, col, cols);
 }
 
 static void block_panel(const struct block *b, int64_t col)
@@ -547,7 +528,7 @@ void KERNEL_NAME(product)(const struct product *p, void *scratch)
         b.depth = least(p->depth - b.k, DEPTH_BLOCK);
         b.a = b.b + TILE_COLS * b.depth;
         b.continues = p->accumulate || b.k > 0;
-        b.finishes = b.k + b.depth == p->depth && has_finish(p);
+        b.finishes = b.k + b.depth == p->depth && product_has_finish(p);
         b.row = 0;
         for (int64_t part = 0; part < cut_rows.parts; part++) {
             b.rows = cut_size(&cut_rows, part);
