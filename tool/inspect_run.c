@@ -126,7 +126,7 @@ static enum status print_forecast(const struct forecast *f)
                      "%s parameters\n",
                      c->model.type, (long long)c->model.layers, (long long)c->model.heads,
                      (long long)c->model.width, (long long)c->model.context,
-                     (long long)f->text.vocabulary, output_count((double)f->parameters, a)));
+                     (long long)c->model.vocabulary, output_count((double)f->parameters, a)));
     TRY(output_print("text: %s tokens to learn from, %s held out\n",
                      output_count((double)f->text.tokens, a),
                      output_count((double)f->text.held_out, b)));

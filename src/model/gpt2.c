@@ -57,9 +57,10 @@ static struct value *attention(struct builder *b, const struct model_config *c, 
     uint32_t operation = nn_operation(b, (uint32_t)heads);
     struct value *qkv = nn_linear(b, x, "attn.c_attn", 3 * c->width, c->bias, ACTIVATION_NONE,
                                   LAYOUT_IN_OUT, c->init_deviation);
-    struct value *y =
-        cache ? op_attention_cached(b->g, qkv, cache, position, heads)
-              : op_attention(b->g, qkv, b->random, heads, c->attention_dropout, operation);
+    struct attention_attributes attributes = {
+        .heads = heads, .kv_heads = heads, .rate = c->attention_dropout, .operation = operation};
+    struct value *y = cache ? op_attention_cached(b->g, qkv, cache, position, heads, heads)
+                            : op_attention(b->g, qkv, b->random, NULL, &attributes);
     return nn_linear(b, y, "attn.c_proj", c->width, c->bias, ACTIVATION_NONE, LAYOUT_IN_OUT,
                      residual_deviation(c));
 }

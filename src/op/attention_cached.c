@@ -8,17 +8,14 @@
 
 static void infer(struct graph *g, struct value *y)
 {
-    if (!check_input(g, y, 0, "qkv", F32, 3) || !check_input(g, y, 1, "cache", F32, 3)) return;
     const struct attention_attributes *attributes = y->attributes;
+    int heads = attributes->heads, kv_heads = attributes->kv_heads;
+    if (!check_heads(g, y, heads, kv_heads) || !check_input(g, y, 1, "cache", F32, 3)) return;
     struct shape qkv = y->input[0]->shape, cache = y->input[1]->shape;
-    int64_t width = qkv.size[2] / 3;
-    char text[64];
-    if (qkv.size[0] != 1 || attributes->heads < 1 ||
-        qkv.size[2] % (3 * (int64_t)attributes->heads) != 0) {
-        graph_fail(g, STATUS_SHAPE,
-                   "attention_cached: qkv %s has to be [1, tokens, 3 * width] with %d heads "
-                   "dividing the width",
-                   shape_print(qkv, text), attributes->heads);
+    int64_t head_size = qkv.size[2] / (heads + 2 * (int64_t)kv_heads);
+    if (qkv.size[0] != 1) {
+        graph_fail(g, STATUS_SHAPE, "attention_cached: qkv holds %lld sequences; it takes one",
+                   (long long)qkv.size[0]);
         return;
     }
     if (qkv.size[1] > cache.size[1]) {
@@ -26,10 +23,10 @@ static void infer(struct graph *g, struct value *y)
                    (long long)qkv.size[1], (long long)cache.size[1]);
         return;
     }
-    if (!check_shape(g, y, 1, "cache", F32, shape_of(3, 2, cache.size[1], width)) ||
+    if (!check_shape(g, y, 1, "cache", F32, shape_of(3, 2, cache.size[1], kv_heads * head_size)) ||
         !check_shape(g, y, 2, "position", I32, shape_of(1, 1)))
         return;
-    y->shape = shape_of(3, 1, qkv.size[1], width);
+    y->shape = shape_of(3, 1, qkv.size[1], heads * head_size);
 }
 
 // One head of one query over the keys and values 0..last.
@@ -56,21 +53,21 @@ static void reference(const struct op_call *call)
 {
     const struct attention_attributes *attributes = call->value->attributes;
     struct shape cache_shape = call->value->input[1]->shape;
-    int64_t tokens = call->value->shape.size[1], width = cache_shape.size[2],
-            context = cache_shape.size[1];
+    int64_t tokens = call->value->shape.size[1], width = call->value->shape.size[2];
+    int64_t context = cache_shape.size[1], kv_width = cache_shape.size[2];
     int64_t heads = attributes->heads, head_size = width / heads,
-            position = *(const int32_t *)call->input[2];
+            group = heads / attributes->kv_heads, position = *(const int32_t *)call->input[2];
     INVARIANT(position >= 0 && position + tokens <= context, "position %lld of %lld",
               (long long)position, (long long)context);
     const real *qkv = call->input[0];
-    real *k = (real *)call->input[1], *v = k + context * width, *y = call->output[0];
+    real *k = (real *)call->input[1], *v = k + context * kv_width, *y = call->output[0];
     for (int64_t t = 0; t < tokens; t++) {
-        const real *q = qkv + t * 3 * width;
-        memcpy(k + (position + t) * width, q + width, (size_t)width * sizeof *k);
-        memcpy(v + (position + t) * width, q + 2 * width, (size_t)width * sizeof *v);
+        const real *q = qkv + t * (width + 2 * kv_width), *new_k = q + width;
+        memcpy(k + (position + t) * kv_width, new_k, (size_t)kv_width * sizeof *k);
+        memcpy(v + (position + t) * kv_width, new_k + kv_width, (size_t)kv_width * sizeof *v);
         for (int64_t h = 0; h < heads; h++)
-            attend(q + h * head_size, k + h * head_size, v + h * head_size, position + t, width,
-                   head_size, y + t * width + h * head_size);
+            attend(q + h * head_size, k + h / group * head_size, v + h / group * head_size,
+                   position + t, kv_width, head_size, y + t * width + h * head_size);
     }
 }
 
@@ -82,15 +79,19 @@ static struct cost cost(const struct value *y)
                          .bytes = touched_bytes(y)};
 }
 
-#define CASE_OF(tokens, context, count, size)                                                      \
+#define CASE_OF(tokens, context, count, kv_count, size)                                            \
     {.inputs = 3,                                                                                  \
-     .input = {SHAPE3(1, tokens, 3 * (int64_t)(count) * (size)),                                   \
-               SHAPE3(2, context, (int64_t)(count) * (size)), SHAPE1(1)},                          \
+     .input = {SHAPE3(1, tokens, (int64_t)((count) + 2 * (kv_count)) * (size)),                    \
+               SHAPE3(2, context, (int64_t)(kv_count) * (size)), SHAPE1(1)},                       \
      .dtype = {F32, F32, I32},                                                                     \
      .integer_limit = (context) - (tokens) + 1,                                                    \
-     .attributes = &(const struct attention_attributes){.heads = (count)}},
-#define CASE(n) CASE_OF(n, (n) + 9, 2, 5) CASE_OF(1, n, 1, 7) CASE_OF(3, 40, 2, n)
-static const struct op_case cases[] = {ODD_SIZES(CASE) CASE_OF(1, 300, 2, 16)};
+     .attributes =                                                                                 \
+         &(const struct attention_attributes){.heads = (count), .kv_heads = (kv_count)}},
+#define CASE(n)                                                                                    \
+    CASE_OF(n, (n) + 9, 2, 2, 5)                                                                   \
+    CASE_OF(1, n, 1, 1, 7) CASE_OF(3, 40, 2, 2, n) CASE_OF(2, 70, 6, 2, n)
+static const struct op_case cases[] = {ODD_SIZES(CASE) CASE_OF(1, 300, 2, 2, 16)
+                                           CASE_OF(1, 300, 4, 1, 16)};
 
 const struct op attention_cached_op = {.name = "attention_cached",
                                        .attribute_bytes = sizeof(struct attention_attributes),
@@ -102,9 +103,9 @@ const struct op attention_cached_op = {.name = "attention_cached",
                                        CASES(cases)};
 
 struct value *(op_attention_cached)(struct graph *g, struct value *qkv, struct value *cache,
-                                    struct value *position, int heads)
+                                    struct value *position, int heads, int kv_heads)
 {
-    struct attention_attributes attributes = {.heads = heads};
+    struct attention_attributes attributes = {.heads = heads, .kv_heads = kv_heads};
     return graph_append(g, &attention_cached_op, (struct value *[]){qkv, cache, position}, 3,
                         &attributes, sizeof attributes);
 }

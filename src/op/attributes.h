@@ -6,6 +6,7 @@
 
 #include "base/numeric.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum layout { LAYOUT_OUT_IN, LAYOUT_IN_OUT };
@@ -25,8 +26,10 @@ struct dropout_attributes {
     uint32_t operation;
 };
 struct attention_attributes {
-    int heads;
-    double rate;
+    int heads,
+        kv_heads; // of queries; of keys and values: each serves heads / kv_heads of the former
+    bool bidirectional; // every token sees every token; else it sees none that follow (causal)
+    double rate;        // of dropout, and the number of its first operation
     uint32_t operation;
 };
 struct output_loss_attributes {

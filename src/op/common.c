@@ -49,6 +49,23 @@ bool check_rows(struct graph *g, const struct value *y, int i, const char *name,
     return !g->status;
 }
 
+bool check_heads(struct graph *g, const struct value *y, int heads, int kv_heads)
+{
+    if (!check_input(g, y, 0, "qkv", F32, 3)) return false;
+    struct shape qkv = y->input[0]->shape;
+    char text[64];
+    if (heads < 1 || kv_heads < 1 || heads % kv_heads != 0)
+        graph_fail(g, STATUS_SHAPE,
+                   "%s: %d heads of queries over %d of keys and values; the latter have to divide "
+                   "the former",
+                   y->op->name, heads, kv_heads);
+    else if (qkv.size[2] % (heads + 2 * (int64_t)kv_heads) != 0)
+        graph_fail(g, STATUS_SHAPE,
+                   "%s: the last dimension of qkv %s cannot be cut into %d + 2 * %d heads",
+                   y->op->name, shape_print(qkv, text), heads, kv_heads);
+    return !g->status;
+}
+
 bool check_rate(struct graph *g, const struct value *y, double rate)
 {
     if (!(rate >= 0 && rate < 1))

@@ -18,6 +18,9 @@ bool check_shape(struct graph *g, const struct value *y, int i, const char *name
 // Whether the inputs i and j differ in the last dimension at most.
 bool check_rows(struct graph *g, const struct value *y, int i, const char *name, int j,
                 const char *other);
+// Whether input 0, qkv, is F32 [.., .., (heads + 2 kv_heads) * a size of heads] and kv_heads divides
+// heads.
+bool check_heads(struct graph *g, const struct value *y, int heads, int kv_heads);
 // Whether `rate` is a probability below 1.
 bool check_rate(struct graph *g, const struct value *y, double rate);
 

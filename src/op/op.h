@@ -114,23 +114,27 @@ struct value *op_dropout(struct graph *g, struct value *x, struct value *random,
 
 // ---- attention ----
 extern const struct op attention_op, attention_grad_op, attention_cached_op;
-// Causal self-attention: qkv [batch, tokens, 3 * heads * head_size] (all q, then all k, then all v;
-// heads outermost inside each) -> [batch, tokens, heads * head_size]; scores scaled by 1 /
-// sqrt(head_size); the score matrix is never stored. Dropout on the probabilities as op_dropout
+// Self-attention: qkv [batch, tokens, (heads + 2 * kv_heads) * head_size] (all q, then all k, then
+// all v; heads outermost inside each) -> [batch, tokens, heads * head_size]; causal unless
+// `bidirectional`; scores scaled by 1 / sqrt(head_size); the score matrix is never stored. kv_heads
+// divides heads: query head h reads the keys and values of head h / (heads / kv_heads). lengths I32
+// [batch] (0 <= length <= tokens), or NULL for whole sequences: tokens beyond are padding, which no
+// token sees, and whose output, lse and gradient are 0. Dropout on the probabilities as op_dropout
 // with operation + head, element (query, key) at counter block query * ceil(tokens / 64) + key /
-// 64. Auxiliary output 0: log of the sum of exponentials [batch, heads, tokens]. Source: Vaswani et
-// al. 2017; Dao 2023, arXiv:2307.08691.
-struct value *op_attention(struct graph *g, struct value *qkv, struct value *random, int heads,
-                           double rate, uint32_t operation);
-// dqkv.
-struct value *op_attention_grad(struct graph *g, struct value *qkv, struct value *random,
-                                struct value *y, struct value *lse, struct value *dy,
+// 64; random may be NULL. Auxiliary output 0: log of the sum of exponentials [batch, heads,
+// tokens]. Source: Vaswani et al. 2017; Dao 2023, arXiv:2307.08691; Ainslie et al. 2023,
+// arXiv:2305.13245 (grouped heads).
+struct value *op_attention(struct graph *g, struct value *qkv, struct value *random,
+                           struct value *lengths, const struct attention_attributes *attributes);
+// dqkv. Inputs: qkv, random, lengths, y, lse, dy.
+struct value *op_attention_grad(struct graph *g, struct value *const input[6],
                                 const struct attention_attributes *attributes);
-// The same for `tokens` new positions of one sequence: qkv [1, tokens, 3 * width]; cache (state)
-// [2, context, width] holds keys, then values; position I32 [1] is the number of positions in the
-// cache. Writes the new keys and values into the cache, then attends. No gradient.
+// Causal attention for `tokens` new positions of one sequence: qkv [1, tokens, (heads + 2 *
+// kv_heads) * head_size]; cache (state) [2, context, kv_heads * head_size] holds keys, then values;
+// position I32 [1] is the number of positions in the cache. Writes the new keys and values into the
+// cache, then attends. No gradient.
 struct value *op_attention_cached(struct graph *g, struct value *qkv, struct value *cache,
-                                  struct value *position, int heads);
+                                  struct value *position, int heads, int kv_heads);
 
 // ---- loss ----
 extern const struct op output_loss_op;

@@ -29,6 +29,23 @@ static enum status check_tokenizer(const struct run_config *config)
          run_key_place(config, "data.tokenizer", place), name);
 }
 
+// The token table has a row for each id of the tokenizer, and as many more as the run file asks for: a round number is
+// faster on some machines, and a model of another size can be measured without its tokenizer.
+static enum status settle_vocabulary(struct trainer *trainer)
+{
+    const struct run_config *config = &trainer->config;
+    int64_t least = tokenizer_size(trainer->tokenizer);
+    char place[RUN_PATH + 32];
+    if (config->vocabulary && config->vocabulary < least)
+        FAIL(STATUS_USAGE,
+             "%smodel.vocabulary: %lld is less than the %lld ids of the tokenizer (%s); it must "
+             "be at least that, or 0",
+             run_key_place(config, "model.vocabulary", place), (long long)config->vocabulary,
+             (long long)least, tokenizer_kind(trainer->tokenizer));
+    trainer->config.model.vocabulary = config->vocabulary ? config->vocabulary : least;
+    return STATUS_OK;
+}
+
 static enum status open_tokenizer(struct trainer *trainer, const struct corpus_source *source,
                                   int sources)
 {
@@ -45,8 +62,7 @@ static enum status open_tokenizer(struct trainer *trainer, const struct corpus_s
             snprintf(path, sizeof path, "%s", name);
         TRY(tokenizer_load(path, &trainer->tokenizer));
     }
-    trainer->config.model.vocabulary = tokenizer_size(trainer->tokenizer);
-    return STATUS_OK;
+    return settle_vocabulary(trainer);
 }
 
 // Training text is [0, *split_p) of the corpus; what follows is held out.

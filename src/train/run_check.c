@@ -53,9 +53,9 @@ static enum status check_model(struct run_config *config)
                  (long long)model->recompute_layers, (long long)model->layers);
     const struct model_type *type;
     TRY(place_error(config, "model.type", model_find(model->type, &type)));
-    // The vocabulary comes later, from the tokenizer; any will do to resolve and check the rest.
+    // Where the tokenizer's size is taken, it comes later; any will do to resolve and check the rest.
     struct model_config trial = *model;
-    if (!trial.vocabulary) trial.vocabulary = 256;
+    if (!trial.vocabulary) trial.vocabulary = config->vocabulary ? config->vocabulary : 256;
     TRY(place_error(config, "model", type->validate(&trial)));
     trial.vocabulary = model->vocabulary;
     *model = trial;

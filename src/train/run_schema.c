@@ -39,6 +39,8 @@ const struct run_key run_schema[] = {
             "width inside the feed-forward part; 0: 4 times width"),
     INTEGER("model.context", model.context, "64", 1, 1 << 24, FIXED,
             "tokens that the model sees at once"),
+    INTEGER("model.vocabulary", vocabulary, "0", 0, INT32_MAX, FIXED,
+            "rows of the token table, at least the tokenizer's ids; 0: as many"),
     DROPOUT("model.dropout", dropout, "0",
             "rate of the three dropouts that are not set themselves"),
     DROPOUT("model.embedding_dropout", model.embedding_dropout, "",

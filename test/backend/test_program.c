@@ -253,7 +253,7 @@ static void states_are_bound_and_written(void **state)
     struct value *qkv = graph_input(g, "qkv", F32, shape_of(3, 1, 1, 18)),
                  *position = graph_input(g, "position", I32, shape_of(1, 1));
     struct value *cache = graph_state(g, "cache", F32, shape_of(3, 2, 4, 6));
-    graph_yield(g, op_attention_cached(g, qkv, cache, position, 2), 0);
+    graph_yield(g, op_attention_cached(g, qkv, cache, position, 2, 2), 0);
     const struct backend *backends[] = {&cpu_backend, &reference_backend};
     real output[2][4][6];
     for (int b = 0; b < 2; b++) {

@@ -238,7 +238,10 @@ static void impossible_gradients_are_errors(void **state)
 
     g = new_graph();
     p = graph_parameter(g, "p", shape_of(3, 1, 2, 12), 0, 0);
-    x = graph_aux(g, op_attention(g, p, NULL, 2, 0, 0), 0);
+    x = graph_aux(
+        g,
+        op_attention(g, p, NULL, NULL, &(struct attention_attributes){.heads = 2, .kv_heads = 2}),
+        0);
     expect_error(g, op_dot(g, x, x), 1,
                  "no gradient flows through auxiliary output 0 of attention");
 

@@ -113,7 +113,7 @@ static void the_first_error_sticks_with_scope_and_place(void **state)
     struct value *y = op_linear(g, x, w, NULL, ACTIVATION_NONE, LAYOUT_IN_OUT);
     // Everything after it is harmless, whatever it reads.
     struct value *z = op_add(g, op_activation(g, y, ACTIVATION_RELU), x);
-    z = op_attention(g, z, NULL, 3, 0, 0);
+    z = op_attention(g, z, NULL, NULL, &(struct attention_attributes){.heads = 3, .kv_heads = 3});
     struct value *more =
         graph_input(g, "late", F32, shape_of(1, shape_last(z->shape) / z->shape.size[2]));
     graph_yield(g, graph_aux(g, z, 0), 3);
@@ -170,8 +170,8 @@ static void mistakes_are_told(void **state)
 
     g = new_graph();
     x = graph_input(g, "qkv", F32, shape_of(3, 1, 2, 12));
-    op_attention_cached(g, x, graph_input(g, "cache", F32, shape_of(3, 2, 8, 4)),
-                        graph_input(g, "at", I32, shape_of(1, 1)), 2);
+    op_attention_cached(g, x, graph_input(g, "cache", F32, shape_of(3, 2, 8, 3)),
+                        graph_input(g, "at", I32, shape_of(1, 1)), 2, 1);
     expect_message(g, STATUS_USAGE,
                    "attention_cached: input 1 (cache) is written and must be a state");
     graph_destroy(g);

@@ -301,10 +301,11 @@ static uint64_t attentions(enum isa isa)
     float *qkv = numbers(3 * COUNT, 19, 2), *dy = numbers(COUNT, 20, 1), *y = blank(COUNT),
           *dqkv = blank(3 * COUNT);
     float *lse = blank(BATCH * HEADS * TOKENS);
-    void *scratch = take(attention_scratch_bytes_of[isa](TOKENS, HEADS, SIZE));
+    void *scratch = take(attention_scratch_bytes_of[isa](SIZE));
     struct attention a = {.batch = BATCH,
                           .tokens = TOKENS,
                           .heads = HEADS,
+                          .kv_heads = HEADS,
                           .head_size = SIZE,
                           .qkv = qkv,
                           .y = y,
@@ -312,9 +313,9 @@ static uint64_t attentions(enum isa isa)
     uint64_t hash = start;
     for (int drops = 0; drops < 2; drops++) {
         a.dropout = drops ? &d : NULL, a.dy = NULL, a.dqkv = NULL;
-        attention_of[isa](&a, scratch);
+        attention_of[isa](&a, 0, BATCH * HEADS, scratch);
         a.dy = dy, a.dqkv = dqkv;
-        attention_grad_of[isa](&a, scratch);
+        attention_grad_of[isa](&a, 0, BATCH * HEADS, scratch);
         hash = hash_words(hash_words(hash, y, COUNT), lse, BATCH * HEADS * TOKENS);
         hash = hash_words(hash, dqkv, 3 * COUNT);
     }
@@ -327,13 +328,13 @@ static uint64_t cached_attention(enum isa isa)
     enum { TOKENS = 100, HEADS = 3, SIZE = 24, WIDTH = HEADS * SIZE };
     float *qkv = numbers(TOKENS * 3 * WIDTH, 21, 2), *cache = blank(2 * TOKENS * WIDTH),
           *y = blank(TOKENS * WIDTH);
-    void *scratch = take(attention_scratch_bytes_of[isa](TOKENS, HEADS, SIZE));
+    void *scratch = take(attention_scratch_bytes_of[isa](SIZE));
     struct attention_cached a = {
-        .context = TOKENS, .heads = HEADS, .head_size = SIZE, .cache = cache};
+        .context = TOKENS, .heads = HEADS, .kv_heads = HEADS, .head_size = SIZE, .cache = cache};
     for (int64_t more = 1; a.position < TOKENS; a.position += a.tokens, more += 3) {
         a.tokens = TOKENS - a.position < more ? TOKENS - a.position : more;
         a.qkv = qkv + a.position * 3 * WIDTH, a.y = y + a.position * WIDTH;
-        attention_cached_of[isa](&a, scratch);
+        attention_cached_of[isa](&a, 0, HEADS, scratch);
     }
     uint64_t hash = hash_words(start, y, TOKENS * WIDTH);
     free(scratch), free(qkv), free(cache), free(y);

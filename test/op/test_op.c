@@ -125,14 +125,27 @@ static void bad_norm_dy(struct leaves l) { op_rms_norm_grad(l.g, l.m23, l.v3, l.
 static void bad_rate(struct leaves l) { op_dropout(l.g, l.m23, l.random, 1, 0); }
 static void nan_rate(struct leaves l) { op_dropout(l.g, l.m23, l.random, (double)NAN, 0); }
 static void bad_random(struct leaves l) { op_dropout(l.g, l.m23, l.ids, 0.5, 0); }
-static void bad_heads(struct leaves l) { op_attention(l.g, l.cube, NULL, 3, 0, 0); }
-static void no_heads(struct leaves l) { op_attention(l.g, l.cube, NULL, 0, 0, 0); }
-static void bad_qkv(struct leaves l) { op_attention(l.g, l.m23, NULL, 1, 0, 0); }
+static struct value *attend(struct leaves l, struct value *qkv, struct value *lengths, int heads,
+                            int kv_heads)
+{
+    return op_attention(l.g, qkv, NULL, lengths,
+                        &(struct attention_attributes){.heads = heads, .kv_heads = kv_heads});
+}
+static void bad_heads(struct leaves l) { attend(l, l.cube, NULL, 3, 3); }
+static void no_heads(struct leaves l) { attend(l, l.cube, NULL, 0, 0); }
+static void bad_group(struct leaves l) { attend(l, l.cube, NULL, 3, 2); }
+static void many_kv_heads(struct leaves l) { attend(l, l.cube, NULL, 2, 4); }
+static void bad_qkv(struct leaves l) { attend(l, l.m23, NULL, 1, 1); }
+static void bad_lengths(struct leaves l)
+{
+    attend(l, l.cube, graph_input(l.g, "lengths", I32, shape_of(1, 3)), 2, 2);
+}
+static void float_lengths(struct leaves l) { attend(l, l.cube, l.v3, 2, 2); }
 static void bad_cache(struct leaves l)
 {
     struct value *cache = graph_state(l.g, "cache", F32, shape_of(3, 2, 4, 4)),
                  *qkv = graph_input(l.g, "q", F32, shape_of(3, 1, 5, 12));
-    op_attention_cached(l.g, qkv, cache, graph_input(l.g, "at", I32, shape_of(1, 1)), 2);
+    op_attention_cached(l.g, qkv, cache, graph_input(l.g, "at", I32, shape_of(1, 1)), 2, 2);
 }
 static void bad_loss(struct leaves l) { op_output_loss(l.g, l.m23, l.m34, l.ids, 0); }
 static void bad_targets(struct leaves l) { op_output_loss(l.g, l.m34, l.m34, l.ids, 0); }
@@ -172,9 +185,14 @@ static void what_does_not_fit_is_refused_with_the_sizes(void **state)
         {bad_rate, "dropout: a dropout rate of 1; it has to be at least 0 and below 1"},
         {nan_rate, "dropout: a dropout rate of"},
         {bad_random, "dropout: random is i32 [2], but has to be u32"},
-        {bad_heads, "attention: the last dimension of qkv [2, 5, 12] is not 3 times a width that 3 "
-                    "heads divide"},
-        {no_heads, "that 0 heads divide"},
+        {bad_heads, "attention: the last dimension of qkv [2, 5, 12] cannot be cut into 3 + 2 * 3 "
+                    "heads"},
+        {no_heads, "attention: 0 heads of queries over 0 of keys and values"},
+        {bad_group, "attention: 3 heads of queries over 2 of keys and values; the latter have to "
+                    "divide the former"},
+        {many_kv_heads, "attention: 2 heads of queries over 4"},
+        {bad_lengths, "attention: lengths is i32 [3], but [2] fits"},
+        {float_lengths, "attention: lengths is f32 [3], but has to be i32"},
         {bad_qkv, "attention: qkv is f32 [2, 3], but has to have 3 dimensions"},
         {bad_cache, "attention_cached: 5 tokens do not fit a cache of 4"},
         {bad_loss, "output_loss: x [2, 3] and w [3, 4] have to agree in the last dimension"},
@@ -200,7 +218,9 @@ static void builders_leave_out_what_does_nothing(void **state)
     assert_ptr_equal(op_dropout(l.g, l.m23, l.random, 0, 0), l.m23);
     assert_ptr_equal(op_dropout(l.g, l.m23, NULL, 0.5, 0), l.m23);
     assert_ptr_equal(op_scale(l.g, l.m23, op_ones(l.g)), l.m23);
-    struct value *y = op_attention(l.g, l.cube, NULL, 2, 0.5, 0);
+    struct value *y =
+        op_attention(l.g, l.cube, NULL, NULL,
+                     &(struct attention_attributes){.heads = 2, .kv_heads = 2, .rate = 0.5});
     assert_true(((const struct attention_attributes *)y->attributes)->rate == 0);
     graph_destroy(l.g);
 }
@@ -279,7 +299,8 @@ static void attention_is_what_it_is_defined_as(void **state)
         struct graph *g = new_graph();
         struct value *x = graph_input(g, "qkv", F32, shape_of(3, 1, TOKENS, 3 * WIDTH)),
                      *random = graph_input(g, "random", U32, shape_of(1, 4));
-        struct op_call call = {.value = op_attention(g, x, random, HEADS, dropped ? 0.3 : 0, 5),
+        struct attention_attributes attributes = {HEADS, HEADS, false, dropped ? 0.3 : 0, 5};
+        struct op_call call = {.value = op_attention(g, x, random, NULL, &attributes),
                                .input = {qkv, key},
                                .output = {y, lse}};
         if (!dropped) call.input[1] = NULL;
@@ -300,14 +321,17 @@ static void a_cache_gives_what_the_whole_gives(void **state)
     struct graph *g = new_graph();
     struct value *x = graph_input(g, "qkv", F32, shape_of(3, 1, TOKENS, 3 * WIDTH));
     struct op_call call = {
-        .value = op_attention(g, x, NULL, HEADS, 0, 0), .input = {qkv}, .output = {whole}};
+        .value = op_attention(g, x, NULL, NULL,
+                              &(struct attention_attributes){.heads = HEADS, .kv_heads = HEADS}),
+        .input = {qkv},
+        .output = {whole}};
     attention_op.reference(&call);
     const int runs[] = {4, 1, 3, 1};
     for (int32_t r = 0, position = 0; r < 4; position += runs[r++]) {
         struct value *part = graph_input(g, "part", F32, shape_of(3, 1, runs[r], 3 * WIDTH));
         struct value *memory = graph_state(g, "cache", F32, shape_of(3, 2, 16, WIDTH)),
                      *at = graph_input(g, "at", I32, shape_of(1, 1));
-        struct op_call cached = {.value = op_attention_cached(g, part, memory, at, HEADS),
+        struct op_call cached = {.value = op_attention_cached(g, part, memory, at, HEADS, HEADS),
                                  .input = {qkv + position * 3 * WIDTH, cache, &position},
                                  .output = {parts + position * WIDTH}};
         attention_cached_op.reference(&cached);

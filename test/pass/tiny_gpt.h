@@ -61,7 +61,11 @@ static inline struct value *gpt_layer(struct gpt *m, struct value *x, int layer)
     if (m->n.recompute) region_begin(g);
     scope_push(g, "attn");
     struct value *y = gpt_linear(m, gpt_norm(m, x), 3 * m->n.width, ACTIVATION_NONE);
-    y = op_attention(g, y, m->random, (int)m->n.heads, m->n.dropout, operation);
+    struct attention_attributes attributes = {.heads = (int)m->n.heads,
+                                              .kv_heads = (int)m->n.heads,
+                                              .rate = m->n.dropout,
+                                              .operation = operation};
+    y = op_attention(g, y, m->random, NULL, &attributes);
     y = gpt_linear(m, y, m->n.width, ACTIVATION_NONE);
     x = op_add(g, x, op_dropout(g, y, m->random, m->n.dropout, operation + (uint32_t)m->n.heads));
     scope_pop(g);

@@ -108,5 +108,15 @@ check_json "inspect says what a worker takes, to the byte" i.json '(lambda m: m[
 check "inspect tells the exactness in words" sh -c '"$1" inspect run.yaml | grep -q "^exactness: exact: the same bits for any number of workers"' - "$program"
 check "inspect of a run file leaves nothing" sh -c '! test -e runs'
 check "inspect says memory to the byte" sh -c '"$1" inspect run.yaml | grep -q "^  total  *[0-9,]* bytes"' - "$program"
+
+# ---- a padded vocabulary ----
+"$program" train run.yaml --out padded --set model.vocabulary=300 --set train.steps=4 --quiet 2>padded.err
+check "model.vocabulary pads the token table" sh -c '"$1" inspect padded --tensors | grep -q "transformer.wte.weight.*\[300, 16\]"' - "$program"
+check "inspect of a run file counts the padded table" sh -c '"$1" inspect run.yaml --set model.vocabulary=300 | grep -q "context 16, 300 tokens: "' - "$program"
+check "no id is drawn that means nothing" sh -c '"$1" generate padded --prompt line --max-tokens 400 --temperature 100 >g.txt' - "$program"
+check "the padded model is evaluated" sh -c '"$1" eval padded --data text.txt --json >e.json' - "$program"
+check "run.yaml keeps what was asked for" sh -c 'grep -q "^  vocabulary: 300$" padded/run.yaml && grep -q "^  vocabulary: 0$" a/run.yaml'
+"$program" train run.yaml --out small --set model.vocabulary=9 --quiet 2>small.err; code=$?
+check "a vocabulary that is too small is told, with code 2" sh -c 'test "$1" -eq 2 && grep -q "model.vocabulary: 9 is less than the [0-9]* ids of the tokenizer (char)" small.err' - $code
 echo "1..$count"
 [ $failures -eq 0 ]

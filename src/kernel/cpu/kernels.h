@@ -111,25 +111,30 @@ KERNEL(void, dropout, float *y, const float *x, const struct dropout *d, int64_t
 
 // ---- attention.c ----
 struct attention {
-    int64_t batch, tokens, heads, head_size;
-    const float *qkv;      // [batch, tokens, 3, heads, head_size]
+    int64_t batch, tokens, heads, kv_heads, head_size; // head h reads the keys and values of head h / (heads / kv_heads)
+    bool bidirectional;     // else causal
+    const int32_t *lengths; // [batch] tokens that are there, 0 <= length <= tokens, or NULL: all
+    const float *qkv;      // [batch, tokens, heads + 2 kv_heads, head_size]
     float *y;              // [batch, tokens, heads, head_size]
     float *lse;            // [batch, heads, tokens] or NULL (forward); read (backward)
     const struct dropout *dropout; // NULL or rate 0: none. Stream of head h: stream + h
     const float *dy;       // backward
     float *dqkv;           // backward
 };
-KERNEL(void, attention, const struct attention *a, void *scratch)
-KERNEL(void, attention_grad, const struct attention *a, void *scratch) // y: forward's output, read
-KERNEL(size_t, attention_scratch_bytes, int64_t tokens, int64_t heads, int64_t head_size) // enough for all three
+// Heads [from, to) of the batch * heads.
+KERNEL(void, attention, const struct attention *a, int64_t from, int64_t to, void *scratch)
+// Heads of keys and values [from, to) of the batch * kv_heads, with the queries that they serve. y: forward's output, read.
+KERNEL(void, attention_grad, const struct attention *a, int64_t from, int64_t to, void *scratch)
+KERNEL(size_t, attention_scratch_bytes, int64_t head_size) // enough for all three
 struct attention_cached {
-    int64_t tokens, context, heads, head_size;
-    const float *qkv;  // [tokens, 3, heads, head_size]
-    float *cache;      // [2, context, heads * head_size]
+    int64_t tokens, context, heads, kv_heads, head_size;
+    const float *qkv;  // [tokens, heads + 2 kv_heads, head_size]
+    float *cache;      // [2, context, kv_heads * head_size]
     int64_t position;  // tokens already in the cache; position + tokens <= context
     float *y;          // [tokens, heads * head_size]
 };
-KERNEL(void, attention_cached, const struct attention_cached *a, void *scratch)
+// Heads of keys and values [from, to), with the queries that they serve.
+KERNEL(void, attention_cached, const struct attention_cached *a, int64_t from, int64_t to, void *scratch)
 
 // ---- output_loss.c ----
 struct output_loss {

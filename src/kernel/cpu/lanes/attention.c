@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// Causal self-attention in blocks of 64 queries by 64 keys; the matrix of scores is never whole.
+// Self-attention in blocks of 64 queries by 64 keys; the matrix of scores is never whole, and causal
+// blocks that nobody sees are passed over.
 //
 // A head's rows are copied, block by block, into dense panels whose columns are filled up with
 // zeros to a multiple of 16 (keys also transposed); everything is then one small product: four rows
 // by up to four groups of 16 columns in registers, each element one chain of fma upwards in depth.
-// What is computed, for query i and key j <= i:
+// What is computed, for query i and each key j that it sees (j <= i, or every j in the sequence):
 //   score     s = (sum over d upwards of q[d] k[d]) scale
 //   forward   blocks of keys upwards; m is the largest score so far; where it grows, sum and row
 //             are multiplied by e^(m before - m); the sum of e^(s - m) is kept in 16 lanes, key j in
 //             lane j % 16; the row is a chain upwards in j
 //   backward  p = e^(s - lse), D = lane reduction of dy y, ds = p (dp - D) scale; dv and dk are
-//             chains upwards in the query, dq upwards in the key
+//             chains upwards in the query (all queries of the first head that a head of keys
+//             serves, then those of the second, …), dq upwards in the key
+// Tokens beyond a sequence's length are left out as if the sequence ended there; what belongs to them
+// is written as 0.
 // Rows go in strips of 16: at the diagonal a strip ends with its last query, and the masked keys
 // before that count as zeros, which change nothing but perhaps the sign of a zero, and every zero is
 // written as +0. So attention_cached gives the bits of the whole, however many tokens come at once.
@@ -165,6 +169,7 @@ struct head {
     float *lse;    // one per query, or NULL
     int64_t first; // position of query 0
     int64_t queries, keys, size;
+    bool bidirectional;
     const float *dy; // rows as y
     float *dq, *dk, *dv;
     float scale;
@@ -190,31 +195,46 @@ static void head_set_dropout(struct head *h, const struct attention *a, int64_t 
     h->kept = dropout_scale(d->rate);
 }
 
+// How many keys, from the first, the query at `position` sees.
+LANES_INLINE int64_t seen_keys(const struct head *h, int64_t position)
+{
+    return h->bidirectional ? h->keys : position + 1;
+}
+
 static struct head head_of(const struct attention *a, int64_t sequence, int64_t index)
 {
-    int64_t width = a->heads * a->head_size;
-    const float *q = a->qkv + sequence * a->tokens * 3 * width + index * a->head_size;
-    int64_t at = sequence * a->tokens * width + index * a->head_size;
-    struct head h = {.q = q,
-                     .k = q + width,
-                     .v = q + 2 * width,
-                     .q_row = 3 * width,
-                     .kv_row = 3 * width,
+    int64_t width = a->heads * a->head_size, kv_width = a->kv_heads * a->head_size;
+    int64_t row = width + 2 * kv_width, start = sequence * a->tokens * row;
+    int64_t q = start + index * a->head_size, at = sequence * a->tokens * width + (q - start);
+    int64_t k = start + width + index / (a->heads / a->kv_heads) * a->head_size;
+    int64_t length = a->lengths ? a->lengths[sequence] : a->tokens;
+    struct head h = {.q = a->qkv + q,
+                     .k = a->qkv + k,
+                     .v = a->qkv + k + kv_width,
+                     .q_row = row,
+                     .kv_row = row,
                      .y = a->y + at,
                      .y_row = width,
                      .lse = a->lse ? a->lse + (sequence * a->heads + index) * a->tokens : NULL,
-                     .queries = a->tokens,
-                     .keys = a->tokens,
+                     .queries = length,
+                     .keys = length,
                      .size = a->head_size,
+                     .bidirectional = a->bidirectional,
                      .scale = 1 / sqrtf((float)a->head_size)};
     if (a->dqkv) {
         h.dy = a->dy + at;
-        h.dq = a->dqkv + (q - a->qkv);
-        h.dk = h.dq + width;
-        h.dv = h.dq + 2 * width;
+        h.dq = a->dqkv + q;
+        h.dk = a->dqkv + k;
+        h.dv = a->dqkv + k + kv_width;
     }
     head_set_dropout(&h, a, sequence, index);
     return h;
+}
+
+// Rows from, …, to - 1 of `size` floats become 0.
+static void clear_rows(float *x, int64_t x_row, int64_t from, int64_t to, int64_t size)
+{
+    for (int64_t r = from; r < to; r++) memset(x + r * x_row, 0, (size_t)size * sizeof *x);
 }
 
 // The first `visible` of the 16 keys of group `v`.
@@ -249,7 +269,7 @@ static void raise_largest(const struct forward *f, const struct head *h, int64_t
     lanes lowest = lanes_set(-INFINITY);
     for (int64_t r = 0; r < rows; r++) {
         const float *s = f->p + (row + r) * BLOCK;
-        int64_t visible = position + r + 1 - block;
+        int64_t visible = seen_keys(h, position + r) - block;
         lanes most = lowest;
         for (int64_t v = 0; v < vectors; v++) {
             lanes x = lanes_mul(lanes_load(s + LANES * v), lanes_set(h->scale));
@@ -272,7 +292,7 @@ static void exponentials(const struct forward *f, const struct head *h, int64_t 
     lanes_u32 threshold = lanes_u32_set(h->threshold);
     for (int64_t r = 0; r < rows; r++) {
         float *p = f->p + (row + r) * BLOCK, *lane = f->sum + (row + r) * LANES;
-        int64_t visible = position + r + 1 - block;
+        int64_t visible = seen_keys(h, position + r) - block;
         lanes most = lanes_set(f->largest[row + r]);
         lanes sum =
             block ? lanes_mul(lanes_load(lane), lanes_set(f->shrink[row + r])) : lanes_zero();
@@ -332,14 +352,15 @@ static void forward_queries(const struct forward *f, const struct head *h, int64
     int64_t width = round_up(h->size, LANES), position = h->first + start;
     pack_rows(f->q, width, round_up(rows, TILE_ROWS), h->q + start * h->q_row, h->q_row, rows,
               h->size);
-    for (int64_t block = 0; block < position + rows; block += BLOCK) {
+    int64_t seen = seen_keys(h, position + rows - 1);
+    for (int64_t block = 0; block < seen; block += BLOCK) {
         int64_t keys = smaller(BLOCK, h->keys - block);
         pack_transposed(f->k, h->k + block * h->kv_row, h->kv_row, keys, h->size);
         pack_rows(f->v, width, keys, h->v + block * h->kv_row, h->kv_row, keys, h->size);
         for (int64_t row = 0; row < rows; row += STRIP) {
             int64_t count = smaller(STRIP, rows - row);
-            int64_t reach = smaller(position + row + count - block,
-                                    BLOCK); // keys that the strip's last row sees
+            // Keys that the strip's last row sees.
+            int64_t reach = smaller(seen_keys(h, position + row + count - 1) - block, BLOCK);
             if (reach <= 0) continue;
             int64_t vectors = (reach + LANES - 1) / LANES;
             struct panel scores = {f->q + row * width, width, 1, f->k, BLOCK, h->size};
@@ -370,35 +391,40 @@ static void forward_head(const struct head *h, void *scratch)
         forward_queries(&f, h, start, smaller(BLOCK, h->queries - start));
 }
 
-void KERNEL_NAME(attention)(const struct attention *a, void *scratch)
+void KERNEL_NAME(attention)(const struct attention *a, int64_t from, int64_t to, void *scratch)
 {
-    for (int64_t sequence = 0; sequence < a->batch; sequence++)
-        for (int64_t index = 0; index < a->heads; index++) {
-            struct head h = head_of(a, sequence, index);
-            forward_head(&h, scratch);
-        }
+    for (int64_t i = from; i < to; i++) {
+        struct head h = head_of(a, i / a->heads, i % a->heads);
+        forward_head(&h, scratch);
+        clear_rows(h.y, h.y_row, h.queries, a->tokens, h.size);
+        if (h.lse) clear_rows(h.lse, 1, h.queries, a->tokens, 1);
+    }
 }
 
-void KERNEL_NAME(attention_cached)(const struct attention_cached *a, void *scratch)
+void KERNEL_NAME(attention_cached)(const struct attention_cached *a, int64_t from, int64_t to,
+                                   void *scratch)
 {
-    int64_t width = a->heads * a->head_size;
+    int64_t size = a->head_size, group = a->heads / a->kv_heads;
+    int64_t width = a->heads * size, kv_width = a->kv_heads * size, row = width + 2 * kv_width;
+    const float *new_k = a->qkv + width;
     for (int64_t half = 0; half < 2; half++)
         for (int64_t t = 0; t < a->tokens; t++)
-            memcpy(a->cache + (half * a->context + a->position + t) * width,
-                   a->qkv + (3 * t + 1 + half) * width, (size_t)width * sizeof *a->cache);
-    for (int64_t index = 0; index < a->heads; index++) {
-        struct head h = {.q = a->qkv + index * a->head_size,
-                         .k = a->cache + index * a->head_size,
-                         .v = a->cache + a->context * width + index * a->head_size,
-                         .q_row = 3 * width,
-                         .kv_row = width,
-                         .y = a->y + index * a->head_size,
+            memcpy(a->cache + (half * a->context + a->position + t) * kv_width + from * size,
+                   new_k + t * row + half * kv_width + from * size,
+                   (size_t)((to - from) * size) * sizeof *a->cache);
+    for (int64_t index = from * group; index < to * group; index++) {
+        struct head h = {.q = a->qkv + index * size,
+                         .k = a->cache + index / group * size,
+                         .v = a->cache + a->context * kv_width + index / group * size,
+                         .q_row = row,
+                         .kv_row = kv_width,
+                         .y = a->y + index * size,
                          .y_row = width,
                          .first = a->position,
                          .queries = a->tokens,
                          .keys = a->position + a->tokens,
-                         .size = a->head_size,
-                         .scale = 1 / sqrtf((float)a->head_size)};
+                         .size = size,
+                         .scale = 1 / sqrtf((float)size)};
         forward_head(&h, scratch);
     }
 }
@@ -437,7 +463,7 @@ static void score_gradients(const struct backward *b, const struct head *h, int6
     lanes_u32 threshold = lanes_u32_set(h->threshold);
     for (int64_t r = row; r < row + rows; r++) {
         float *p = b->p + r * BLOCK, *ds = b->ds + r * BLOCK;
-        int64_t visible = start + r + 1 - block;
+        int64_t visible = seen_keys(h, start + r) - block;
         lanes lse = lanes_set(h->lse[start + r]), dot = lanes_set(b->row_dot[r]);
         lanes_u32 bits[4] = {threshold, threshold, threshold, threshold};
         if (h->drops)
@@ -462,12 +488,13 @@ static void score_gradients(const struct backward *b, const struct head *h, int6
     }
 }
 
-// What queries start … start + rows - 1 and the keys from `block` have to do with each other.
+// What queries start … start + rows - 1 and the keys from `block` have to do with each other. The
+// `first` of these queries begin the sums of these keys.
 static void backward_block(const struct backward *b, const struct head *h, int64_t start,
-                           int64_t rows, int64_t block, int64_t keys)
+                           int64_t rows, int64_t block, int64_t keys, bool first)
 {
     int64_t width = round_up(h->size, LANES), padded = round_up(rows, TILE_ROWS);
-    bool diagonal = start == block;
+    bool diagonal = start == block && !h->bidirectional;
     pack_rows(b->q, width, padded, h->q + start * h->q_row, h->q_row, rows, h->size);
     pack_rows(b->dy, width, padded, h->dy + start * h->y_row, h->y_row, rows, h->size);
     if (block) pack_rows(b->dq, width, padded, h->dq + start * h->q_row, h->q_row, rows, h->size);
@@ -487,16 +514,19 @@ static void backward_block(const struct backward *b, const struct head *h, int64
         int64_t count = smaller(STRIP, keys - key), from = diagonal ? key : 0;
         struct panel dv = {b->p + from * BLOCK + key, 1,     BLOCK,
                            b->dy + from * width,      width, rows - from};
-        multiply(b->dv + key * width, width, &dv, count, width / LANES, !diagonal);
+        multiply(b->dv + key * width, width, &dv, count, width / LANES, !first);
         struct panel dk = {b->ds + from * BLOCK + key, 1,     BLOCK,
                            b->q + from * width,        width, rows - from};
-        multiply(b->dk + key * width, width, &dk, count, width / LANES, !diagonal);
+        multiply(b->dk + key * width, width, &dk, count, width / LANES, !first);
     }
     unpack_rows(h->dq + start * h->q_row, h->q_row, b->dq, width, rows, h->size);
 }
 
-static void backward_head(const struct head *h, void *scratch)
+// `group` heads of queries, `index` the first, over one head of keys and values.
+static void backward_group(const struct attention *a, int64_t sequence, int64_t index,
+                           int64_t group, void *scratch)
 {
+    struct head first = head_of(a, sequence, index), *h = &first;
     char *place = scratch;
     int64_t width = round_up(h->size, LANES);
     struct backward b = {.q = take(&place, BLOCK * width),
@@ -515,25 +545,30 @@ static void backward_head(const struct head *h, void *scratch)
         pack_rows(b.k, width, keys, h->k + block * h->kv_row, h->kv_row, keys, h->size);
         pack_transposed(b.k_across, h->k + block * h->kv_row, h->kv_row, keys, h->size);
         pack_transposed(b.v_across, h->v + block * h->kv_row, h->kv_row, keys, h->size);
-        for (int64_t start = block; start < h->queries; start += BLOCK)
-            backward_block(&b, h, start, smaller(BLOCK, h->queries - start), block, keys);
+        for (int64_t member = 0; member < group; member++) {
+            struct head head = head_of(a, sequence, index + member);
+            int64_t start = h->bidirectional ? 0 : block;
+            for (bool begins = member == 0; start < h->queries; start += BLOCK, begins = false)
+                backward_block(&b, &head, start, smaller(BLOCK, h->queries - start), block, keys,
+                               begins);
+        }
         unpack_rows(h->dk + block * h->kv_row, h->kv_row, b.dk, width, keys, h->size);
         unpack_rows(h->dv + block * h->kv_row, h->kv_row, b.dv, width, keys, h->size);
     }
+    clear_rows(h->dq, h->q_row, h->queries, a->tokens, group * h->size);
+    clear_rows(h->dk, h->kv_row, h->keys, a->tokens, h->size);
+    clear_rows(h->dv, h->kv_row, h->keys, a->tokens, h->size);
 }
 
-void KERNEL_NAME(attention_grad)(const struct attention *a, void *scratch)
+void KERNEL_NAME(attention_grad)(const struct attention *a, int64_t from, int64_t to, void *scratch)
 {
-    for (int64_t sequence = 0; sequence < a->batch; sequence++)
-        for (int64_t index = 0; index < a->heads; index++) {
-            struct head h = head_of(a, sequence, index);
-            backward_head(&h, scratch);
-        }
+    int64_t group = a->heads / a->kv_heads;
+    for (int64_t i = from; i < to; i++)
+        backward_group(a, i / a->kv_heads, i % a->kv_heads * group, group, scratch);
 }
 
-size_t KERNEL_NAME(attention_scratch_bytes)(int64_t tokens, int64_t heads, int64_t head_size)
+size_t KERNEL_NAME(attention_scratch_bytes)(int64_t head_size)
 {
-    (void)tokens, (void)heads;
     int64_t width = round_up(head_size, LANES);
     return (size_t)(8 * BLOCK * width + 2 * BLOCK * BLOCK + BLOCK * LANES + 2 * BLOCK) *
            sizeof(float);
