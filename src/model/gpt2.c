@@ -53,16 +53,17 @@ static double residual_deviation(const struct model_config *c)
 static struct value *attention(struct builder *b, const struct model_config *c, struct value *x,
                                struct value *cache, struct value *position)
 {
-    int heads = (int)c->heads;
-    uint32_t operation = nn_operation(b, (uint32_t)heads);
-    struct value *qkv = nn_linear(b, x, "attn.c_attn", 3 * c->width, c->bias, ACTIVATION_NONE,
-                                  LAYOUT_IN_OUT, c->init_deviation);
-    struct attention_attributes attributes = {
-        .heads = heads, .kv_heads = heads, .rate = c->attention_dropout, .operation = operation};
-    struct value *y = cache ? op_attention_cached(b->g, qkv, cache, position, heads, heads)
-                            : op_attention(b->g, qkv, b->random, NULL, &attributes);
-    return nn_linear(b, y, "attn.c_proj", c->width, c->bias, ACTIVATION_NONE, LAYOUT_IN_OUT,
-                     residual_deviation(c));
+    return nn_attention(b, x,
+                        &(struct attention_module){.qkv = "attn.c_attn",
+                                                   .out = "attn.c_proj",
+                                                   .layout = LAYOUT_IN_OUT,
+                                                   .bias = c->bias,
+                                                   .deviation = c->init_deviation,
+                                                   .out_deviation = residual_deviation(c),
+                                                   .heads = (int)c->heads,
+                                                   .dropout = c->attention_dropout,
+                                                   .cache = cache,
+                                                   .position = position});
 }
 
 // [batch, tokens, width] -> the same, through [batch, tokens, hidden].

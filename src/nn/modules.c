@@ -156,6 +156,40 @@ struct value *nn_rms_norm(struct builder *b, struct value *x, const char *name, 
     return y;
 }
 
+struct value *nn_gated_mlp(struct builder *b, struct value *x, const char *name, int64_t hidden,
+                           bool bias, double deviation, double down_deviation)
+{
+    enum layout layout = LAYOUT_OUT_IN;
+    int64_t width = shape_last(x->shape);
+    prefix_push(b, "%s", name);
+    struct value *gate =
+        nn_linear(b, x, "gate_proj", hidden, bias, ACTIVATION_NONE, layout, deviation);
+    struct value *up = nn_linear(b, x, "up_proj", hidden, bias, ACTIVATION_NONE, layout, deviation);
+    struct value *y = nn_linear(b, op_swiglu(b->g, gate, up), "down_proj", width, bias,
+                                ACTIVATION_NONE, layout, down_deviation);
+    prefix_pop(b);
+    return y;
+}
+
+struct value *nn_attention(struct builder *b, struct value *x, const struct attention_module *a)
+{
+    int64_t width = shape_last(x->shape);
+    uint32_t operation = nn_operation(b, (uint32_t)a->heads); // one for each head
+    struct attention_attributes attributes = {.heads = a->heads,
+                                              .kv_heads = a->kv_heads ? a->kv_heads : a->heads,
+                                              .bidirectional = a->bidirectional,
+                                              .rate = a->dropout,
+                                              .operation = operation};
+    int64_t size = a->head_size ? a->head_size : width / (a->heads > 0 ? a->heads : 1);
+    int64_t out = (attributes.heads + 2 * (int64_t)attributes.kv_heads) * size;
+    struct value *qkv =
+        nn_linear(b, x, a->qkv, out, a->bias, ACTIVATION_NONE, a->layout, a->deviation);
+    struct value *y = a->cache ? op_attention_cached(b->g, qkv, a->cache, a->position, a->heads,
+                                                     attributes.kv_heads)
+                               : op_attention(b->g, qkv, b->random, a->lengths, &attributes);
+    return nn_linear(b, y, a->out, width, a->bias, ACTIVATION_NONE, a->layout, a->out_deviation);
+}
+
 struct value *nn_embedding_table(struct builder *b, const char *name, int64_t rows, int64_t width,
                                  double deviation)
 {

@@ -60,6 +60,26 @@ struct value *nn_linear(struct builder *b, struct value *x, const char *name, in
 struct value *nn_layer_norm(struct builder *b, struct value *x, const char *name, bool bias,
                             double epsilon);
 struct value *nn_rms_norm(struct builder *b, struct value *x, const char *name, double epsilon);
+// down(silu(gate(x)) up(x)) through `hidden`: linear layers name.gate_proj, name.up_proj, name.down_proj (Hugging
+// Face's names of Llama), in LAYOUT_OUT_IN; the last starts with down_deviation.
+struct value *nn_gated_mlp(struct builder *b, struct value *x, const char *name, int64_t hidden,
+                           bool bias, double deviation, double down_deviation);
+
+// Self-attention between two linear layers: `qkv` makes queries, keys and values in one product, `out` goes back
+// to the width of x. Zeros are what most models want.
+struct attention_module {
+    const char *qkv, *out; // names of the layers
+    enum layout layout;
+    bool bias;
+    double deviation, out_deviation;
+    int heads, kv_heads;            // kv_heads 0: as many as heads
+    int64_t head_size;              // 0: width / heads
+    bool bidirectional;             // else causal
+    double dropout;                 // of probabilities
+    struct value *lengths;          // (optional) I32 [batch], of padded sequences
+    struct value *cache, *position; // decoding (op_attention_cached), else NULL
+};
+struct value *nn_attention(struct builder *b, struct value *x, const struct attention_module *a);
 // table name.weight [rows, width]; returns the table, for op_embedding and a tied output layer.
 struct value *nn_embedding_table(struct builder *b, const char *name, int64_t rows, int64_t width,
                                  double deviation);

@@ -87,6 +87,13 @@ struct value *op_activation(struct graph *g, struct value *x, enum activation ac
 struct value *op_activation_grad(struct graph *g, struct value *x, struct value *dy,
                                  enum activation activation);
 
+// ---- gated MLP ----
+extern const struct op swiglu_op, swiglu_grad_op;
+// silu(a) * b, equal shapes. Gradient: both. Source: Shazeer 2020, arXiv:2002.05202.
+struct value *op_swiglu(struct graph *g, struct value *a, struct value *b);
+// da; auxiliary output 0: db.
+struct value *op_swiglu_grad(struct graph *g, struct value *a, struct value *b, struct value *dy);
+
 // ---- normalisation ----
 extern const struct op layer_norm_op, layer_norm_grad_op, rms_norm_op, rms_norm_grad_op;
 // (x - mean) / sqrt(variance + epsilon) * gain + bias over the last dimension; bias may be NULL.
@@ -159,6 +166,8 @@ struct value *op_output_loss(struct graph *g, struct value *x, struct value *w,
 #define op_column_sum(g, ...)         PLACED(g, op_column_sum(g, __VA_ARGS__))
 #define op_activation(g, ...)         PLACED(g, op_activation(g, __VA_ARGS__))
 #define op_activation_grad(g, ...)    PLACED(g, op_activation_grad(g, __VA_ARGS__))
+#define op_swiglu(g, ...)             PLACED(g, op_swiglu(g, __VA_ARGS__))
+#define op_swiglu_grad(g, ...)        PLACED(g, op_swiglu_grad(g, __VA_ARGS__))
 #define op_layer_norm(g, ...)         PLACED(g, op_layer_norm(g, __VA_ARGS__))
 #define op_layer_norm_grad(g, ...)    PLACED(g, op_layer_norm_grad(g, __VA_ARGS__))
 #define op_rms_norm(g, ...)           PLACED(g, op_rms_norm(g, __VA_ARGS__))

@@ -17,6 +17,8 @@ const struct op *const op_registry[] = {
     &column_sum_op,
     &activation_op,
     &activation_grad_op,
+    &swiglu_op,
+    &swiglu_grad_op,
     &layer_norm_op,
     &layer_norm_grad_op,
     &rms_norm_op,

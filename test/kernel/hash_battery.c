@@ -171,6 +171,8 @@ KERNEL_OF(scale);
 KERNEL_OF(dot);
 KERNEL_OF(activation);
 KERNEL_OF(activation_grad);
+KERNEL_OF(swiglu);
+KERNEL_OF(swiglu_grad);
 KERNEL_OF(column_sum);
 KERNEL_OF(function_values);
 enum { ELEMENTS = 4099 };
@@ -205,6 +207,19 @@ static uint64_t activations(enum isa isa)
         hash = hash_words(hash, y, ELEMENTS);
     }
     free(x), free(dy), free(y);
+    return hash;
+}
+
+static uint64_t gates(enum isa isa)
+{
+    float *a = numbers(ELEMENTS, 9, 12), *b = numbers(ELEMENTS, 10, 1),
+          *dy = numbers(ELEMENTS, 8, 1);
+    float *y = blank(ELEMENTS), *db = blank(ELEMENTS);
+    swiglu_of[isa](y, a, b, ELEMENTS);
+    uint64_t hash = hash_words(start, y, ELEMENTS);
+    swiglu_grad_of[isa](y, db, a, b, dy, ELEMENTS);
+    hash = hash_words(hash_words(hash, y, ELEMENTS), db, ELEMENTS);
+    free(a), free(b), free(dy), free(y), free(db);
     return hash;
 }
 
@@ -318,6 +333,39 @@ static uint64_t attentions(enum isa isa)
         attention_grad_of[isa](&a, 0, BATCH * HEADS, scratch);
         hash = hash_words(hash_words(hash, y, COUNT), lse, BATCH * HEADS * TOKENS);
         hash = hash_words(hash, dqkv, 3 * COUNT);
+    }
+    free(scratch), free(qkv), free(dy), free(y), free(dqkv), free(lse);
+    return hash;
+}
+
+// Grouped heads, padding, causal and not.
+static uint64_t grouped_attentions(enum isa isa)
+{
+    enum { BATCH = 3, TOKENS = 150, HEADS = 4, KV = 2, SIZE = 20, N = BATCH * TOKENS * SIZE };
+    struct dropout d = {.rate = 0.1, .stream = philox_stream(PHILOX_DROPOUT, 3), .random = place};
+    const int32_t lengths[BATCH] = {150, 77, 0};
+    float *qkv = numbers((HEADS + 2 * KV) * N, 19, 2), *dy = numbers(HEADS * N, 20, 1);
+    float *y = blank(HEADS * N), *dqkv = blank((HEADS + 2 * KV) * N),
+          *lse = blank(HEADS * N / SIZE);
+    void *scratch = take(attention_scratch_bytes_of[isa](SIZE));
+    struct attention a = {.batch = BATCH,
+                          .tokens = TOKENS,
+                          .heads = HEADS,
+                          .kv_heads = KV,
+                          .head_size = SIZE,
+                          .lengths = lengths,
+                          .qkv = qkv,
+                          .y = y,
+                          .lse = lse,
+                          .dropout = &d};
+    uint64_t hash = start;
+    for (int order = 0; order < 2; order++) {
+        a.bidirectional = order, a.dy = NULL, a.dqkv = NULL;
+        attention_of[isa](&a, 0, BATCH * HEADS, scratch);
+        a.dy = dy, a.dqkv = dqkv;
+        attention_grad_of[isa](&a, 0, BATCH * KV, scratch);
+        hash = hash_words(hash_words(hash, y, HEADS * N), lse, HEADS * N / SIZE);
+        hash = hash_words(hash, dqkv, (HEADS + 2 * KV) * N);
     }
     free(scratch), free(qkv), free(dy), free(y), free(dqkv), free(lse);
     return hash;
@@ -443,12 +491,14 @@ static const struct {
     {"add and scale", add_and_scale},
     {"dot", dot_product},
     {"activation", activations},
+    {"swiglu", gates},
     {"column_sum", column_sums},
     {"functions", functions},
     {"embedding", embeddings},
     {"norm", norms},
     {"dropout", dropouts},
     {"attention", attentions},
+    {"attention, grouped", grouped_attentions},
     {"attention_cached", cached_attention},
     {"output_loss", output_losses},
     {"sums and norms of a slice", sums_and_norms},

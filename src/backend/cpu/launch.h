@@ -17,6 +17,8 @@ void launch_dot(const struct step *step);
 void launch_ones(const struct step *step);
 void launch_activation(const struct step *step);
 void launch_activation_grad(const struct step *step);
+void launch_swiglu(const struct step *step);
+void launch_swiglu_grad(const struct step *step);
 void launch_column_sum(const struct step *step);
 void launch_dropout(const struct step *step);
 // ---- launch_embedding.c, launch_norm.c ----

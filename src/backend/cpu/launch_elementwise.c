@@ -41,6 +41,20 @@ void launch_activation_grad(const struct step *step)
     (call->output[0], call->input[0], call->input[1], count_of(step), attributes->activation);
 }
 
+void launch_swiglu(const struct step *step)
+{
+    const struct op_call *call = &step->call;
+    KERNEL_OF(step, swiglu)(call->output[0], call->input[0], call->input[1], count_of(step));
+}
+
+void launch_swiglu_grad(const struct step *step)
+{
+    const struct op_call *call = &step->call;
+    KERNEL_OF(step, swiglu_grad)
+    (call->output[0], call->output[1], call->input[0], call->input[1], call->input[2],
+     count_of(step));
+}
+
 void launch_column_sum(const struct step *step)
 {
     const struct op_call *call = &step->call;

@@ -54,6 +54,8 @@ const struct cpu_row cpu_table[] = {
     LANES_ROWS(column_sum, column_sum, 0)
     LANES_ROWS(activation, activation, 1e-6)
     LANES_ROWS(activation_grad, activation_grad, 1e-6)
+    LANES_ROWS(swiglu, swiglu, 1e-6)
+    LANES_ROWS(swiglu_grad, swiglu_grad, 1e-6)
     LANES_ROWS(layer_norm, layer_norm, 1e-6)
     LANES_ROWS(layer_norm_grad, layer_norm_grad, 1e-6)
     LANES_ROWS(rms_norm, rms_norm, 1e-6)

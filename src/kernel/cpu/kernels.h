@@ -86,6 +86,10 @@ KERNEL(void, activation, float *y, const float *x, int64_t n, enum activation ac
 KERNEL(void, activation_grad, float *dx, const float *x, const float *dy, int64_t n, enum activation activation) // dx may be dy
 KERNEL(void, column_sum, float *y, const float *x, int64_t rows, int64_t cols) // rows add in order
 
+// ---- swiglu.c: y = silu(a) b ----
+KERNEL(void, swiglu, float *y, const float *a, const float *b, int64_t n) // y may be a or b
+KERNEL(void, swiglu_grad, float *da, float *db, const float *a, const float *b, const float *dy, int64_t n) // db may be NULL; da may be any input
+
 // ---- functions.c: what lanes/functions.h computes, over an array; y may be x ----
 enum lanes_function { FUNCTION_EXP, FUNCTION_LOG, FUNCTION_TANH, FUNCTION_ERF, FUNCTION_SIGMOID };
 KERNEL(void, function_values, float *y, const float *x, int64_t n, enum lanes_function function)
