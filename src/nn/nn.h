@@ -33,6 +33,13 @@ int64_t parameters_total(const struct parameters *parameters); // elements witho
 // Initial weights: element i of parameter p is drawn at philox (seed, PHILOX_INIT stream of p, 0, 0, i).
 // block: [elements]; padding becomes 0.
 void parameters_initialise(const struct parameters *parameters, uint64_t seed, float *block);
+// How normal deviates are drawn: elements [first, first + n) of the stream, times `deviation`.
+typedef void (*normal_function)(float *w, uint64_t seed, uint32_t stream, int64_t first, int64_t n,
+                                double deviation);
+// The same weights for elements [first, last) of the block alone, for workers that share the drawing; `normal` (kernel/cpu) draws
+// the bits that parameters_initialise draws.
+void parameters_initialise_range(const struct parameters *parameters, uint64_t seed, int64_t first,
+                                 int64_t last, normal_function normal, float *block);
 
 // What module functions need while a graph is built.
 struct builder {

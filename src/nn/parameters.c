@@ -50,34 +50,46 @@ static void draw_normals(struct philox_address at, uint64_t block, double out[16
 
 // Element i comes from words 4i .. 4i + 3 of its stream, that is from uniforms 2i and 2i + 1. A block
 // counter has room for 2^32 elements; what lies beyond counts on in the address's sequence.
-static void fill_normal(struct philox_address at, double deviation, float *w, int64_t count)
+static void draw_range(float *w, uint64_t seed, uint32_t stream, int64_t first, int64_t n,
+                       double deviation)
 {
     const int64_t sequence_elements = INT64_C(1) << 32;
-    for (int64_t i = 0; i < count; i += 16) {
+    struct philox_address at = {.seed = seed, .stream = stream};
+    for (int64_t i = first; i < first + n;) {
         double normal[16];
         at.sequence = (uint32_t)(i / sequence_elements);
         draw_normals(at, (uint64_t)(i % sequence_elements / 16), normal);
-        for (int64_t k = 0; k < 16 && i + k < count; k++) w[i + k] = (float)(deviation * normal[k]);
+        do {
+            w[i - first] = (float)(deviation * normal[i % 16]);
+            i++;
+        } while (i % 16 != 0 && i < first + n);
+    }
+}
+
+void parameters_initialise_range(const struct parameters *parameters, uint64_t seed, int64_t first,
+                                 int64_t last, normal_function normal, float *block)
+{
+    memset(block + first, 0, (size_t)(last - first) * sizeof *block);
+    for (int p = 0; p < parameters->count; p++) {
+        const struct parameter *parameter = &parameters->list[p];
+        int64_t from = parameter->offset > first ? parameter->offset : first;
+        int64_t end = parameter->offset + parameter->count, to = end < last ? end : last;
+        if (from >= to) continue;
+        switch (parameter->init) {
+        case INIT_ZERO:
+            break;
+        case INIT_ONE:
+            for (int64_t i = from; i < to; i++) block[i] = 1;
+            break;
+        case INIT_NORMAL:
+            normal(block + from, seed, philox_stream(PHILOX_INIT, (uint32_t)p),
+                   from - parameter->offset, to - from, parameter->deviation);
+            break;
+        }
     }
 }
 
 void parameters_initialise(const struct parameters *parameters, uint64_t seed, float *block)
 {
-    memset(block, 0, (size_t)parameters->elements * sizeof *block);
-    for (int p = 0; p < parameters->count; p++) {
-        const struct parameter *parameter = &parameters->list[p];
-        float *w = block + parameter->offset;
-        struct philox_address at = {.seed = seed,
-                                    .stream = philox_stream(PHILOX_INIT, (uint32_t)p)};
-        switch (parameter->init) {
-        case INIT_ZERO:
-            break;
-        case INIT_ONE:
-            for (int64_t i = 0; i < parameter->count; i++) w[i] = 1;
-            break;
-        case INIT_NORMAL:
-            fill_normal(at, parameter->deviation, w, parameter->count);
-            break;
-        }
-    }
+    parameters_initialise_range(parameters, seed, 0, parameters->elements, draw_range, block);
 }

@@ -6,7 +6,7 @@
 
 #define ROW(isa)                                                                                   \
     {                                                                                              \
-        tree_sum_##isa, square_sums_##isa, max_magnitude_##isa                                     \
+        tree_sum_##isa, square_sums_##isa, max_magnitude_##isa, normal_##isa                       \
     }
 
 static const struct update_kernels table[ISA_COUNT] = {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels of the batch tree and the exchange, by instruction set.
+// The kernels of the batch tree, the exchange and the initial weights, by instruction set.
 #ifndef STN_PARALLEL_UPDATE_KERNELS_H
 #define STN_PARALLEL_UPDATE_KERNELS_H
 
@@ -13,6 +13,8 @@ struct update_kernels {
     void (*square_sums)(double *partial, const float *g, const float *more, double scale,
                         int64_t n);
     float (*max_magnitude)(const float *g, int64_t n);
+    void (*normal)(float *w, uint64_t seed, uint32_t stream, int64_t first, int64_t n,
+                   double deviation);
 };
 const struct update_kernels *update_kernels_of(enum isa isa);
 #endif

@@ -33,7 +33,7 @@ struct worker_program {
 };
 
 // ---- workers ----
-enum task { TASK_STEP, TASK_EVALUATE, TASK_EXAMINE, TASK_END };
+enum task { TASK_INITIALISE, TASK_STEP, TASK_EVALUATE, TASK_EXAMINE, TASK_END };
 
 struct worker {
     struct trainer *trainer;
@@ -111,6 +111,7 @@ enum status workers_run(struct trainer *trainer, enum task task) CHECK_RESULT;
 // What one worker does for each task. Fails: STATUS_PEER when another has given up.
 enum status worker_step(struct worker *worker) CHECK_RESULT;
 void worker_examine(struct worker *worker);
+void worker_initialise(struct worker *worker); // its slice of the weights
 void worker_evaluate(struct worker *worker);
 // Copies a worker's positions 0 .. context - 1 in each row.
 void fill_positions(const struct trainer *trainer, int32_t *positions);

@@ -289,7 +289,7 @@ static enum status set_weights(struct trainer *trainer, bool resume)
     } else {
         TRY(refuse_earlier_run(checkpoints, trainer->config.out));
     }
-    parameters_initialise(&trainer->parameters, trainer->config.seed, trainer->weights.data);
+    TRY(workers_run(trainer, TASK_INITIALISE));
     return STATUS_OK;
 }
 
@@ -308,8 +308,8 @@ enum status trainer_prepare(struct trainer *trainer, bool resume)
     TRY(memory_check(trainer));
     TRY(folder_lock(trainer->config.out, &trainer->lock));
     TRY(allocate_model(trainer));
-    TRY(set_weights(trainer, resume));
     TRY(prepare_workers(trainer));
+    TRY(set_weights(trainer, resume));
     int idle = trainer->workers - trainer->leaves;
     if (idle > 0)
         log_warning(

@@ -4,6 +4,8 @@
 // The caller's thread computes nothing, so its floating-point mode, its stack and its place stay as they are. Threads are
 // not tied to cores: whoever else uses a core would then hold up one worker, and with it all.
 #include "base/cpu.h"
+#include "parallel/slices.h"
+#include "parallel/update_kernels.h"
 #include "train/internal.h"
 
 #include <limits.h>
@@ -22,9 +24,20 @@ double monotonic_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+// The owner of a slice is the first to touch it.
+void worker_initialise(struct worker *worker)
+{
+    const struct trainer *trainer = worker->trainer;
+    int64_t first, last;
+    slice_of(trainer->parameters.elements, trainer->workers, worker->rank, &first, &last);
+    parameters_initialise_range(&trainer->parameters, trainer->config.seed, first, last,
+                                update_kernels_of(trainer->isa)->normal, trainer->weights.data);
+}
+
 static void carry_out(struct worker *worker, enum task task)
 {
     enum status status = STATUS_OK;
+    if (task == TASK_INITIALISE) worker_initialise(worker);
     if (task == TASK_STEP) status = worker_step(worker);
     if (task == TASK_EXAMINE) worker_examine(worker);
     if (task == TASK_EVALUATE) worker_evaluate(worker);

@@ -479,6 +479,17 @@ static uint64_t updates(enum isa isa)
     return hash;
 }
 
+KERNEL_OF(normal);
+
+static uint64_t normals(enum isa isa)
+{
+    float *w = blank(ELEMENTS);
+    normal_of[isa](w, 77, 3, 5, ELEMENTS, 0.02);
+    uint64_t hash = hash_words(start, w, ELEMENTS);
+    free(w);
+    return hash;
+}
+
 // ---- all ----
 static const struct {
     const char *name;
@@ -503,6 +514,7 @@ static const struct {
     {"output_loss", output_losses},
     {"sums and norms of a slice", sums_and_norms},
     {"updates", updates},
+    {"normal", normals},
 };
 
 int main(void)

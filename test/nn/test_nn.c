@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The registry and the modules: places, names, sharing, errors; initial weights as their addresses define them.
 #include "base/stable_math.h"
+#include "kernel/cpu/kernels.h"
 #include "model/small_model.h"
+
+#include <math.h>
 
 static void parameters_lie_at_multiples_of_sixteen(void **state)
 {
@@ -50,6 +53,34 @@ static void initial_weights_are_at_their_addresses(void **state)
     for (uint64_t i = 0; i < COUNT; i++) {
         double normal = stable_normal(philox_uniform(at, 2 * i), philox_uniform(at, 2 * i + 1));
         assert_true(block[16 + i] == (float)(0.25 * normal));
+    }
+    parameters_release(&parameters);
+    graph_destroy(g);
+}
+
+// Workers draw a slice each: cut anywhere, the slices make up the whole, and nothing beside a slice is touched.
+static void slices_of_initial_weights_are_the_whole(void **state)
+{
+    (void)state;
+    struct graph *g;
+    struct parameters parameters;
+    assert_ok(graph_create(&g));
+    parameters_init(&parameters);
+    struct builder b = {.g = g, .parameters = &parameters};
+    nn_parameter(&b, "a", shape_of(1, INT64_C(37)), INIT_NORMAL, 1);
+    nn_parameter(&b, "b", shape_of(1, INT64_C(5)), INIT_ONE, 0);
+    nn_parameter(&b, "c", shape_of(1, INT64_C(100)), INIT_NORMAL, 0.1);
+    nn_parameter(&b, "d", shape_of(1, INT64_C(9)), INIT_ZERO, 0);
+    enum { ELEMENTS = 48 + 16 + 112 + 16 };
+    assert_int_equal(parameters.elements, ELEMENTS);
+    float whole[ELEMENTS], sliced[ELEMENTS];
+    parameters_initialise(&parameters, 3, whole);
+    for (int64_t cut = 0; cut <= ELEMENTS; cut += 13) {
+        memset(sliced, 0xff, sizeof sliced);
+        parameters_initialise_range(&parameters, 3, cut, ELEMENTS, normal_generic, sliced);
+        for (int64_t i = 0; i < cut; i++) assert_true(isnan(sliced[i]));
+        parameters_initialise_range(&parameters, 3, 0, cut, normal_generic, sliced);
+        assert_memory_equal(whole, sliced, sizeof whole);
     }
     parameters_release(&parameters);
     graph_destroy(g);
@@ -180,6 +211,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(parameters_lie_at_multiples_of_sixteen),
         cmocka_unit_test(initial_weights_are_at_their_addresses),
+        cmocka_unit_test(slices_of_initial_weights_are_the_whole),
         cmocka_unit_test(a_name_is_one_value),
         cmocka_unit_test(wrong_declarations_stick),
         cmocka_unit_test(modules_make_what_they_say),

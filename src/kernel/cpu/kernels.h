@@ -178,5 +178,7 @@ struct update {
 KERNEL(void, update_sgd, float *w, float *velocity, const float *g, const struct update *u, int64_t n) // velocity NULL without momentum
 KERNEL(void, update_rmsprop, float *w, float *square, float *velocity, const float *g, const struct update *u, int64_t n) // velocity NULL without momentum
 KERNEL(void, update_adam, float *w, float *mean, float *square, const float *g, const struct update *u, int64_t n) // adam and adamw
-// gradient accumulation: sum[i] += g[i]
+
+// ---- normal.c: w[i] = (float)(deviation * stable_normal() of element first + i of the stream), as nn/parameters.c draws it ----
+KERNEL(void, normal, float *w, uint64_t seed, uint32_t stream, int64_t first, int64_t n, double deviation)
 #endif
