@@ -122,6 +122,7 @@ static enum status encode_span(void *context, const uint8_t *text, size_t bytes,
     struct span_target *target = context;
     struct work *work = target->work;
     size_t count;
+    if (bytes == 0) return STATUS_OK; // a piece of empty documents has no room for ids
     TRY(tokenizer_encode(target->tokenizer, text, bytes, source, offset, work->ids + work->count,
                          &count));
     work->count += count;
