@@ -6,45 +6,69 @@
 // nothing (memory and schedules of models too large for this machine). Order of calls:
 // program_create (plans; knows bytes) -> program_prepare (arena) -> program_bind / program_input ->
 // program_run, often. Nothing is allocated in program_run.
+// Threads: a program may be run by a team (base/team.h). Every thread goes through all steps and
+// computes its part of each one's output; between steps they meet. Bits are the same for any number.
 #ifndef STN_BACKEND_BACKEND_H
 #define STN_BACKEND_BACKEND_H
 
+#include "base/team.h"
 #include "op/op.h"
 #include "pass/pass.h"
 
 typedef void (*kernel_function)(void);
 
-// One entry of the flat array. launch() unpacks the call into plain arguments of `kernel`.
+// Bytes of scratch that a step needs: `shared` for the step, and behind it `each` for every thread, all
+// of them at multiples of 64.
+struct scratch {
+    size_t shared, each;
+};
+
+// One entry of the flat array. launch() unpacks the call into plain arguments of `kernel`; every
+// thread of the team calls it with its part.
 struct step {
-    void (*launch)(const struct step *step);
+    void (*launch)(const struct step *step, const struct part *part);
     kernel_function kernel; // for launch's own use; NULL for the reference
     struct op_call call;
+    struct scratch scratch;
+    bool yields;
     int yield[1 + MAX_AUX]; // tags of what is handed out after this step, -1 for none
+};
+
+// How a program is made. Zeros are the defaults.
+struct program_options {
+    int threads; // of the team that runs it; 0: one
 };
 
 struct backend {
     const char *name;
-    // Fills launch and kernel of `step` for value `v`, and says how many bytes of scratch it needs.
+    // Fills launch, kernel and scratch of `step` (which is zeroed) for value `v`.
     // Fails: STATUS_UNSUPPORTED naming op and shapes.
-    enum status (*choose)(const struct backend *backend, const struct value *v, struct step *step,
-                          size_t *scratch_bytes_p);
+    enum status (*choose)(const struct backend *backend, const struct value *v,
+                          const struct program_options *options, struct step *step);
 };
 extern const struct backend *const backend_registry[]; // ends with NULL
 // By name. Fails: STATUS_USAGE listing the names.
 enum status backend_find(const char *name, const struct backend **backend_p) CHECK_RESULT;
 
 // The reference: op->reference through `launch`. For backends that compute some operations by their
-// definition.
-void launch_reference(const struct step *step);
+// definition, on one thread.
+void launch_reference(const struct step *step, const struct part *part);
+
+// Bytes of scratch for all threads, and where a thread's own begins; NULL where the step has none.
+size_t step_scratch_bytes(const struct scratch *scratch, int threads);
+void *step_part_scratch(const struct step *step, const struct part *part);
 
 struct program;
-// Plans and chooses kernels; takes no arena yet. Borrows g, which must outlive the program.
+// Plans and chooses kernels; takes no arena yet. Borrows g, which must outlive the program; options
+// are copied, NULL: the defaults.
 // Fails: the graph's first error, STATUS_UNSUPPORTED listing every operation without a kernel,
 // STATUS_MEMORY.
 enum status program_create(const struct backend *backend, struct graph *g,
+                           const struct program_options *options,
                            struct program **program_p) CHECK_RESULT;
 // The same with a plan in which no two values share memory (pass/pass.h).
 enum status program_create_unshared(const struct backend *backend, struct graph *g,
+                                    const struct program_options *options,
                                     struct program **program_p) CHECK_RESULT;
 void program_destroy(struct program *program);
 size_t program_arena_bytes(const struct program *program);
@@ -61,9 +85,17 @@ enum status program_prepare(struct program *program, const real *weights, void *
 void program_bind(struct program *program, const struct value *state, void *memory);
 // Where the caller writes an INPUT value; after program_prepare.
 void *program_input(struct program *program, const struct value *input);
-// Receives every yielded value, in schedule order; `data` is valid during the call only.
+// The team that runs the program from now on, borrowed: options.threads of them, NULL for one. Only
+// the thread that made the team (its part 0) calls program_run then.
+void program_set_team(struct program *program, struct team *team);
+// Receives every yielded value, in schedule order, on the calling thread; `data` is valid during the
+// call only.
 typedef void (*yield_function)(void *context, int tag, const void *data);
 void program_run(struct program *program, yield_function yield, void *context);
+// The same with a function that every thread calls, for its part of the value.
+typedef void (*part_yield_function)(void *context, int tag, const void *data,
+                                    const struct part *part);
+void program_run_parts(struct program *program, part_yield_function yield, void *context);
 // Seconds and calls per op name are gathered when on (off at first).
 struct step_profile {
     const char *name;

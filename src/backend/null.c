@@ -3,15 +3,19 @@
 // machine.
 #include "backend/registry.h"
 
-static void launch(const struct step *step) { (void)step; }
+static void launch(const struct step *step, const struct part *part)
+{
+    (void)step;
+    (void)part;
+}
 
-static enum status choose(const struct backend *backend, const struct value *v, struct step *step,
-                          size_t *scratch_bytes_p)
+static enum status choose(const struct backend *backend, const struct value *v,
+                          const struct program_options *options, struct step *step)
 {
     (void)backend;
     (void)v;
+    (void)options;
     step->launch = launch;
-    *scratch_bytes_p = 0;
     return STATUS_OK;
 }
 

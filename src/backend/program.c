@@ -16,6 +16,8 @@ struct measure {
 
 struct program {
     const struct backend *backend;
+    struct program_options options;
+    struct team *team; // borrowed, NULL for one thread
     struct graph *graph;
     struct plan *plan;
     struct step *steps;
@@ -40,24 +42,38 @@ static void note_missing(struct program *program, const struct value *v)
                  name);
 }
 
+static size_t line_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+
+size_t step_scratch_bytes(const struct scratch *scratch, int threads)
+{
+    return line_up(scratch->shared) + checked_multiply(line_up(scratch->each), (size_t)threads);
+}
+
+void *step_part_scratch(const struct step *step, const struct part *part)
+{
+    size_t before =
+        line_up(step->scratch.shared) + line_up(step->scratch.each) * (size_t)part->index;
+    return step->call.scratch ? (unsigned char *)step->call.scratch + before : NULL;
+}
+
 // Called by the planner for each live operation in schedule order: makes its step on the way.
 static size_t choose_step(void *context, const struct value *v)
 {
     struct program *program = context;
     struct step *step = &program->steps[program->count++];
-    size_t scratch_bytes = 0;
     *step = (struct step){.call.value = v, .yield = {v->yield, -1, -1, -1}};
     for (int i = 0; i < MAX_AUX; i++)
         if (v->aux[i]) step->yield[1 + i] = v->aux[i]->yield;
+    for (int i = 0; i < 1 + MAX_AUX; i++) step->yields |= step->yield[i] >= 0;
     if (program->status) return 0;
-    enum status status = program->backend->choose(program->backend, v, step, &scratch_bytes);
+    enum status status = program->backend->choose(program->backend, v, &program->options, step);
     if (status == STATUS_UNSUPPORTED) {
         error_clear();
         note_missing(program, v);
     } else {
         program->status = status;
     }
-    return status ? 0 : scratch_bytes;
+    return status ? 0 : step_scratch_bytes(&step->scratch, program->options.threads);
 }
 
 typedef enum status (*plan_function)(struct graph *g, scratch_function scratch, void *context,
@@ -77,7 +93,8 @@ static enum status build(struct program *program, plan_function plan)
     return STATUS_OK;
 }
 
-static enum status create(const struct backend *backend, struct graph *g, plan_function plan,
+static enum status create(const struct backend *backend, struct graph *g,
+                          const struct program_options *options, plan_function plan,
                           struct program **program_p)
 {
     struct program *program;
@@ -85,6 +102,8 @@ static enum status create(const struct backend *backend, struct graph *g, plan_f
     TRY(memory_allocate(1, sizeof *program, "a program", &program));
     program->backend = backend;
     program->graph = g;
+    if (options) program->options = *options;
+    if (program->options.threads < 1) program->options.threads = 1;
     enum status status = build(program, plan);
     if (status) {
         program_destroy(program);
@@ -95,15 +114,16 @@ static enum status create(const struct backend *backend, struct graph *g, plan_f
 }
 
 enum status program_create(const struct backend *backend, struct graph *g,
-                           struct program **program_p)
+                           const struct program_options *options, struct program **program_p)
 {
-    return create(backend, g, plan_create, program_p);
+    return create(backend, g, options, plan_create, program_p);
 }
 
 enum status program_create_unshared(const struct backend *backend, struct graph *g,
+                                    const struct program_options *options,
                                     struct program **program_p)
 {
-    return create(backend, g, plan_create_unshared, program_p);
+    return create(backend, g, options, plan_create_unshared, program_p);
 }
 
 void program_destroy(struct program *program)
@@ -198,39 +218,79 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-static void hand_out(const struct step *step, yield_function yield, void *context)
+// One run, by all threads of the team.
+struct run {
+    struct program *program;
+    yield_function yield;           // on the first thread
+    part_yield_function part_yield; // or on every thread
+    void *context;
+};
+
+static void hand_out(const struct run *run, const struct step *step, const struct part *part)
 {
-    for (int i = 0; i < 1 + MAX_AUX; i++)
-        if (step->yield[i] >= 0) yield(context, step->yield[i], step->call.output[i]);
+    for (int i = 0; i < 1 + MAX_AUX; i++) {
+        if (step->yield[i] < 0) continue;
+        if (run->part_yield)
+            run->part_yield(run->context, step->yield[i], step->call.output[i], part);
+        else if (part->index == 0)
+            run->yield(run->context, step->yield[i], step->call.output[i]);
+    }
+    part_meet(part); // the memory of what was handed out is the next steps'
 }
 
-static void run_profiled(struct program *program, yield_function yield, void *context)
+static void run_profiled(void *context, const struct part *part)
 {
+    const struct run *run = context;
+    struct program *program = run->program;
     double start = seconds_now();
     for (int i = 0; i < program->count; i++) {
         const struct step *step = &program->steps[i];
-        step->launch(step);
-        double end = seconds_now();
-        program->measures[i].seconds += end - start;
-        program->measures[i].calls++;
-        hand_out(step, yield, context);
+        step->launch(step, part);
+        part_meet(part);
+        if (part->index == 0) {
+            program->measures[i].seconds += seconds_now() - start;
+            program->measures[i].calls++;
+        }
+        if (step->yields) hand_out(run, step, part);
         start = seconds_now();
     }
 }
 
+static void run_steps(void *context, const struct part *part)
+{
+    const struct run *run = context;
+    const struct step *end = run->program->steps + run->program->count;
+    for (const struct step *step = run->program->steps; step < end; step++) {
+        step->launch(step, part);
+        part_meet(part);
+        if (step->yields) hand_out(run, step, part);
+    }
+}
+
+void program_set_team(struct program *program, struct team *team)
+{
+    INVARIANT(team_threads(team) == program->options.threads, "a team of %d for a program of %d",
+              team_threads(team), program->options.threads);
+    program->team = team;
+}
+
+static void run_on_team(struct run run)
+{
+    const struct program *program = run.program;
+    INVARIANT(program->arena, "the program is not prepared");
+    INVARIANT(team_threads(program->team) == program->options.threads, "the program has no team");
+    cpu_flush_to_zero();
+    team_run(program->team, program->profile ? run_profiled : run_steps, &run);
+}
+
 void program_run(struct program *program, yield_function yield, void *context)
 {
-    INVARIANT(program->arena, "the program is not prepared");
-    cpu_flush_to_zero();
-    if (program->profile) {
-        run_profiled(program, yield, context);
-        return;
-    }
-    for (int i = 0; i < program->count; i++) {
-        const struct step *step = &program->steps[i];
-        step->launch(step);
-        hand_out(step, yield, context);
-    }
+    run_on_team((struct run){.program = program, .yield = yield, .context = context});
+}
+
+void program_run_parts(struct program *program, part_yield_function yield, void *context)
+{
+    run_on_team((struct run){.program = program, .part_yield = yield, .context = context});
 }
 
 // ---- profile ----

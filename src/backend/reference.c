@@ -3,15 +3,18 @@
 // with.
 #include "backend/registry.h"
 
-void launch_reference(const struct step *step) { step->call.value->op->reference(&step->call); }
+void launch_reference(const struct step *step, const struct part *part)
+{
+    if (part->index == 0) step->call.value->op->reference(&step->call);
+}
 
-static enum status choose(const struct backend *backend, const struct value *v, struct step *step,
-                          size_t *scratch_bytes_p)
+static enum status choose(const struct backend *backend, const struct value *v,
+                          const struct program_options *options, struct step *step)
 {
     (void)backend;
     (void)v;
+    (void)options;
     step->launch = launch_reference;
-    *scratch_bytes_p = 0;
     return STATUS_OK;
 }
 

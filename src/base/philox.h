@@ -23,6 +23,9 @@ enum philox_purpose {
     PHILOX_BALANCE = 6
 };
 
+// Elements whose bits one call over 16 lanes makes: element e is in block e / 64.
+enum { PHILOX_BLOCK = 64 };
+
 struct philox_address {
     uint64_t seed;
     uint32_t stream, step, sequence;

@@ -31,7 +31,7 @@ static enum status build_graph(struct decoder *decoder, const struct backend *ba
     struct value *logits =
         decoder->model->type->decode(&builder, config, inputs, out->cache, out->inputs[2]);
     graph_yield(g, logits, 0);
-    return program_create(backend, g, &out->program);
+    return program_create(backend, g, NULL, &out->program);
 }
 
 static void release_graph(struct decode_graph *graph)

@@ -17,7 +17,7 @@ static enum status arena_with(const struct trainer *trainer, const struct run_co
     enum status status = training_graph(config, &parameters, &graph[0]);
     if (!status) status = evaluation_graph(config, &parameters, &graph[1]);
     for (int i = 0; i < 2 && !status; i++)
-        status = program_create(trainer->backend, graph[i].g, &program[i]);
+        status = program_create(trainer->backend, graph[i].g, NULL, &program[i]);
     if (!status) {
         size_t training = program_arena_bytes(program[0]),
                evaluation = program_arena_bytes(program[1]);

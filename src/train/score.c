@@ -102,7 +102,7 @@ static enum status prepare_scorer(struct scoring *scoring, struct scorer *scorer
     const struct backend *backend;
     scorer->scoring = scoring;
     TRY(backend_find("cpu", &backend));
-    TRY(program_create(backend, scoring->graph, &scorer->program));
+    TRY(program_create(backend, scoring->graph, NULL, &scorer->program));
     TRY(program_prepare(scorer->program, scoring->model->weights.data, NULL));
     scorer->tokens = program_input(scorer->program, scoring->inputs.tokens);
     scorer->positions = program_input(scorer->program, scoring->inputs.positions);

@@ -52,8 +52,9 @@ static enum status create_programs(struct trainer *trainer)
         worker->trainer = trainer;
         worker->rank = r;
         trainer->gradients[r] = &worker->gradients;
-        TRY(program_create(trainer->backend, trainer->training_graph.g, &worker->training.program));
-        TRY(program_create(trainer->backend, trainer->evaluation_graph.g,
+        TRY(program_create(trainer->backend, trainer->training_graph.g, NULL,
+                           &worker->training.program));
+        TRY(program_create(trainer->backend, trainer->evaluation_graph.g, NULL,
                            &worker->evaluation.program));
     }
     return STATUS_OK;

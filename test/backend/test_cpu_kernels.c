@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every row of the table of CPU kernels over every case of its operation, whichever auxiliary
 // outputs are asked for: within the row's tolerance of the reference, and the same bits for every
-// instruction set that this machine has.
+// instruction set that this machine has and for teams of one, two and three threads.
 #include "backend/cpu/table.h"
 #include "op/fill_case.h"
 
@@ -68,10 +68,20 @@ static void trial_create(struct trial *t, const struct op *op, const struct op_c
         if (t->y->aux[i]) t->call.output[1 + i] = take(t, bytes_of(t->y->aux[i]));
 }
 
-static void trial_run(struct trial *t, const struct cpu_row *row, const char *name)
+enum { MOST_THREADS = 3 };
+static struct team *teams[1 + MOST_THREADS]; // [threads], NULL for one
+
+static void launch_part(void *context, const struct part *part)
+{
+    const struct step *step = context;
+    step->launch(step, part);
+}
+
+static void trial_run(struct trial *t, const struct cpu_row *row, int threads, const char *name)
 {
     struct step step = {.call = t->call};
-    size_t scratch_bytes = cpu_row_use(row, t->y, &step);
+    cpu_row_use(row, t->y, threads, &step);
+    size_t scratch_bytes = step_scratch_bytes(&step.scratch, threads);
     unsigned char *scratch = NULL;
     if (scratch_bytes) {
         scratch = aligned_alloc(64, (scratch_bytes + GUARD + 63) / 64 * 64);
@@ -79,7 +89,7 @@ static void trial_run(struct trial *t, const struct cpu_row *row, const char *na
         memset(scratch + scratch_bytes, GUARD_BYTE, GUARD);
     }
     step.call.scratch = scratch;
-    step.launch(&step);
+    team_run(teams[threads], launch_part, &step);
     if (scratch) check_guard(scratch, scratch_bytes, name);
     for (int i = 0; i < 1 + MAX_AUX; i++)
         if (t->call.output[i])
@@ -146,13 +156,21 @@ static double check_case(const struct op *op, int number, unsigned aux)
         struct trial t;
         snprintf(full, sizeof full, "%s, outputs %x, %s", name, aux, isa_name(row->isa));
         trial_create(&t, op, test, aux);
-        trial_run(&t, row, full);
+        trial_run(&t, row, 1, full);
         double error = compare(&t, &reference, difference);
         if (!(error <= row->tolerance))
             fail_msg("%s: %.2e off the reference, allowed %.1e", full, error, row->tolerance);
         if (error > worst) worst = error;
         if (first_isa && compare(&t, &first, differing_bits) > 0)
             fail_msg("%s: other bits than %s", full, first_isa);
+        for (int threads = 2; threads <= MOST_THREADS; threads++) {
+            struct trial several;
+            trial_create(&several, op, test, aux);
+            trial_run(&several, row, threads, full);
+            if (compare(&t, &several, differing_bits) > 0)
+                fail_msg("%s: other bits with %d threads", full, threads);
+            trial_destroy(&several);
+        }
         if (first_isa) {
             trial_destroy(&t);
         } else {
@@ -210,8 +228,8 @@ static void in_place_results_are_the_same(void **state)
                 trial_create(&apart, row->op, &row->op->cases[c], 0);
                 trial_create(&over, row->op, &row->op->cases[c], 0);
                 over.call.output[0] = (void *)over.call.input[k];
-                trial_run(&apart, row, case_name(row->op, c, name));
-                trial_run(&over, row, name);
+                trial_run(&apart, row, 1, case_name(row->op, c, name));
+                trial_run(&over, row, 1 + c % MOST_THREADS, name);
                 if (compare(&apart, &over, differing_bits) > 0)
                     fail_msg("%s, %s: other bits over input %d", name, isa_name(row->isa), k);
                 trial_destroy(&apart);
@@ -222,6 +240,23 @@ static void in_place_results_are_the_same(void **state)
     assert_true(tried > 50);
 }
 
+static int make_teams(void **state)
+{
+    (void)state;
+    for (int threads = 2; threads <= MOST_THREADS; threads++) {
+        const struct team_options options = {.threads = threads, .crowded = threads > cpu_cores()};
+        if (team_create(&options, &teams[threads])) return 1;
+    }
+    return 0;
+}
+
+static int end_teams(void **state)
+{
+    (void)state;
+    for (int threads = 2; threads <= MOST_THREADS; threads++) team_destroy(teams[threads]);
+    return 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,5 +264,5 @@ int main(void)
         cmocka_unit_test(rows_stand_best_first),
         cmocka_unit_test(in_place_results_are_the_same),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_teams, end_teams);
 }

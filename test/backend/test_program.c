@@ -77,6 +77,47 @@ static void instruction_sets_sharing_and_recompute_change_no_bit(void **state)
     gpt_run_destroy(&first);
 }
 
+// A value that is handed to all threads, each of which takes its part.
+static void take_parts(void *context, int tag, const void *data, const struct part *part)
+{
+    struct gpt_run *run = context;
+    if (tag >= run->m.parameters) {
+        if (part->index == 0) gpt_receive(context, tag, data);
+        return;
+    }
+    const real *from = data;
+    real *to = run->gradient + run->m.offset[tag];
+    struct range r = part_range(part, shape_count(run->m.shape[tag]), 16);
+    for (int64_t i = r.first; i < r.last; i++) to[i] += from[i];
+}
+
+static void threads_change_no_bit(void **state)
+{
+    (void)state;
+    // More rows, columns and words than a part's least: every kernel is cut.
+    const struct gpt_sizes sizes[] = {small, {3, 130, 192, 2, 3, 200, 0.1, .gradient = true}};
+    for (int i = 0; i < 2; i++) {
+        struct gpt_run first;
+        start(&first, &cpu_backend, sizes[i], true);
+        size_t bytes = (size_t)first.m.elements * sizeof(real);
+        for (int mode = 0; mode < 8; mode++) {
+            struct gpt_run run;
+            struct gpt_sizes n = sizes[i];
+            n.threads = 2 + mode % 4;
+            start(&run, &cpu_backend, n, mode < 4);
+            assert_true(run.loss == first.loss);
+            if (memcmp(run.gradient, first.gradient, bytes))
+                fail_msg("%d threads, mode %d: other gradients", n.threads, mode);
+            memset(run.gradient, 0, bytes);
+            program_run_parts(run.program, take_parts, &run);
+            if (memcmp(run.gradient, first.gradient, bytes))
+                fail_msg("%d threads, mode %d: other gradients in parts", n.threads, mode);
+            gpt_run_destroy(&run);
+        }
+        gpt_run_destroy(&first);
+    }
+}
+
 static void a_wrong_isa_is_refused(void **state)
 {
     (void)state;
@@ -84,7 +125,7 @@ static void a_wrong_isa_is_refused(void **state)
     assert_int_equal(gpt_build(&m, small), STATUS_OK);
     struct program *program = NULL;
     setenv("STENTOR_ISA", "altivec", 1);
-    assert_int_equal(program_create(&cpu_backend, m.g, &program), STATUS_USAGE);
+    assert_int_equal(program_create(&cpu_backend, m.g, NULL, &program), STATUS_USAGE);
     unsetenv("STENTOR_ISA");
     assert_non_null(strstr(error_message(), "STENTOR_ISA=altivec"));
     assert_null(program);
@@ -108,11 +149,11 @@ static void backends_are_found_by_name(void **state)
 }
 
 static enum status choose_little(const struct backend *backend, const struct value *v,
-                                 struct step *step, size_t *scratch_bytes_p)
+                                 const struct program_options *options, struct step *step)
 {
     if (v->op == &attention_op || v->op == &output_loss_op)
         FAIL(STATUS_UNSUPPORTED, "no %s", v->op->name);
-    return reference_backend.choose(backend, v, step, scratch_bytes_p);
+    return reference_backend.choose(backend, v, options, step);
 }
 
 static void all_missing_kernels_are_listed_once(void **state)
@@ -122,7 +163,7 @@ static void all_missing_kernels_are_listed_once(void **state)
     struct gpt m;
     assert_int_equal(gpt_build(&m, small), STATUS_OK);
     struct program *program;
-    assert_int_equal(program_create(&little, m.g, &program), STATUS_UNSUPPORTED);
+    assert_int_equal(program_create(&little, m.g, NULL, &program), STATUS_UNSUPPORTED);
     assert_string_equal(error_message(),
                         "backend little has no kernel for: attention [2, 33, 24], output_loss [1]");
     error_clear();
@@ -153,7 +194,7 @@ static void an_operation_without_a_kernel_runs_by_its_definition(void **state)
     struct program *program;
     int warnings = 0;
     log_set_sink(count_warning, &warnings);
-    assert_int_equal(program_create(&cpu_backend, g, &program), STATUS_OK);
+    assert_int_equal(program_create(&cpu_backend, g, NULL, &program), STATUS_OK);
     log_set_sink(NULL, NULL);
     assert_int_equal(warnings, 1);
     assert_int_equal(program_prepare(program, NULL, NULL), STATUS_OK);
@@ -172,7 +213,7 @@ static void the_null_backend_plans_what_no_machine_holds(void **state)
     struct gpt_sizes n = {1, 4096, 12288, 30, 96, 50304, .gradient = true};
     assert_int_equal(gpt_build(&m, n), STATUS_OK);
     struct program *program;
-    assert_int_equal(program_create(&null_backend, m.g, &program), STATUS_OK);
+    assert_int_equal(program_create(&null_backend, m.g, NULL, &program), STATUS_OK);
     assert_true(program_arena_bytes(program) > (size_t)10 << 30);
     assert_true(program_cost(program).flops > 6.0 * 4096 * 30 * 12 * 12288 * 12288);
     program_destroy(program);
@@ -258,7 +299,7 @@ static void states_are_bound_and_written(void **state)
     real output[2][4][6];
     for (int b = 0; b < 2; b++) {
         struct program *program;
-        assert_int_equal(program_create(backends[b], g, &program), STATUS_OK);
+        assert_int_equal(program_create(backends[b], g, NULL, &program), STATUS_OK);
         assert_int_equal(program_prepare(program, NULL, NULL), STATUS_OK);
         real memory[2 * 4 * 6] = {0};
         program_bind(program, cache, memory);
@@ -306,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cpu_agrees_with_the_reference_on_a_gpt),
         cmocka_unit_test(instruction_sets_sharing_and_recompute_change_no_bit),
+        cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(a_wrong_isa_is_refused),
         cmocka_unit_test(backends_are_found_by_name),
         cmocka_unit_test(all_missing_kernels_are_listed_once),

@@ -112,7 +112,7 @@ static struct received run(struct graph *g, const double *weights)
 {
     struct received received = {.times = {0}};
     struct program *program;
-    if (program_create(reference(), g, &program)) fail_msg("%s", error_message());
+    if (program_create(reference(), g, NULL, &program)) fail_msg("%s", error_message());
     assert_int_equal(plan_verify(program_plan(program)), STATUS_OK);
     assert_int_equal(program_prepare(program, weights, NULL), STATUS_OK);
     program_run(program, keep, &received);

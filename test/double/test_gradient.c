@@ -52,7 +52,7 @@ static void rig_create(struct rig *rig, const struct op *op, const struct op_cas
     if (gradients) backward(rig->g, loss, MAX_INPUTS);
     const struct backend *reference;
     assert_int_equal(backend_find("reference", &reference), STATUS_OK);
-    if (program_create(reference, rig->g, &rig->program)) fail_msg("%s", error_message());
+    if (program_create(reference, rig->g, NULL, &rig->program)) fail_msg("%s", error_message());
     assert_int_equal(plan_verify(program_plan(rig->program)), STATUS_OK);
     assert_int_equal(program_prepare(rig->program, weights, NULL), STATUS_OK);
     for (int i = 0; i < test->inputs; i++) {

@@ -49,7 +49,7 @@ static void whole_sequence_logits(const struct loaded_model *model, const int32_
         t.graph,
         op_linear(t.graph, loss->input[0], loss->input[1], NULL, ACTIVATION_NONE, LAYOUT_OUT_IN),
         1);
-    assert_ok(program_create(cpu_backend(), t.graph, &t.program));
+    assert_ok(program_create(cpu_backend(), t.graph, NULL, &t.program));
     assert_ok(program_prepare(t.program, model->weights.data, NULL));
     int32_t *tokens = program_input(t.program, inputs.tokens),
             *positions = program_input(t.program, inputs.positions);

@@ -208,7 +208,7 @@ static enum status build(struct loaded_model *model, int64_t batch, int64_t toke
     graph_yield(g, loss, LOSS_TAG);
     backward(g, loss, model->parameters.count);
     TRY(backend_find("cpu", &backend));
-    TRY(program_create(backend, g, program_p));
+    TRY(program_create(backend, g, NULL, program_p));
     TRY(program_prepare(*program_p, model->weights.data, NULL));
     *inputs_p = inputs;
     return STATUS_OK;

@@ -226,7 +226,7 @@ static uint64_t gates(enum isa isa)
 static uint64_t column_sums(enum isa isa)
 {
     float *x = numbers(37 * 53, 11, 1), *y = blank(53);
-    column_sum_of[isa](y, x, 37, 53);
+    column_sum_of[isa](y, x, 53, 37, 53);
     uint64_t hash = hash_words(start, y, 53);
     free(x), free(y);
     return hash;
@@ -264,7 +264,7 @@ static uint64_t embeddings(enum isa isa)
     int32_t *ids = indices(COUNT, 12, VOCABULARY);
     float *table = numbers(VOCABULARY * WIDTH, 13, 1), *y = blank(COUNT * WIDTH);
     embedding_of[isa](y, table, ids, COUNT, WIDTH);
-    embedding_grad_of[isa](table, ids, y, COUNT, WIDTH, VOCABULARY);
+    embedding_grad_of[isa](table, ids, y, COUNT, WIDTH, VOCABULARY, 0, WIDTH);
     uint64_t hash = hash_words(hash_words(start, y, COUNT * WIDTH), table, VOCABULARY * WIDTH);
     free(ids), free(table), free(y);
     return hash;
@@ -279,11 +279,14 @@ static uint64_t norms(enum isa isa)
           *dbias = blank(WIDTH);
     layer_norm_of[isa](y, x, gain, bias, COUNT, WIDTH, 1e-5f);
     uint64_t hash = hash_words(start, y, COUNT * WIDTH);
-    layer_norm_grad_of[isa](y, dgain, dbias, x, gain, dy, COUNT, WIDTH, 1e-5f);
+    struct norm_grad n = {y, dgain, dbias, x, gain, dy, COUNT, WIDTH, 1e-5f};
+    layer_norm_grad_of[isa](&n, NULL, &part_whole);
     hash = hash_words(hash_words(hash_words(hash, y, COUNT * WIDTH), dgain, WIDTH), dbias, WIDTH);
     rms_norm_of[isa](y, x, gain, COUNT, WIDTH, 1e-6f);
     hash = hash_words(hash, y, COUNT * WIDTH);
-    rms_norm_grad_of[isa](y, dgain, x, gain, dy, COUNT, WIDTH, 1e-6f);
+    n.dbias = NULL;
+    n.epsilon = 1e-6f;
+    rms_norm_grad_of[isa](&n, NULL, &part_whole);
     hash = hash_words(hash_words(hash, y, COUNT * WIDTH), dgain, WIDTH);
     free(x), free(dy), free(y), free(gain), free(bias), free(dgain), free(dbias);
     return hash;
@@ -303,7 +306,7 @@ static uint64_t dropouts(enum isa isa)
 {
     struct dropout d = {.rate = 0.1, .stream = philox_stream(PHILOX_DROPOUT, 3), .random = place};
     float *x = numbers(3 * 777, 18, 1);
-    dropout_of[isa](x, x, &d, 3, 777);
+    dropout_of[isa](x, x, &d, 777, 0, 3 * ((777 + 63) / 64));
     uint64_t hash = hash_words(start, x, 3 * 777);
     free(x);
     return hash;
@@ -397,7 +400,7 @@ static uint64_t output_losses(enum isa isa)
     float *x = numbers(COUNT * WIDTH, 23, 1), *w = numbers(VOCABULARY * WIDTH, 24, 1),
           *losses = blank(COUNT);
     float *dx = blank(COUNT * WIDTH), *dw = blank(VOCABULARY * WIDTH), loss;
-    void *scratch = take(output_loss_scratch_bytes_of[isa](COUNT, WIDTH, VOCABULARY));
+    void *scratch = take(output_loss_scratch_bytes_of[isa](COUNT, WIDTH, VOCABULARY, 1));
     struct output_loss o = {.rows = COUNT,
                             .width = WIDTH,
                             .vocabulary = VOCABULARY,
@@ -409,7 +412,7 @@ static uint64_t output_losses(enum isa isa)
                             .losses = losses,
                             .dx = dx,
                             .dw = dw};
-    output_loss_of[isa](&o, scratch);
+    output_loss_of[isa](&o, scratch, &part_whole);
     uint64_t hash = hash_words(hash_words(start, &loss, 1), losses, COUNT);
     hash = hash_words(hash_words(hash, dx, COUNT * WIDTH), dw, VOCABULARY * WIDTH);
     free(scratch), free(targets), free(x), free(w), free(losses), free(dx), free(dw);

@@ -4,7 +4,7 @@
 #include "kernel/cpu/kernels.h"
 
 static void (*const kernels[ISA_COUNT])(float *, const float *, const struct dropout *, int64_t,
-                                        int64_t) = KERNEL_ROW(dropout);
+                                        int64_t, int64_t) = KERNEL_ROW(dropout);
 static const int64_t lengths[] = {1, 7, 15, 16, 17, 31, 33, 63, 64, 65, 127, 130, 1000};
 enum { LENGTHS = sizeof lengths / sizeof lengths[0], SEQUENCES = 3 };
 static const uint32_t numbers[4] = {0x89abcdef, 0x01234567, 77,
@@ -23,7 +23,10 @@ static void equals_the_definition(void **state)
                                     .stream = philox_stream(PHILOX_DROPOUT, 5),
                                     .random = numbers};
                 float *x = random_floats(SEQUENCES * n, 8, 1), *y = floats(SEQUENCES * n);
-                kernels[isa](y, x, &d, SEQUENCES, n);
+                // Two parts, cut inside a sequence.
+                int64_t blocks = SEQUENCES * ((n + 63) / 64), cut = blocks / 2;
+                kernels[isa](y, x, &d, n, cut, blocks);
+                kernels[isa](y, x, &d, n, 0, cut);
                 for (int64_t s = 0; s < SEQUENCES; s++)
                     for (int64_t e = 0; e < n; e++) {
                         struct philox_address at = {.seed = 0x0123456789abcdef,
@@ -34,7 +37,7 @@ static void equals_the_definition(void **state)
                         float want = keep ? x[s * n + e] * (float)(1 / (1 - d.rate)) : 0;
                         assert_true(y[s * n + e] == want);
                     }
-                kernels[isa](x, x, &d, SEQUENCES, n); // in place
+                kernels[isa](x, x, &d, n, 0, blocks); // in place
                 assert_memory_equal(x, y, (size_t)(SEQUENCES * n) * sizeof *x);
                 buffers_check_and_free();
             }
@@ -48,9 +51,9 @@ static void rate_zero_copies(void **state)
         if (!isa_available(isa) || !kernels[isa]) continue;
         struct dropout d = {.rate = 0, .random = numbers};
         float *x = random_floats(99, 8, 1), *y = floats(99);
-        kernels[isa](y, x, &d, 3, 33);
+        kernels[isa](y, x, &d, 33, 0, 3);
         assert_memory_equal(x, y, 99 * sizeof *x);
-        kernels[isa](x, x, &d, 3, 33);
+        kernels[isa](x, x, &d, 33, 0, 3);
         assert_memory_equal(x, y, 99 * sizeof *x);
         buffers_check_and_free();
     }

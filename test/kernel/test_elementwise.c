@@ -12,12 +12,13 @@ static void (*const activations[ISA_COUNT])(float *, const float *, int64_t,
                                             enum activation) = KERNEL_ROW(activation);
 static void (*const activation_grads[ISA_COUNT])(float *, const float *, const float *, int64_t,
                                                  enum activation) = KERNEL_ROW(activation_grad);
-static void (*const column_sums[ISA_COUNT])(float *, const float *, int64_t,
+static void (*const column_sums[ISA_COUNT])(float *, const float *, int64_t, int64_t,
                                             int64_t) = KERNEL_ROW(column_sum);
 static void (*const embeddings[ISA_COUNT])(float *, const float *, const int32_t *, int64_t,
                                            int64_t) = KERNEL_ROW(embedding);
 static void (*const embedding_grads[ISA_COUNT])(float *, const int32_t *, const float *, int64_t,
-                                                int64_t, int64_t) = KERNEL_ROW(embedding_grad);
+                                                int64_t, int64_t, int64_t,
+                                                int64_t) = KERNEL_ROW(embedding_grad);
 
 static const int64_t lengths[] = {1, 7, 15, 16, 17, 31, 33, 65, 1003};
 enum { LENGTHS = sizeof lengths / sizeof lengths[0] };
@@ -178,7 +179,7 @@ static void column_sums_add_in_order(void **state)
             EACH_ISA(isa)
             {
                 float *y = floats(cols);
-                column_sums[isa](y, x, rows, cols);
+                column_sums[isa](y, x, cols, rows, cols);
                 for (int64_t j = 0; j < cols; j++) {
                     float sum = 0;
                     for (int64_t i = 0; i < rows; i++) sum += x[i * cols + j];
@@ -204,7 +205,9 @@ static void embeds_and_scatters(void **state)
         {
             float *y = floats(ROWS * width), *dtable = floats(VOCABULARY * width);
             embeddings[isa](y, table, ids, ROWS, width);
-            embedding_grads[isa](dtable, ids, dy, ROWS, width, VOCABULARY);
+            // Two parts of the columns.
+            embedding_grads[isa](dtable, ids, dy, ROWS, width, VOCABULARY, width / 2, width);
+            embedding_grads[isa](dtable, ids, dy, ROWS, width, VOCABULARY, 0, width / 2);
             for (int i = 0; i < ROWS; i++)
                 assert_memory_equal(y + i * width, table + ids[i] * width,
                                     (size_t)width * sizeof *y);

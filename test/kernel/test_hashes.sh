@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 objects() {
     folder=$1
     shift
-    for room in cpu status; do echo "$folder/src/base/$room.o"; done
+    for room in affinity cpu memory status team; do echo "$folder/src/base/$room.o"; done
     for file in src/kernel/cpu/lanes/*.c; do
         for isa in "$@"; do echo "$folder/${file%.c}.$isa.o"; done
     done
@@ -25,7 +25,7 @@ build() {
     # shellcheck disable=SC2086
     MAKEFLAGS='' make -s MODE=release CC="$compiler" BUILD="$folder" ROOMS="base kernel" $list "$folder/test/kernel/hash_battery.o" \
         >"$work/make" 2>&1 &&
-        $compiler $option -o "$folder/hash_battery" "$folder/test/kernel/hash_battery.o" $list -lm >>"$work/make" 2>&1
+        $compiler $option -o "$folder/hash_battery" "$folder/test/kernel/hash_battery.o" $list -pthread -lm >>"$work/make" 2>&1
 }
 # Compares the hashes of each kernel in file $1; one TAP line each.
 number=0

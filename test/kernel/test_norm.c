@@ -8,12 +8,10 @@ static void (*const layer_norms[ISA_COUNT])(float *, const float *, const float 
                                             int64_t, int64_t, float) = KERNEL_ROW(layer_norm);
 static void (*const rms_norms[ISA_COUNT])(float *, const float *, const float *, int64_t, int64_t,
                                           float) = KERNEL_ROW(rms_norm);
-static void (*const layer_grads[ISA_COUNT])(float *, float *, float *, const float *, const float *,
-                                            const float *, int64_t, int64_t,
-                                            float) = KERNEL_ROW(layer_norm_grad);
-static void (*const rms_grads[ISA_COUNT])(float *, float *, const float *, const float *,
-                                          const float *, int64_t, int64_t,
-                                          float) = KERNEL_ROW(rms_norm_grad);
+static void (*const layer_grads[ISA_COUNT])(const struct norm_grad *, void *,
+                                            const struct part *) = KERNEL_ROW(layer_norm_grad);
+static void (*const rms_grads[ISA_COUNT])(const struct norm_grad *, void *,
+                                          const struct part *) = KERNEL_ROW(rms_norm_grad);
 
 static const int64_t widths[] = {1, 7, 16, 17, 31, 33, 65, 768};
 enum { WIDTHS = sizeof widths / sizeof widths[0], ROWS = 5 };
@@ -67,12 +65,21 @@ static struct results compute(const struct operands *o, enum isa isa)
 {
     int64_t width = o->width;
     struct results r = {floats(ROWS * width), floats(ROWS * width), floats(width), floats(width)};
+    struct norm_grad n = {.dx = r.dx,
+                          .dgain = r.dgain,
+                          .dbias = o->centered ? r.dbias : NULL,
+                          .x = o->x,
+                          .gain = o->gain,
+                          .dy = o->dy,
+                          .rows = ROWS,
+                          .width = width,
+                          .epsilon = epsilon};
     if (o->centered) {
         layer_norms[isa](r.y, o->x, o->gain, o->bias, ROWS, width, epsilon);
-        layer_grads[isa](r.dx, r.dgain, r.dbias, o->x, o->gain, o->dy, ROWS, width, epsilon);
+        layer_grads[isa](&n, NULL, &part_whole);
     } else {
         rms_norms[isa](r.y, o->x, o->gain, ROWS, width, epsilon);
-        rms_grads[isa](r.dx, r.dgain, o->x, o->gain, o->dy, ROWS, width, epsilon);
+        rms_grads[isa](&n, NULL, &part_whole);
         memset(r.dbias, 0, (size_t)width * sizeof *r.dbias);
     }
     return r;
@@ -163,11 +170,18 @@ static void gradients_of_gain_and_bias_are_optional(void **state)
         struct operands o = make(33, true);
         struct results r = compute(&o, isa);
         float *dx = floats(ROWS * 33);
-        layer_grads[isa](dx, NULL, NULL, o.x, o.gain, o.dy, ROWS, 33, epsilon);
+        const struct norm_grad n = {.dx = dx,
+                                    .x = o.x,
+                                    .gain = o.gain,
+                                    .dy = o.dy,
+                                    .rows = ROWS,
+                                    .width = 33,
+                                    .epsilon = epsilon};
+        layer_grads[isa](&n, NULL, &part_whole);
         assert_memory_equal(dx, r.dx, ROWS * 33 * sizeof *dx);
         o.centered = false;
         r = compute(&o, isa);
-        rms_grads[isa](dx, NULL, o.x, o.gain, o.dy, ROWS, 33, epsilon);
+        rms_grads[isa](&n, NULL, &part_whole);
         assert_memory_equal(dx, r.dx, ROWS * 33 * sizeof *dx);
         buffers_check_and_free();
     }

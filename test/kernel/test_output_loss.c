@@ -4,10 +4,10 @@
 #include "kernel/buffers.h"
 #include "kernel/cpu/kernels.h"
 
-static void (*const kernels[ISA_COUNT])(const struct output_loss *,
-                                        void *) = KERNEL_ROW(output_loss);
-static size_t (*const scratch_bytes[ISA_COUNT])(int64_t, int64_t,
-                                                int64_t) = KERNEL_ROW(output_loss_scratch_bytes);
+static void (*const kernels[ISA_COUNT])(const struct output_loss *, void *,
+                                        const struct part *) = KERNEL_ROW(output_loss);
+static size_t (*const scratch_bytes[ISA_COUNT])(int64_t, int64_t, int64_t,
+                                                int) = KERNEL_ROW(output_loss_scratch_bytes);
 
 static const int64_t sizes[][3] = {{1, 1, 1},    {1, 7, 2},     {7, 17, 31}, {17, 33, 65},
                                    {33, 16, 16}, {31, 65, 100}, {65, 1, 7}};
@@ -97,8 +97,8 @@ static void run(int64_t rows, int64_t width, int64_t vocabulary, float smoothing
         if (!isa_available(isa) || !kernels[isa]) continue;
         o.loss = floats(1), o.losses = floats(rows), o.dx = floats(rows * width),
         o.dw = floats(vocabulary * width);
-        void *scratch = scratch_of(scratch_bytes[isa](rows, width, vocabulary));
-        kernels[isa](&o, scratch);
+        void *scratch = scratch_of(scratch_bytes[isa](rows, width, vocabulary, 1));
+        kernels[isa](&o, scratch, &part_whole);
         if (!first.rows) {
             first = o;
             check(&o);
@@ -109,7 +109,7 @@ static void run(int64_t rows, int64_t width, int64_t vocabulary, float smoothing
         assert_same_bits(first.dw, o.dw, (size_t)(vocabulary * width) * 4, "dw", isa);
         struct output_loss only = o; // the loss alone: the same bits
         only.loss = floats(1), only.losses = NULL, only.dx = only.dw = NULL;
-        kernels[isa](&only, scratch);
+        kernels[isa](&only, scratch, &part_whole);
         assert_same_bits(o.loss, only.loss, 4, "loss alone", isa);
     }
     buffers_check_and_free();
@@ -136,17 +136,17 @@ static void chunks_change_no_bit(void **state)
             continue;
         struct output_loss o = problem(ROWS, WIDTH, VOCABULARY, 0.1f, true), one = o;
         o.losses = floats(ROWS), o.dx = floats(ROWS * WIDTH), o.dw = floats(VOCABULARY * WIDTH);
-        size_t bytes = scratch_bytes[isa](ROWS, WIDTH, VOCABULARY);
+        size_t bytes = scratch_bytes[isa](ROWS, WIDTH, VOCABULARY, 1);
         assert_true(bytes < (size_t)ROWS * VOCABULARY * sizeof(float));
         void *scratch = scratch_of(bytes);
-        kernels[isa](&o, scratch);
+        kernels[isa](&o, scratch, &part_whole);
         float *dw = floats(VOCABULARY * WIDTH), *logits = floats(VOCABULARY);
         one.rows = 1, one.dx = floats(WIDTH), one.dw = floats(VOCABULARY * WIDTH),
         one.losses = floats(1);
         memset(dw, 0, (size_t)(VOCABULARY * WIDTH) * sizeof *dw);
         for (int64_t r = 0; r < ROWS; r++) {
             one.x = o.x + r * WIDTH, one.targets = o.targets + r;
-            kernels[isa](&one, scratch);
+            kernels[isa](&one, scratch, &part_whole);
             assert_memory_equal(one.dx, o.dx + r * WIDTH, WIDTH * sizeof(float));
             assert_memory_equal(one.losses, o.losses + r, sizeof(float));
             // the row's gradient of the logits lies at the start of the scratch memory
@@ -169,19 +169,19 @@ static void bad_numbers_show(void **state)
     for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
         if (!isa_available(isa) || !kernels[isa]) continue;
         struct output_loss o = problem(5, 8, 33, 0, false);
-        void *scratch = scratch_of(scratch_bytes[isa](5, 8, 33));
+        void *scratch = scratch_of(scratch_bytes[isa](5, 8, 33, 1));
         float *x = floats(40), large[8] = {1e4f, 1e4f, 1e4f};
         memcpy(x, o.x, 40 * sizeof *x);
         o.x = x, o.losses = floats(5);
         memcpy(x + 8, large, sizeof large);
-        kernels[isa](&o, scratch);
+        kernels[isa](&o, scratch, &part_whole);
         assert_true(isfinite(*o.loss)); // large logits
         x[3] = NAN;
-        kernels[isa](&o, scratch);
+        kernels[isa](&o, scratch, &part_whole);
         assert_true(isnan(o.losses[0]) && isfinite(o.losses[1]) && isnan(*o.loss));
         x[3] = 0;
         ((int32_t *)o.targets)[2] = 33; // beyond the vocabulary
-        kernels[isa](&o, scratch);
+        kernels[isa](&o, scratch, &part_whole);
         assert_true(isnan(o.losses[2]) && isnan(*o.loss));
         buffers_check_and_free();
     }

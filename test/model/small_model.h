@@ -81,7 +81,7 @@ static inline void training_prepare(struct training *t, const char *backend_name
 {
     const struct backend *backend;
     assert_ok(backend_find(backend_name, &backend));
-    assert_ok(program_create(backend, t->graph, &t->program));
+    assert_ok(program_create(backend, t->graph, NULL, &t->program));
     assert_ok(program_prepare(t->program, weights, NULL));
     int64_t batch = t->tokens->shape.size[0], tokens = t->tokens->shape.size[1];
     int32_t *positions = program_input(t->program, t->positions);

@@ -71,7 +71,7 @@ static void model_create(struct model *m, const char *backend_name, bool bidirec
     backward(m->g, loss, m->parameters.count);
     assert_ok(graph_status(m->g));
     assert_ok(backend_find(backend_name, &backend));
-    assert_ok(program_create(backend, m->g, &m->program));
+    assert_ok(program_create(backend, m->g, NULL, &m->program));
     assert_ok(plan_verify(program_plan(m->program)));
     size_t elements = (size_t)m->parameters.elements;
     m->weights = calloc(elements, sizeof *m->weights);

@@ -12,6 +12,7 @@
 struct gpt_run {
     struct gpt m;
     struct program *program;
+    struct team *team;
     real *weights, *gradient;
     int *times; // [parameters] how often each was yielded
     int yields;
@@ -38,10 +39,16 @@ static inline enum status gpt_run_create(struct gpt_run *run, const struct backe
     run->weights = calloc(elements, sizeof(real));
     run->gradient = calloc(elements, sizeof(real));
     run->times = calloc((size_t)run->m.parameters, sizeof(int));
+    const struct program_options options = {.threads = n.threads};
     if (shared)
-        TRY(program_create(backend, run->m.g, &run->program));
+        TRY(program_create(backend, run->m.g, &options, &run->program));
     else
-        TRY(program_create_unshared(backend, run->m.g, &run->program));
+        TRY(program_create_unshared(backend, run->m.g, &options, &run->program));
+    if (n.threads > 1) {
+        const struct team_options team = {.threads = n.threads, .crowded = true};
+        TRY(team_create(&team, &run->team));
+        program_set_team(run->program, run->team);
+    }
     TRY(plan_verify(program_plan(run->program)));
     TRY(program_prepare(run->program, run->weights, NULL));
     gpt_weights(&run->m, run->weights);
@@ -55,6 +62,7 @@ static inline enum status gpt_run_create(struct gpt_run *run, const struct backe
 static inline void gpt_run_destroy(struct gpt_run *run)
 {
     program_destroy(run->program);
+    team_destroy(run->team);
     graph_destroy(run->m.g);
     free(run->weights);
     free(run->gradient);

@@ -153,8 +153,8 @@ static void sharing_changes_no_bit_of_random_graphs(void **state)
             random_graph_build(&r[shared], number);
             struct program *program;
             enum status status =
-                shared ? program_create(&reference_backend, r[shared].g, &program)
-                       : program_create_unshared(&reference_backend, r[shared].g, &program);
+                shared ? program_create(&reference_backend, r[shared].g, NULL, &program)
+                       : program_create_unshared(&reference_backend, r[shared].g, NULL, &program);
             if (status) fail_msg("%s", error_message());
             if (plan_verify(program_plan(program)))
                 fail_msg("graph %u: %s", number, error_message());
@@ -196,7 +196,7 @@ static void what_nothing_yielded_needs_does_not_run(void **state)
     assert_int_equal(plan->bytes, 2 * 4 * 8 * sizeof(real) + 64);
     plan_destroy(plan);
     struct program *program;
-    assert_int_equal(program_create(&null_backend, g, &program), STATUS_OK);
+    assert_int_equal(program_create(&null_backend, g, NULL, &program), STATUS_OK);
     assert_int_equal(program_steps(program), 1);
     program_destroy(program);
     graph_destroy(g);

@@ -15,6 +15,7 @@ struct gpt_sizes {
     int64_t batch, tokens, width, layers, heads, vocabulary;
     double dropout;
     bool recompute, gradient;
+    int threads; // of the team that runs it; 0: none
 };
 
 struct gpt {

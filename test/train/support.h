@@ -128,7 +128,7 @@ static inline struct child_result in_child(const char *isa, child_work work,
 }
 
 // Steps until config->steps without writing anything; with a context, from the newest checkpoint until `stop`, where it saves.
-struct part {
+struct portion {
     int64_t stop;
 };
 static inline void train_steps(const struct run_config *config, void *context,
@@ -136,7 +136,7 @@ static inline void train_steps(const struct run_config *config, void *context,
 {
     struct trainer *trainer = NULL;
     struct step_report report = {0};
-    const struct part *part = context;
+    const struct portion *part = context;
     int64_t stop = part ? part->stop : config->steps;
     enum status status = trainer_create(config, &trainer);
     if (!status) status = trainer_prepare(trainer, part != NULL);

@@ -125,7 +125,7 @@ static void resumed_at_every_step(void **state)
     struct run_config config = small_run("resumed");
     struct child_result result = {0};
     for (int64_t step = 1; step <= 20; step++) {
-        struct part part = {.stop = step};
+        struct portion part = {.stop = step};
         config.parallel.workers = 1 + step * 5 % 8;
         result = in_child(NULL, train_steps, &config, &part);
         assert_fine(&result);

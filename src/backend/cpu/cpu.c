@@ -8,8 +8,8 @@
 
 #include <stdatomic.h>
 
-static enum status choose(const struct backend *backend, const struct value *v, struct step *step,
-                          size_t *scratch_bytes_p)
+static enum status choose(const struct backend *backend, const struct value *v,
+                          const struct program_options *options, struct step *step)
 {
     (void)backend;
     enum isa isa;
@@ -22,10 +22,9 @@ static enum status choose(const struct backend *backend, const struct value *v, 
                         "not exact between machines",
                         v->op->name);
         step->launch = launch_reference;
-        *scratch_bytes_p = 0;
         return STATUS_OK;
     }
-    *scratch_bytes_p = cpu_row_use(row, v, step);
+    cpu_row_use(row, v, options->threads, step);
     return STATUS_OK;
 }
 

@@ -6,45 +6,52 @@
 #include "backend/backend.h"
 #include "base/philox.h"
 #include "kernel/cpu/kernels.h"
+#include "kernel/cpu/product_part.h"
 
 // The step's kernel with the type of the kernel `name`.
 #define KERNEL_OF(step, name) ((__typeof__(&name##_generic))(step)->kernel)
 
+// Parts of columns are whole cache lines and groups of lanes.
+enum { COLUMN_UNIT = 32 };
+
 // ---- launch_elementwise.c ----
-void launch_add(const struct step *step);
-void launch_scale(const struct step *step);
-void launch_dot(const struct step *step);
-void launch_ones(const struct step *step);
-void launch_activation(const struct step *step);
-void launch_activation_grad(const struct step *step);
-void launch_swiglu(const struct step *step);
-void launch_swiglu_grad(const struct step *step);
-void launch_column_sum(const struct step *step);
-void launch_dropout(const struct step *step);
+void launch_add(const struct step *step, const struct part *part);
+void launch_scale(const struct step *step, const struct part *part);
+void launch_dot(const struct step *step, const struct part *part);
+void launch_ones(const struct step *step, const struct part *part);
+void launch_activation(const struct step *step, const struct part *part);
+void launch_activation_grad(const struct step *step, const struct part *part);
+void launch_swiglu(const struct step *step, const struct part *part);
+void launch_swiglu_grad(const struct step *step, const struct part *part);
+void launch_column_sum(const struct step *step, const struct part *part);
+void launch_dropout(const struct step *step, const struct part *part);
 // ---- launch_embedding.c, launch_norm.c ----
-void launch_embedding(const struct step *step);
-void launch_embedding_grad(const struct step *step);
-void launch_layer_norm(const struct step *step);
-void launch_layer_norm_grad(const struct step *step);
-void launch_rms_norm(const struct step *step);
-void launch_rms_norm_grad(const struct step *step);
+void launch_embedding(const struct step *step, const struct part *part);
+void launch_embedding_grad(const struct step *step, const struct part *part);
+void launch_layer_norm(const struct step *step, const struct part *part);
+void launch_layer_norm_grad(const struct step *step, const struct part *part);
+void launch_rms_norm(const struct step *step, const struct part *part);
+void launch_rms_norm_grad(const struct step *step, const struct part *part);
+struct scratch scratch_layer_norm_grad(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_rms_norm_grad(const struct value *v, kernel_function sizes, int threads);
 // ---- launch_product.c ----
-void launch_linear(const struct step *step);
-void launch_linear_grad_input(const struct step *step);
-void launch_linear_grad_weight(const struct step *step);
-size_t scratch_linear(const struct value *v, kernel_function sizes);
-size_t scratch_linear_grad_input(const struct value *v, kernel_function sizes);
-size_t scratch_linear_grad_weight(const struct value *v, kernel_function sizes);
+void launch_linear(const struct step *step, const struct part *part);
+void launch_linear_grad_input(const struct step *step, const struct part *part);
+void launch_linear_grad_weight(const struct step *step, const struct part *part);
+struct scratch scratch_linear(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_linear_grad_input(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_linear_grad_weight(const struct value *v, kernel_function sizes,
+                                          int threads);
 // ---- launch_attention.c ----
-void launch_attention(const struct step *step);
-void launch_attention_grad(const struct step *step);
-void launch_attention_cached(const struct step *step);
-size_t scratch_attention(const struct value *v, kernel_function sizes);
-size_t scratch_attention_grad(const struct value *v, kernel_function sizes);
-size_t scratch_attention_cached(const struct value *v, kernel_function sizes);
+void launch_attention(const struct step *step, const struct part *part);
+void launch_attention_grad(const struct step *step, const struct part *part);
+void launch_attention_cached(const struct step *step, const struct part *part);
+struct scratch scratch_attention(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_attention_grad(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_attention_cached(const struct value *v, kernel_function sizes, int threads);
 // ---- launch_output_loss.c ----
-void launch_output_loss(const struct step *step);
-size_t scratch_output_loss(const struct value *v, kernel_function sizes);
+void launch_output_loss(const struct step *step, const struct part *part);
+struct scratch scratch_output_loss(const struct value *v, kernel_function sizes, int threads);
 
 // The kernels' description of a dropout operation.
 static inline struct dropout dropout_of(const void *random, double rate, uint32_t operation)

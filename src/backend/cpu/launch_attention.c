@@ -33,17 +33,18 @@ static struct attention describe(const struct op_call *call, struct dropout *dro
                               .dropout = dropout->rate > 0 ? dropout : NULL};
 }
 
-void launch_attention(const struct step *step)
+void launch_attention(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
     struct dropout dropout;
     struct attention attention = describe(call, &dropout);
     attention.y = call->output[0];
     attention.lse = call->output[1];
-    KERNEL_OF(step, attention)(&attention, 0, attention.batch * attention.heads, call->scratch);
+    struct range r = part_range(part, attention.batch * attention.heads, 1);
+    KERNEL_OF(step, attention)(&attention, r.first, r.last, step_part_scratch(step, part));
 }
 
-void launch_attention_grad(const struct step *step)
+void launch_attention_grad(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
     struct dropout dropout;
@@ -54,11 +55,11 @@ void launch_attention_grad(const struct step *step)
     attention.lse = (float *)call->input[4];
     attention.dy = call->input[5];
     attention.dqkv = call->output[0];
-    KERNEL_OF(step, attention_grad)
-    (&attention, 0, attention.batch * attention.kv_heads, call->scratch);
+    struct range r = part_range(part, attention.batch * attention.kv_heads, 1);
+    KERNEL_OF(step, attention_grad)(&attention, r.first, r.last, step_part_scratch(step, part));
 }
 
-void launch_attention_cached(const struct step *step)
+void launch_attention_cached(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
     struct shape y = call->value->shape, cache = call->value->input[1]->shape;
@@ -76,21 +77,25 @@ void launch_attention_cached(const struct step *step)
                                          .cache = (float *)call->input[1],
                                          .position = position,
                                          .y = call->output[0]};
-    KERNEL_OF(step, attention_cached)(&attention, 0, attention.kv_heads, call->scratch);
+    struct range r = part_range(part, attention.kv_heads, 1);
+    KERNEL_OF(step, attention_cached)(&attention, r.first, r.last, step_part_scratch(step, part));
 }
 
 // Depends on the size of heads alone: scores are kept block by block.
-size_t scratch_attention(const struct value *v, kernel_function sizes)
+struct scratch scratch_attention(const struct value *v, kernel_function sizes, int threads)
 {
-    return ((__typeof__(&attention_scratch_bytes_generic))sizes)(head_size_of(v));
+    (void)threads;
+    return (struct scratch){
+        .each = ((__typeof__(&attention_scratch_bytes_generic))sizes)(head_size_of(v)),
+    };
 }
 
-size_t scratch_attention_grad(const struct value *v, kernel_function sizes)
+struct scratch scratch_attention_grad(const struct value *v, kernel_function sizes, int threads)
 {
-    return scratch_attention(v, sizes);
+    return scratch_attention(v, sizes, threads);
 }
 
-size_t scratch_attention_cached(const struct value *v, kernel_function sizes)
+struct scratch scratch_attention_cached(const struct value *v, kernel_function sizes, int threads)
 {
-    return scratch_attention(v, sizes);
+    return scratch_attention(v, sizes, threads);
 }

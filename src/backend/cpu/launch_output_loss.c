@@ -13,13 +13,6 @@ static struct output_loss describe(const struct value *v)
                                 .smoothing = (float)attributes->smoothing};
 }
 
-static size_t kernel_bytes(const struct value *v, kernel_function sizes)
-{
-    struct output_loss loss = describe(v);
-    return ((__typeof__(&output_loss_scratch_bytes_generic))sizes)(loss.rows, loss.width,
-                                                                   loss.vocabulary);
-}
-
 static size_t stray_bytes(const struct value *v)
 {
     if (!v->aux[0] == !v->aux[1]) return 0;
@@ -27,12 +20,15 @@ static size_t stray_bytes(const struct value *v)
     return (bytes + 63) / 64 * 64;
 }
 
-size_t scratch_output_loss(const struct value *v, kernel_function sizes)
+struct scratch scratch_output_loss(const struct value *v, kernel_function sizes, int threads)
 {
-    return stray_bytes(v) + kernel_bytes(v, sizes);
+    struct output_loss loss = describe(v);
+    size_t kernel = ((__typeof__(&output_loss_scratch_bytes_generic))sizes)(
+        loss.rows, loss.width, loss.vocabulary, threads);
+    return (struct scratch){.shared = stray_bytes(v) + kernel};
 }
 
-void launch_output_loss(const struct step *step)
+void launch_output_loss(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
     struct output_loss loss = describe(call->value);
@@ -47,5 +43,5 @@ void launch_output_loss(const struct step *step)
     loss.losses = call->output[3];
     if (stray && !loss.dx) loss.dx = (float *)scratch;
     if (stray && !loss.dw) loss.dw = (float *)scratch;
-    KERNEL_OF(step, output_loss)(&loss, scratch + stray);
+    KERNEL_OF(step, output_loss)(&loss, scratch + stray, part);
 }

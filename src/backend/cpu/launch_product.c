@@ -53,7 +53,14 @@ static struct product grad_weight(const struct value *v)
                             .c_row = cols};
 }
 
-void launch_linear(const struct step *step)
+// This part of it.
+static void product_run(const struct step *step, struct product *product, const struct part *part)
+{
+    product_take_part(product, part, NULL);
+    KERNEL_OF(step, product)(product, step_part_scratch(step, part));
+}
+
+void launch_linear(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
     struct product product = forward(call->value);
@@ -62,20 +69,20 @@ void launch_linear(const struct step *step)
     product.bias = call->input[2];
     product.c = call->output[0];
     product.before = call->output[1];
-    KERNEL_OF(step, product)(&product, call->scratch);
+    product_run(step, &product, part);
 }
 
-void launch_linear_grad_input(const struct step *step)
+void launch_linear_grad_input(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
     struct product product = grad_input(call->value);
     product.a = call->input[0];
     product.b = call->input[1];
     product.c = call->output[0];
-    KERNEL_OF(step, product)(&product, call->scratch);
+    product_run(step, &product, part);
 }
 
-void launch_linear_grad_weight(const struct step *step)
+void launch_linear_grad_weight(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
     struct product product = grad_weight(call->value);
@@ -83,24 +90,30 @@ void launch_linear_grad_weight(const struct step *step)
     product.a = call->input[out_in ? 1 : 0];
     product.b = call->input[out_in ? 0 : 1];
     product.c = call->output[0];
-    KERNEL_OF(step, product)(&product, call->scratch);
+    product_run(step, &product, part);
 }
 
-static size_t scratch_product(struct product product, kernel_function sizes)
+// Of the whole, which is enough for any part of it.
+static struct scratch scratch_product(struct product product, kernel_function sizes)
 {
-    return ((__typeof__(&product_scratch_bytes_generic))sizes)(product.rows, product.cols,
-                                                               product.depth);
+    return (struct scratch){
+        .each = ((__typeof__(&product_scratch_bytes_generic))sizes)(product.rows, product.cols,
+                                                                    product.depth),
+    };
 }
 
-size_t scratch_linear(const struct value *v, kernel_function sizes)
+struct scratch scratch_linear(const struct value *v, kernel_function sizes, int threads)
 {
+    (void)threads;
     return scratch_product(forward(v), sizes);
 }
-size_t scratch_linear_grad_input(const struct value *v, kernel_function sizes)
+struct scratch scratch_linear_grad_input(const struct value *v, kernel_function sizes, int threads)
 {
+    (void)threads;
     return scratch_product(grad_input(v), sizes);
 }
-size_t scratch_linear_grad_weight(const struct value *v, kernel_function sizes)
+struct scratch scratch_linear_grad_weight(const struct value *v, kernel_function sizes, int threads)
 {
+    (void)threads;
     return scratch_product(grad_weight(v), sizes);
 }

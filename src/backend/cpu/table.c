@@ -57,9 +57,9 @@ const struct cpu_row cpu_table[] = {
     LANES_ROWS(swiglu, swiglu, 1e-6)
     LANES_ROWS(swiglu_grad, swiglu_grad, 1e-6)
     LANES_ROWS(layer_norm, layer_norm, 1e-6)
-    LANES_ROWS(layer_norm_grad, layer_norm_grad, 1e-6)
+    SCRATCH_ROWS(layer_norm_grad, layer_norm_grad, norm_grad, 1e-6)
     LANES_ROWS(rms_norm, rms_norm, 1e-6)
-    LANES_ROWS(rms_norm_grad, rms_norm_grad, 2e-6)
+    SCRATCH_ROWS(rms_norm_grad, rms_norm_grad, norm_grad, 2e-6)
     LANES_ROWS(dropout, dropout, 0)
     SCRATCH_ROWS(attention, attention, attention, 1e-6)
     SCRATCH_ROWS(attention_grad, attention_grad, attention, 1e-6)
@@ -81,9 +81,9 @@ const struct cpu_row *cpu_row_find(const struct op *op, enum isa isa)
     return NULL;
 }
 
-size_t cpu_row_use(const struct cpu_row *row, const struct value *v, struct step *step)
+void cpu_row_use(const struct cpu_row *row, const struct value *v, int threads, struct step *step)
 {
     step->launch = row->launch;
     step->kernel = row->kernel;
-    return row->scratch ? row->scratch(v, row->sizes) : 0;
+    step->scratch = row->scratch ? row->scratch(v, row->sizes, threads) : (struct scratch){0, 0};
 }

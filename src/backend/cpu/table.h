@@ -13,11 +13,11 @@
 struct cpu_row {
     const struct op *op;
     enum isa isa;
-    void (*launch)(const struct step *step);
+    void (*launch)(const struct step *step, const struct part *part);
     kernel_function kernel;
-    // (optional) bytes of scratch for v; `sizes` is the kernel that tells them for the same
-    // instruction set.
-    size_t (*scratch)(const struct value *v, kernel_function sizes);
+    // (optional) scratch for v by so many threads; `sizes` is the kernel that tells its bytes for the
+    // same instruction set.
+    struct scratch (*scratch)(const struct value *v, kernel_function sizes, int threads);
     kernel_function sizes;
     // Largest difference from the reference over the largest magnitude of its output, or over 0.1
     // where that is less: the inputs of test cases are about 1, and what cancels between them
@@ -29,6 +29,6 @@ extern const int cpu_table_rows;
 
 // The first row for v's operation that `isa` can run, or NULL.
 const struct cpu_row *cpu_row_find(const struct op *op, enum isa isa);
-// Fills launch and kernel of `step`; returns the bytes of scratch.
-size_t cpu_row_use(const struct cpu_row *row, const struct value *v, struct step *step);
+// Fills launch, kernel and scratch of `step` for a team of `threads`.
+void cpu_row_use(const struct cpu_row *row, const struct value *v, int threads, struct step *step);
 #endif

@@ -13,6 +13,7 @@
 #define STN_KERNEL_CPU_KERNELS_H
 
 #include "base/numeric.h"
+#include "base/team.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -84,7 +85,7 @@ KERNEL(void, scale, float *y, const float *x, float s, int64_t n)          // y 
 KERNEL(float, dot, const float *a, const float *b, int64_t n)
 KERNEL(void, activation, float *y, const float *x, int64_t n, enum activation activation) // y may be x
 KERNEL(void, activation_grad, float *dx, const float *x, const float *dy, int64_t n, enum activation activation) // dx may be dy
-KERNEL(void, column_sum, float *y, const float *x, int64_t rows, int64_t cols) // rows add in order
+KERNEL(void, column_sum, float *y, const float *x, int64_t x_row, int64_t rows, int64_t cols) // rows, x_row apart, add in order
 
 // ---- swiglu.c: y = silu(a) b ----
 KERNEL(void, swiglu, float *y, const float *a, const float *b, int64_t n) // y may be a or b
@@ -96,14 +97,22 @@ KERNEL(void, function_values, float *y, const float *x, int64_t n, enum lanes_fu
 
 // ---- embedding.c ----
 KERNEL(void, embedding, float *y, const float *table, const int32_t *ids, int64_t rows, int64_t width)
-KERNEL(void, embedding_grad, float *dtable, const int32_t *ids, const float *dy, int64_t rows, int64_t width, int64_t vocabulary)
+KERNEL(void, embedding_grad, float *dtable, const int32_t *ids, const float *dy, int64_t rows, int64_t width, int64_t vocabulary,
+       int64_t first, int64_t last) // columns [first, last) of dtable
 
 // ---- norm.c: x [rows, width]; bias, dgain, dbias may be NULL; mean and variance (two passes) are lane reductions ----
 KERNEL(void, layer_norm, float *y, const float *x, const float *gain, const float *bias, int64_t rows, int64_t width, float epsilon)
-KERNEL(void, layer_norm_grad, float *dx, float *dgain, float *dbias, const float *x, const float *gain, const float *dy,
-       int64_t rows, int64_t width, float epsilon) // dgain, dbias: rows add in order
 KERNEL(void, rms_norm, float *y, const float *x, const float *gain, int64_t rows, int64_t width, float epsilon)
-KERNEL(void, rms_norm_grad, float *dx, float *dgain, const float *x, const float *gain, const float *dy, int64_t rows, int64_t width, float epsilon)
+struct norm_grad {
+    float *dx, *dgain, *dbias; // dgain, dbias: rows add in order
+    const float *x, *gain, *dy;
+    int64_t rows, width;
+    float epsilon;
+};
+// All parts call it with the same scratch, and meet inside.
+KERNEL(void, layer_norm_grad, const struct norm_grad *n, void *scratch, const struct part *part)
+KERNEL(void, rms_norm_grad, const struct norm_grad *n, void *scratch, const struct part *part) // dbias is NULL
+KERNEL(size_t, norm_grad_scratch_bytes, int64_t rows, int parts)
 
 // ---- dropout.c: base/philox.h says which bits an element gets ----
 struct dropout {
@@ -111,7 +120,8 @@ struct dropout {
     uint32_t stream;      // philox_stream(PHILOX_DROPOUT, operation)
     const uint32_t *random; // [4] seed low, seed high, step, first sequence
 };
-KERNEL(void, dropout, float *y, const float *x, const struct dropout *d, int64_t sequences, int64_t per_sequence) // y may be x
+// Blocks [first, last) of 64 elements, counted through all sequences, each of which begins a block. y may be x.
+KERNEL(void, dropout, float *y, const float *x, const struct dropout *d, int64_t per_sequence, int64_t first, int64_t last)
 
 // ---- attention.c ----
 struct attention {
@@ -150,8 +160,9 @@ struct output_loss {
     float *losses; // [rows] or NULL
     float *dx, *dw; // both or none are NULL
 };
-KERNEL(void, output_loss, const struct output_loss *o, void *scratch)
-KERNEL(size_t, output_loss_scratch_bytes, int64_t rows, int64_t width, int64_t vocabulary)
+// All parts call it with the same scratch, and meet inside.
+KERNEL(void, output_loss, const struct output_loss *o, void *scratch, const struct part *part)
+KERNEL(size_t, output_loss_scratch_bytes, int64_t rows, int64_t width, int64_t vocabulary, int parts)
 
 // ---- update.c: the owner's work on a slice ----
 // y = the sum of `count` arrays along a program of the batch tree: op[i] >= 0 pushes array op[i], -1 adds the two topmost

@@ -96,7 +96,7 @@ void KERNEL_NAME(activation_grad)(float *dx, const float *x, const float *dy, in
     }
 }
 
-void KERNEL_NAME(column_sum)(float *y, const float *x, int64_t rows, int64_t cols)
+void KERNEL_NAME(column_sum)(float *y, const float *x, int64_t x_row, int64_t rows, int64_t cols)
 {
     memset(y, 0, (size_t)cols * sizeof *y);
     for (int64_t row = 0; row < rows; row += ROWS_AT_ONCE) {
@@ -105,7 +105,7 @@ void KERNEL_NAME(column_sum)(float *y, const float *x, int64_t rows, int64_t col
             int64_t some = lanes_left(j, cols);
             lanes sum = lanes_load_some(y + j, some);
             for (int64_t i = row; i < last; i++)
-                sum = lanes_add(sum, lanes_load_some(x + i * cols + j, some));
+                sum = lanes_add(sum, lanes_load_some(x + i * x_row + j, some));
             lanes_store_some(y + j, sum, some);
         }
     }

@@ -12,14 +12,19 @@ void KERNEL_NAME(embedding)(float *y, const float *table, const int32_t *ids, in
 
 // Rows add in order, so a token that occurs twice sums the same way whoever computes it.
 void KERNEL_NAME(embedding_grad)(float *dtable, const int32_t *ids, const float *dy, int64_t rows,
-                                 int64_t width, int64_t vocabulary)
+                                 int64_t width, int64_t vocabulary, int64_t first, int64_t last)
 {
-    memset(dtable, 0, (size_t)(vocabulary * width) * sizeof *dtable);
+    if (first >= last) return;
+    size_t bytes = (size_t)(last - first) * sizeof *dtable;
+    if (last - first == width)
+        memset(dtable, 0, bytes * (size_t)vocabulary);
+    else
+        for (int64_t id = 0; id < vocabulary; id++) memset(dtable + id * width + first, 0, bytes);
     for (int64_t i = 0; i < rows; i++) {
         const float *from = dy + i * width;
         float *to = dtable + ids[i] * width;
-        for (int64_t j = 0; j < width; j += LANES) {
-            int64_t some = lanes_left(j, width);
+        for (int64_t j = first; j < last; j += LANES) {
+            int64_t some = lanes_left(j, last);
             lanes sum = lanes_add(lanes_load_some(to + j, some), lanes_load_some(from + j, some));
             lanes_store_some(to + j, sum, some);
         }

@@ -62,16 +62,16 @@ void KERNEL_NAME(rms_norm)(float *y, const float *x, const float *gain, int64_t 
     }
 }
 
-struct norm_grad {
-    float *dx;
-    float *dgain, *dbias; // NULL or sums so far
+// One row of a gradient; dgain and dbias: NULL, or the sums so far.
+struct row_grad {
+    float *dx, *dgain, *dbias;
     const float *x, *gain, *dy;
     int64_t width;
     float mean, scale;
     bool centered; // layer norm
 };
 
-static void row_grad(const struct norm_grad *r)
+static void row_grad(const struct row_grad *r)
 {
     lanes center = lanes_set(r->mean), scale = lanes_set(r->scale);
     lanes sum_g = lanes_zero(), sum_gn = lanes_zero();
@@ -100,28 +100,69 @@ static void row_grad(const struct norm_grad *r)
     }
 }
 
-void KERNEL_NAME(layer_norm_grad)(float *dx, float *dgain, float *dbias, const float *x,
-                                  const float *gain, const float *dy, int64_t rows, int64_t width,
-                                  float epsilon)
+// Columns [first, last) of the gradients of gain and bias, by the rows' means and scales: the same chains as in row_grad.
+static void column_grads(const struct norm_grad *n, const float *statistics, int64_t first,
+                         int64_t last)
 {
-    if (dgain) memset(dgain, 0, (size_t)width * sizeof *dgain);
-    if (dbias) memset(dbias, 0, (size_t)width * sizeof *dbias);
-    for (int64_t i = 0; i < rows; i++) {
-        const float *row = x + i * width;
-        float mean = row_mean(row, width), scale = row_scale(row, width, mean, epsilon);
-        row_grad(&(struct norm_grad){dx + i * width, dgain, dbias, row, gain, dy + i * width, width,
-                                     mean, scale, true});
+    size_t bytes = (size_t)(last - first) * sizeof(float);
+    if (n->dgain) memset(n->dgain + first, 0, bytes);
+    if (n->dbias) memset(n->dbias + first, 0, bytes);
+    for (int64_t i = 0; i < n->rows; i++) {
+        const float *x = n->x + i * n->width, *dy = n->dy + i * n->width;
+        lanes center = lanes_set(statistics[2 * i]), scale = lanes_set(statistics[2 * i + 1]);
+        for (int64_t j = first; j < last; j += LANES) {
+            int64_t some = lanes_left(j, last);
+            lanes slope = lanes_load_some(dy + j, some);
+            if (n->dgain) {
+                lanes normal = lanes_mul(lanes_sub(lanes_load_some(x + j, some), center), scale);
+                lanes sum = lanes_load_some(n->dgain + j, some);
+                lanes_store_some(n->dgain + j, lanes_fma(slope, normal, sum), some);
+            }
+            if (n->dbias) {
+                lanes sum = lanes_load_some(n->dbias + j, some);
+                lanes_store_some(n->dbias + j, lanes_add(sum, slope), some);
+            }
+        }
     }
 }
 
-void KERNEL_NAME(rms_norm_grad)(float *dx, float *dgain, const float *x, const float *gain,
-                                const float *dy, int64_t rows, int64_t width, float epsilon)
+// One thread computes all at once. Several compute dx by rows, keep means and scales, meet, and add up by columns.
+static void norm_grad(const struct norm_grad *n, float *statistics, const struct part *part,
+                      bool centered)
 {
-    if (dgain) memset(dgain, 0, (size_t)width * sizeof *dgain);
-    for (int64_t i = 0; i < rows; i++) {
-        const float *row = x + i * width;
-        float scale = row_scale(row, width, 0, epsilon);
-        row_grad(&(struct norm_grad){dx + i * width, dgain, NULL, row, gain, dy + i * width, width,
-                                     0, scale, false});
+    bool alone = part->count == 1;
+    struct range rows = part_range(part, n->rows, 1);
+    if (alone && n->dgain) memset(n->dgain, 0, (size_t)n->width * sizeof *n->dgain);
+    if (alone && n->dbias) memset(n->dbias, 0, (size_t)n->width * sizeof *n->dbias);
+    for (int64_t i = rows.first; i < rows.last; i++) {
+        const float *x = n->x + i * n->width;
+        float mean = centered ? row_mean(x, n->width) : 0;
+        float scale = row_scale(x, n->width, mean, n->epsilon);
+        row_grad(&(struct row_grad){n->dx + i * n->width, alone ? n->dgain : NULL,
+                                    alone ? n->dbias : NULL, x, n->gain, n->dy + i * n->width,
+                                    n->width, mean, scale, centered});
+        if (alone) continue;
+        statistics[2 * i] = mean;
+        statistics[2 * i + 1] = scale;
     }
+    if (alone || (!n->dgain && !n->dbias)) return;
+    part_meet(part);
+    struct range columns = part_range(part, n->width, 2 * LANES);
+    column_grads(n, statistics, columns.first, columns.last);
+}
+
+// Means and scales of all rows; one part alone keeps none.
+size_t KERNEL_NAME(norm_grad_scratch_bytes)(int64_t rows, int parts)
+{
+    return parts > 1 ? (size_t)rows * 2 * sizeof(float) : 0;
+}
+
+void KERNEL_NAME(layer_norm_grad)(const struct norm_grad *n, void *scratch, const struct part *part)
+{
+    norm_grad(n, scratch, part, true);
+}
+
+void KERNEL_NAME(rms_norm_grad)(const struct norm_grad *n, void *scratch, const struct part *part)
+{
+    norm_grad(n, scratch, part, false);
 }

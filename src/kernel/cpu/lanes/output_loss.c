@@ -8,6 +8,7 @@
 // chunks, so the size of a chunk changes no bit. An ignored row has loss and gradient 0.
 #include "kernel/cpu/kernels.h"
 #include "kernel/cpu/lanes/functions.h"
+#include "kernel/cpu/product_part.h"
 
 // Every chunk reads and packs all of w, and reads and writes all of dw: 1,024 rows of width 768,
 // vocabulary 50,257 on one Zen 4 core ran at 47 GFLOP/s in chunks of 28 rows, 71 of 56, 79 of 84
@@ -102,9 +103,16 @@ static float row_loss(float *logits, int64_t vocabulary, int32_t target, float s
     return loss;
 }
 
+// This part of a product.
+static void multiply(struct product p, void *scratch, const struct part *part)
+{
+    product_take_part(&p, part, KERNEL_NAME(product_packed_bytes));
+    KERNEL_NAME(product)(&p, scratch);
+}
+
 // dx of a chunk, and its rows' share of dw.
 static void chunk_gradients(const struct output_loss *o, const float *logits, int64_t start,
-                            int64_t rows, void *scratch)
+                            int64_t rows, void *scratch, const struct part *part)
 {
     struct product dx = {.rows = rows,
                          .cols = o->width,
@@ -117,7 +125,7 @@ static void chunk_gradients(const struct output_loss *o, const float *logits, in
                          .b_col = 1,
                          .c = o->dx + start * o->width,
                          .c_row = o->width};
-    KERNEL_NAME(product)(&dx, scratch);
+    multiply(dx, scratch, part);
     struct product dw = {.rows = o->vocabulary,
                          .cols = o->width,
                          .depth = rows,
@@ -130,16 +138,29 @@ static void chunk_gradients(const struct output_loss *o, const float *logits, in
                          .c = o->dw,
                          .c_row = o->width,
                          .accumulate = start > 0};
-    KERNEL_NAME(product)(&dw, scratch);
+    multiply(dw, scratch, part);
 }
 
-void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch)
+// Scratch of one part, for any of the products.
+static size_t part_bytes(int64_t chunk, int64_t width, int64_t vocabulary)
+{
+    size_t most = KERNEL_NAME(product_scratch_bytes)(chunk, vocabulary, width);
+    size_t dx = KERNEL_NAME(product_scratch_bytes)(chunk, width, vocabulary);
+    size_t dw = KERNEL_NAME(product_scratch_bytes)(vocabulary, width, chunk);
+    if (dx > most) most = dx;
+    if (dw > most) most = dw;
+    return line_up(most);
+}
+
+// A chunk's logits are made by columns, turned into gradients by rows, and read by all.
+void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch, const struct part *part)
 {
     int64_t chunk = chunk_rows(o->rows, o->vocabulary);
     float *logits = scratch;
     char *behind = (char *)scratch + line_up((size_t)(chunk * o->vocabulary) * sizeof *logits);
     float *losses = o->losses ? o->losses : (float *)behind;
-    void *rest = behind + line_up((size_t)o->rows * sizeof *losses);
+    behind += line_up((size_t)o->rows * sizeof *losses);
+    void *own = behind + (size_t)part->index * part_bytes(chunk, o->width, o->vocabulary);
     for (int64_t start = 0; start < o->rows; start += chunk) {
         int64_t rows = o->rows - start < chunk ? o->rows - start : chunk;
         struct product p = {.rows = rows,
@@ -153,23 +174,25 @@ void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch)
                             .b_col = o->width,
                             .c = logits,
                             .c_row = o->vocabulary};
-        KERNEL_NAME(product)(&p, rest);
-        for (int64_t r = 0; r < rows; r++)
+        multiply(p, own, part);
+        part_meet(part);
+        struct range mine = part_range(part, rows, 1);
+        for (int64_t r = mine.first; r < mine.last; r++)
             losses[start + r] = row_loss(logits + r * o->vocabulary, o->vocabulary,
                                          o->targets[start + r], o->smoothing, o->dx != NULL);
-        if (o->dx) chunk_gradients(o, logits, start, rows, rest);
+        part_meet(part);
+        if (!o->dx) continue;
+        chunk_gradients(o, logits, start, rows, own, part);
+        part_meet(part); // the next chunk's logits come where these lie
     }
-    *o->loss = sum_of(losses, o->rows);
+    if (part->index == 0) *o->loss = sum_of(losses, o->rows);
 }
 
-size_t KERNEL_NAME(output_loss_scratch_bytes)(int64_t rows, int64_t width, int64_t vocabulary)
+size_t KERNEL_NAME(output_loss_scratch_bytes)(int64_t rows, int64_t width, int64_t vocabulary,
+                                              int parts)
 {
     int64_t chunk = chunk_rows(rows, vocabulary);
-    size_t most = KERNEL_NAME(product_scratch_bytes)(chunk, vocabulary, width);
-    size_t dx = KERNEL_NAME(product_scratch_bytes)(chunk, width, vocabulary);
-    size_t dw = KERNEL_NAME(product_scratch_bytes)(vocabulary, width, chunk);
-    if (dx > most) most = dx;
-    if (dw > most) most = dw;
     return line_up((size_t)(chunk * vocabulary) * sizeof(float)) +
-           line_up((size_t)rows * sizeof(float)) + most;
+           line_up((size_t)rows * sizeof(float)) +
+           (size_t)parts * part_bytes(chunk, width, vocabulary);
 }

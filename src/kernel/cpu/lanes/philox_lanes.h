@@ -7,8 +7,6 @@
 #include "base/philox.h"
 #include "kernel/cpu/lanes/lanes.h"
 
-enum { PHILOX_BLOCK = 64 };
-
 // word[w] lane l = philox_bits(at, 64 * block + 16 * w + l)
 LANES_INLINE void philox_block(struct philox_address at, uint32_t block, lanes_u32 word[4])
 {
