@@ -4,7 +4,8 @@
 // Loops, outermost first: depth in blocks of DEPTH_BLOCK (C holds the running sums between blocks: a float
 // stored and loaded again is the same float, so the chain just goes on), rows in blocks that keep packed A in
 // the second-level cache, panels of TILE_COLS columns of B, packed one at a time, tiles of up to TILE_ROWS
-// rows. So blocking never changes a bit. Source of the scheme: Goto and van de Geijn 2008, "Anatomy of
+// rows. So blocking never changes a bit. Of small products an operand with a dense dimension is read where it lies; what
+// tiles need next is fetched while sums run. Source of the scheme: Goto and van de Geijn 2008, "Anatomy of
 // high-performance matrix multiplication".
 #include "kernel/cpu/kernels.h"
 #include "kernel/cpu/lanes/product_finish.h"
@@ -25,8 +26,14 @@ enum {
     STREAM_PANELS = 4, // of packed B at a time with one row, half as many with two
     STREAM_GROUPS = 4, // times four columns of B with dense depth at a time
     STREAM_DEPTH = 8,  // terms added while a group of sums is in a register
+    FETCH_DEPTH = 32,  // terms between looks at what to fetch next
+    FETCH_C_LINES = 6, // of the next tile's part of C, then
     PACK_DEPTH = 64,   // terms of a panel that are packed before the next
-    CACHE_LINE = 16    // floats
+    CACHE_LINE = 16,   // floats
+    // Where an operand is read so few times, packing it costs more than strides do: A of 192 x 128 x 128 packed took
+    // a tenth of the product's time. With 768 columns (bench/gemm, qkv, dy^T x) A in place is as slow or slower.
+    IN_PLACE_ROWS = 384, // up to so many rows, B with dense columns is not packed
+    IN_PLACE_COLS = 512  // up to so many columns, A is not packed
 };
 #if defined(__clang__)
 #    define UNROLL _Pragma("clang loop unroll(full)")
@@ -36,17 +43,41 @@ enum {
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// Brings what is needed next nearer while sums run: `count` runs of `lines` cache lines.
+struct fetch {
+    const float *run;
+    int64_t stride, count, lines, line;
+};
+LANES_INLINE void fetch_some(struct fetch *f, int64_t lines)
+{
+    for (; lines > 0 && f->count > 0; lines--)
+    {
+        __builtin_prefetch(f->run + f->line * CACHE_LINE, 0, 2);
+        if (++f->line < f->lines) continue;
+        f->line = 0;
+        f->run += f->stride;
+        f->count--;
+    }
+}
+
 // ---- tiles ----
 struct tile {
     int64_t depth;
-    const float *a; // packed [depth][rows]
-    const float *b; // packed [depth][groups * 16]
-    float *c;       // [rows][groups * 16], all of them present
+    const float *a;        // packed, or where A lies
+    int64_t a_row, a_step; // from row to row, from term to term; one of them is 1
+    const float *b;        // its columns are dense; packed, or where B lies
+    int64_t b_step;
+    float *c; // [rows][groups * 16], all of them present
     int64_t c_row;
-    bool continues; // the sums go on from what C holds
+    bool continues;    // the sums go on from what C holds
+    const float *bias; // [groups * 16], added at the end, or NULL
+    struct fetch *next_b, *next_c;
+    int64_t next_lines; // of next_b, for FETCH_DEPTH terms
 };
 
-LANES_INLINE void tile_run(const int rows, const int groups, const struct tile *t)
+// turned: A's depth is dense.
+LANES_INLINE void tile_run(const int rows, const int groups, const bool turned,
+                           const struct tile *t)
 {
     lanes sum[TILE_ROWS][TILE_GROUPS];
     if (t->continues) {
@@ -56,39 +87,70 @@ LANES_INLINE void tile_run(const int rows, const int groups, const struct tile *
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) sum[i][g] =
             lanes_zero();
     }
-    const float *a = t->a, *b = t->b;
-    for (int64_t k = t->depth; k > 0; k--) {
-        lanes bs[TILE_GROUPS];
-        UNROLL for (int g = 0; g < groups; g++) bs[g] = lanes_load(b + g * LANES);
-        UNROLL for (int i = 0; i < rows; i++)
-        {
-            lanes ai = lanes_set(a[i]);
-            UNROLL for (int g = 0; g < groups; g++) sum[i][g] = lanes_fma(ai, bs[g], sum[i][g]);
+    // Three rows an address: a processor adds one or two strides to it for nothing.
+    const float *a = t->a, *b = t->b, *a3[(TILE_ROWS + 2) / 3];
+    const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
+    UNROLL for (int i = 0; i < rows; i += 3) a3[i / 3] = a + i * a_row;
+    for (int64_t left = t->depth; left > 0; left -= FETCH_DEPTH) {
+        fetch_some(t->next_c, FETCH_C_LINES);
+        fetch_some(t->next_b, t->next_lines);
+        for (int64_t k = least(left, FETCH_DEPTH); k > 0; k--) {
+            lanes bs[TILE_GROUPS];
+            UNROLL for (int g = 0; g < groups; g++) bs[g] = lanes_load(b + g * LANES);
+            UNROLL for (int i = 0; i < rows; i++)
+            {
+                lanes ai = lanes_set(turned ? a3[i / 3][i % 3 * a_row] : a[i]);
+                UNROLL for (int g = 0; g < groups; g++) sum[i][g] = lanes_fma(ai, bs[g], sum[i][g]);
+            }
+            if (turned) {
+                UNROLL for (int i = 0; i < rows; i += 3) a3[i / 3]++;
+            }
+            a += a_step;
+            b += b_step;
         }
-        a += rows;
-        b += groups * LANES;
+    }
+    if (t->bias) {
+        UNROLL for (int g = 0; g < groups; g++)
+        {
+            lanes bias = lanes_load(t->bias + g * LANES);
+            UNROLL for (int i = 0; i < rows; i++) sum[i][g] = lanes_add(sum[i][g], bias);
+        }
     }
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++)
         lanes_store(t->c + i * t->c_row + g * LANES, sum[i][g]);
 }
 
 #define TILE(rows, groups)                                                                         \
-    static void tile_##rows##_##groups(const struct tile *t) { tile_run(rows, groups, t); }
+    static void tile_##rows##_##groups(const struct tile *t) { tile_run(rows, groups, false, t); } \
+    static void turned_##rows##_##groups(const struct tile *t) { tile_run(rows, groups, true, t); }
 typedef void (*tile_function)(const struct tile *t);
+#define TO_4(x, g) x##_1_##g, x##_2_##g, x##_3_##g, x##_4_##g
+#define TO_6(x, g) TO_4(x, g), x##_5_##g, x##_6_##g
+#define TO_14(x, g)                                                                                \
+    TO_6(x, g), x##_7_##g, x##_8_##g, x##_9_##g, x##_10_##g, x##_11_##g, x##_12_##g, x##_13_##g,   \
+        x##_14_##g
 
 TILE(1, 1)
 TILE(2, 1)
 TILE(3, 1)
 TILE(4, 1)
 #if defined(LANES_generic)
-static const tile_function tile_table[TILE_GROUPS][TILE_ROWS] = {
-    {tile_1_1, tile_2_1, tile_3_1, tile_4_1}};
+#    define TILES(x)                                                                               \
+        {                                                                                          \
+            {                                                                                      \
+                TO_4(x, 1)                                                                         \
+            }                                                                                      \
+        }
 #else
 TILE(5, 1)
 TILE(6, 1)
 #    if !defined(LANES_avx512)
-static const tile_function tile_table[TILE_GROUPS][TILE_ROWS] = {
-    {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1}};
+#        define TILES(x)                                                                           \
+            {                                                                                      \
+                {                                                                                  \
+                    TO_6(x, 1)                                                                     \
+                }                                                                                  \
+            }
 #    else
 TILE(7, 1)
 TILE(8, 1)
@@ -112,13 +174,14 @@ TILE(11, 2)
 TILE(12, 2)
 TILE(13, 2)
 TILE(14, 2)
-static const tile_function tile_table[TILE_GROUPS][TILE_ROWS] = {
-    {tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1, tile_9_1,
-     tile_10_1, tile_11_1, tile_12_1, tile_13_1, tile_14_1},
-    {tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2, tile_9_2,
-     tile_10_2, tile_11_2, tile_12_2, tile_13_2, tile_14_2}};
+#        define TILES(x)                                                                           \
+            {                                                                                      \
+                {TO_14(x, 1)}, { TO_14(x, 2) }                                                     \
+            }
 #    endif
 #endif
+// [A's depth is dense][groups - 1][rows - 1]
+static const tile_function tile_table[2][TILE_GROUPS][TILE_ROWS] = {TILES(tile), TILES(turned)};
 
 // ---- packing: panel[k][j] = x[j * stride_j + k * stride_k] for j < n, k < depth ----
 typedef float quad __attribute__((vector_size(16)));
@@ -206,7 +269,11 @@ static void pack(float *panel, int64_t width, const float *x, int64_t stride_j, 
         int64_t j = 0;
         if (stride_j == 1) {
             for (; j + LANES <= n; j += LANES) lanes_store(to + j, lanes_load(from + j));
-            copy_some(to + j, from + j, n - j);
+            // A whole load and store where the next term's place, written after, takes what is too much.
+            if (k + 1 < depth && stride_k >= LANES && width * (depth - k) >= j + LANES)
+                lanes_store(to + j, lanes_load(from + j));
+            else
+                copy_some(to + j, from + j, n - j);
         } else {
             for (; j < n; j++) to[j] = from[j * stride_j];
         }
@@ -391,30 +458,34 @@ static struct cut cut(int64_t count, int64_t most)
 }
 static int64_t cut_size(const struct cut *c, int64_t part) { return c->least + (part < c->longer); }
 
-// Brings what is needed next nearer while sums run: `count` runs of `lines` cache lines.
-struct fetch {
-    const float *run;
-    int64_t stride, count, lines, line;
-};
-static void fetch_some(struct fetch *f, int64_t lines)
-{
-    for (; lines > 0 && f->count > 0; lines--) {
-        __builtin_prefetch(f->run + f->line * CACHE_LINE, 0, 2);
-        if (++f->line < f->lines) continue;
-        f->line = 0;
-        f->run += f->stride;
-        f->count--;
-    }
-}
-
 // A block of the product: rows [row, row + rows), terms [k, k + depth).
 struct block {
     const struct product *p;
     int64_t row, rows, k, depth;
     struct cut tiles;
     float *a, *b; // packed: tiles one behind the other; a panel
+    bool a_in_place, b_in_place;
     bool continues, finishes;
 };
+
+// How a panel of `cols` columns of B is read: packed before, where it lies, or packed now.
+struct panel {
+    const float *b;
+    int64_t step;
+};
+
+static struct panel panel_of(const struct block *b, int64_t col, int64_t cols)
+{
+    const struct product *p = b->p;
+    int64_t width = panel_width(p->cols, col);
+    const float *from = p->packed ? NULL : p->b + col * p->b_col + b->k * p->b_depth;
+    if (p->packed)
+        return (struct panel){(const float *)p->packed + col * p->depth + b->k * width, width};
+    if (b->b_in_place && cols == width) return (struct panel){from, p->b_depth};
+    if (cols < width) memset(b->b, 0, (size_t)(width * b->depth) * sizeof *b->b);
+    pack(b->b, width, from, p->b_col, p->b_depth, cols, b->depth);
+    return (struct panel){b->b, width};
+}
 
 static struct fetch fetch_panel(const struct block *b, int64_t col)
 {
@@ -431,49 +502,57 @@ static struct fetch fetch_panel(const struct block *b, int64_t col)
     return (struct fetch){from, p->b_depth, b->depth, cols / CACHE_LINE + 1, 0};
 }
 
-// One tile at `row`, `col`. A tile with absent columns is computed beside C.
-static void block_tile(const struct block *b, const float *a, const float *panel, int64_t row,
-                       int64_t height, int64_t col, int64_t cols)
+// One tile, as `tile` says but for its place in C. A tile with absent columns is computed beside C.
+static void block_tile(const struct block *b, struct tile *tile, int64_t row, int64_t height,
+                       int64_t col, int64_t cols)
 {
-    float beside[TILE_ROWS * TILE_COLS], *c = b->p->c + row * b->p->c_row + col;
+    const struct product *p = b->p;
+    float beside[TILE_ROWS * TILE_COLS], *c = p->c + row * p->c_row + col;
     int64_t groups = (cols + LANES - 1) / LANES;
-    struct tile tile = {b->depth, a, panel, c, b->p->c_row, b->continues};
-    if (cols < groups * LANES) {
-        tile.c = beside;
-        tile.c_row = TILE_COLS;
-        for (int64_t i = 0; b->continues && i < height; i++)
-            memcpy(beside + i * TILE_COLS, c + i * b->p->c_row, (size_t)cols * sizeof *c);
-    }
-    tile_table[groups - 1][height - 1](&tile);
-    for (int64_t i = 0; tile.c == beside && i < height; i++)
-        memcpy(c + i * b->p->c_row, beside + i * TILE_COLS, (size_t)cols * sizeof *c);
-    if (b->finishes) product_finish(b->p, row, height, col, cols);
+    bool whole = cols == groups * LANES;
+    bool with_bias = b->finishes && whole && !p->before && p->activation == ACTIVATION_NONE;
+    tile->bias = with_bias ? p->bias + col : NULL;
+    tile->c = whole ? c : beside;
+    tile->c_row = whole ? p->c_row : TILE_COLS;
+    for (int64_t i = 0; !whole && b->continues && i < height; i++)
+        memcpy(beside + i * TILE_COLS, c + i * p->c_row, (size_t)cols * sizeof *c);
+    tile_table[tile->a_step == 1 && tile->a_row != 1][groups - 1][height - 1](tile);
+    for (int64_t i = 0; !whole && i < height; i++)
+        memcpy(c + i * p->c_row, beside + i * TILE_COLS, (size_t)cols * sizeof *c);
+    if (b->finishes && !with_bias) product_finish(p, row, height, col, cols);
 }
 
 static void block_panel(const struct block *b, int64_t col)
 {
     const struct product *p = b->p;
-    int64_t cols = least(p->cols - col, TILE_COLS), width = panel_width(p->cols, col);
-    const float *panel = b->b;
-    if (p->packed) {
-        panel = (const float *)p->packed + col * p->depth + b->k * width;
-    } else {
-        if (cols < width) memset(b->b, 0, (size_t)(width * b->depth) * sizeof *b->b);
-        pack(b->b, width, p->b + col * p->b_col + b->k * p->b_depth, p->b_col, p->b_depth, cols,
-             b->depth);
-    }
-    struct fetch next = fetch_panel(b, col + TILE_COLS);
-    int64_t share = next.count * next.lines / b->tiles.parts + 1, row = b->row;
-    const float *a = b->a;
+    int64_t cols = least(p->cols - col, TILE_COLS), row = b->row;
+    struct panel panel = panel_of(b, col, cols);
+    struct fetch next = fetch_panel(b, col + TILE_COLS), next_c;
+    int64_t looks = b->tiles.parts * ((b->depth + FETCH_DEPTH - 1) / FETCH_DEPTH);
+    struct tile tile = {.depth = b->depth,
+                        .a = b->a,
+                        .b = panel.b,
+                        .b_step = panel.step,
+                        .continues = b->continues,
+                        .next_b = &next,
+                        .next_c = &next_c,
+                        .next_lines = looks ? next.count * next.lines / looks + 1 : 0};
     for (int64_t t = 0; t < b->tiles.parts; t++) {
-        int64_t height = cut_size(&b->tiles, t);
-        for (int64_t i = row + height; i < least(row + 2 * height, b->row + b->rows); i++)
-            for (int64_t j = 0; j <= cols; j += CACHE_LINE)
-                __builtin_prefetch(p->c + i * p->c_row + col + j, 0, 2);
-        fetch_some(&next, share);
-        block_tile(b, a, panel, row, height, col, cols);
-        a += height * b->depth;
-        row += height;
+        int64_t height = cut_size(&b->tiles, t), after = row + height;
+        next_c = (struct fetch){p->c + after * p->c_row + col, p->c_row,
+                                least(height, b->row + b->rows - after),
+                                (cols + CACHE_LINE - 1) / CACHE_LINE + 1, 0};
+        if (b->a_in_place) {
+            tile.a = p->a + row * p->a_row + b->k * p->a_depth;
+            tile.a_row = p->a_row;
+            tile.a_step = p->a_depth;
+        } else {
+            tile.a_row = 1;
+            tile.a_step = height;
+        }
+        block_tile(b, &tile, row, height, col, cols);
+        tile.a += height * b->depth;
+        row = after;
     }
 }
 
@@ -482,7 +561,7 @@ static void block_run(struct block *b)
     const struct product *p = b->p;
     float *to = b->a;
     b->tiles = cut(b->rows, TILE_ROWS);
-    for (int64_t t = 0, row = b->row; t < b->tiles.parts; t++) {
+    for (int64_t t = 0, row = b->row; t < b->tiles.parts && !b->a_in_place; t++) {
         int64_t height = cut_size(&b->tiles, t);
         pack(to, height, p->a + row * p->a_row + b->k * p->a_depth, p->a_row, p->a_depth, height,
              b->depth);
@@ -491,6 +570,9 @@ static void block_run(struct block *b)
     }
     for (int64_t col = 0; col < p->cols; col += TILE_COLS) block_panel(b, col);
 }
+
+// Whether `depth` lines at a stride lie in enough sets of the first-level cache (64 of them) to be read where they are.
+static bool spreads(int64_t stride) { return stride % 256 != 0 || stride < 1024; }
 
 size_t KERNEL_NAME(product_scratch_bytes)(int64_t rows, int64_t cols, int64_t depth)
 {
@@ -523,7 +605,13 @@ void KERNEL_NAME(product)(const struct product *p, void *scratch)
         return;
     }
     struct cut cut_rows = cut(p->rows, ROW_BLOCK);
-    struct block b = {.p = p, .b = scratch};
+    struct block b = {
+        .p = p,
+        .b = scratch,
+        .a_in_place = p->cols <= IN_PLACE_COLS && ((p->a_row == 1 && spreads(p->a_depth)) ||
+                                                   (p->a_depth == 1 && p->a_row % 1024 != 0)),
+        .b_in_place = p->b_col == 1 && p->rows <= IN_PLACE_ROWS && spreads(p->b_depth),
+    };
     do {
         b.depth = least(p->depth - b.k, DEPTH_BLOCK);
         b.a = b.b + TILE_COLS * b.depth;
