@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Workers that are threads of one process: they read each other's memory where it lies.
 //
-// A barrier counts arrivals; the last one opens the next round. Waiters spin for some microseconds, because runs end nearly
-// together, and then sleep on a condition; with more workers than cores they sleep at once, for a spinning thread would
-// keep the core from the one it waits for. A message waits in its sender's outbox until the receiver has copied it.
+// A barrier counts arrivals; the last one opens the gate (base/gate.h), without a lock while nobody sleeps. Waiters spin first,
+// because runs end nearly together; with more workers than cores they do not, for a spinning thread would keep the core from
+// the one it waits for. A message waits in its sender's outbox until the receiver has copied it.
 #include "base/cpu.h"
+#include "base/gate.h"
 #include "base/memory.h"
 #include "comm/comm.h"
 
@@ -15,7 +16,8 @@
 
 extern const struct comm_ops threads_comm;
 
-enum { SPINS = 2000, CACHE_LINE = 64 };
+// Some 40 microseconds: what waking a sleeping thread costs.
+enum { SPINS = 2000, YIELDS = 20, CACHE_LINE = 64 };
 
 // A message on its way; `full` until the receiver has it. One for each sender, since sending blocks.
 struct outbox {
@@ -27,27 +29,16 @@ struct outbox {
     bool full;
 };
 
-// What arrivals write lies apart from the round, which the others watch.
 struct meeting {
     _Alignas(CACHE_LINE) atomic_int arrived;
-    atomic_int abandoned; // 1 + rank of the worker that gave up, 0: none
-    pthread_mutex_t mutex;
-    pthread_cond_t opened;
+    atomic_uint complete;  // barriers that all have reached
+    struct gate gate;      // opens with each of them, and when a worker gives up
+    atomic_int abandoned;  // 1 + rank of the worker that gave up, 0: none
     const void **given;    // [workers] what each brought to a gather
     struct outbox *outbox; // [workers]
     struct comm *comm;     // [workers]
-    _Alignas(CACHE_LINE) atomic_uint round;
-    int workers, spins;
+    int workers;
 };
-
-static void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 
 static void free_meeting(struct meeting *meeting)
 {
@@ -81,9 +72,7 @@ static enum status create_threads(int workers, struct comm **comm_p)
     struct meeting *meeting = allocate_meeting(workers);
     if (!meeting) FAIL(STATUS_MEMORY, "not enough memory for %d workers to meet", workers);
     meeting->workers = workers;
-    meeting->spins = workers <= cpu_cores() ? SPINS : 0;
-    pthread_mutex_init(&meeting->mutex, NULL);
-    pthread_cond_init(&meeting->opened, NULL);
+    gate_init(&meeting->gate, workers <= cpu_cores() ? SPINS : 0, YIELDS);
     for (int i = 0; i < workers; i++) {
         pthread_mutex_init(&meeting->outbox[i].mutex, NULL);
         pthread_cond_init(&meeting->outbox[i].changed, NULL);
@@ -101,8 +90,7 @@ static void destroy_threads(struct comm **comm, int workers)
         pthread_mutex_destroy(&meeting->outbox[i].mutex);
         comm[i] = NULL;
     }
-    pthread_cond_destroy(&meeting->opened);
-    pthread_mutex_destroy(&meeting->mutex);
+    gate_release(&meeting->gate);
     free_meeting(meeting);
 }
 
@@ -116,26 +104,15 @@ static enum status barrier_threads(struct comm *comm)
 {
     struct meeting *meeting = comm->state;
     if (atomic_load(&meeting->abandoned)) return given_up(meeting);
-    unsigned round = atomic_load(&meeting->round);
+    unsigned round = gate_round(&meeting->gate), complete = atomic_load(&meeting->complete);
     if (atomic_fetch_add(&meeting->arrived, 1) + 1 == meeting->workers) {
         atomic_store(&meeting->arrived, 0);
-        // The lock orders the new round against a waiter that is about to sleep.
-        pthread_mutex_lock(&meeting->mutex);
-        atomic_store(&meeting->round, round + 1);
-        pthread_cond_broadcast(&meeting->opened);
-        pthread_mutex_unlock(&meeting->mutex);
+        atomic_fetch_add(&meeting->complete, 1);
+        gate_open(&meeting->gate);
         return STATUS_OK;
     }
-    for (int i = 0; i < meeting->spins; i++) {
-        if (atomic_load_explicit(&meeting->round, memory_order_acquire) != round) return STATUS_OK;
-        relax();
-    }
-    pthread_mutex_lock(&meeting->mutex);
-    while (atomic_load(&meeting->round) == round && !atomic_load(&meeting->abandoned))
-        pthread_cond_wait(&meeting->opened, &meeting->mutex);
-    bool opened = atomic_load(&meeting->round) != round;
-    pthread_mutex_unlock(&meeting->mutex);
-    return opened ? STATUS_OK : given_up(meeting);
+    gate_wait(&meeting->gate, round);
+    return atomic_load(&meeting->complete) != complete ? STATUS_OK : given_up(meeting);
 }
 
 static enum status gather_threads(struct comm *comm, const void *mine, size_t bytes, void *all)
@@ -196,10 +173,8 @@ static void abandon_threads(struct comm *comm)
     struct meeting *meeting = comm->state;
     int nobody = 0;
     atomic_compare_exchange_strong(&meeting->abandoned, &nobody, comm->rank + 1);
+    gate_open(&meeting->gate);
     // Each lock is taken once after the flag is set, so that no waiter can miss it.
-    pthread_mutex_lock(&meeting->mutex);
-    pthread_cond_broadcast(&meeting->opened);
-    pthread_mutex_unlock(&meeting->mutex);
     for (int i = 0; i < meeting->workers; i++) {
         pthread_mutex_lock(&meeting->outbox[i].mutex);
         pthread_cond_broadcast(&meeting->outbox[i].changed);

@@ -4,6 +4,7 @@
 #define STN_TRAIN_INTERNAL_H
 
 #include "backend/backend.h"
+#include "base/gate.h"
 #include "comm/comm.h"
 #include "data/sampler.h"
 #include "parallel/exchange.h"
@@ -92,10 +93,8 @@ struct trainer {
     int lock;           // descriptor that holds out's lock, -1 none
     int64_t saved_step; // of the newest checkpoint that this process wrote or read, -1 none
     // The command that all workers carry out; written by the calling thread while they wait.
-    pthread_mutex_t mutex;
-    pthread_cond_t commanded, finished;
-    unsigned command; // counts commands
-    int busy;         // workers that have not finished the command
+    struct gate commanded, finished; // a command is there; all have finished it
+    atomic_int busy;                 // workers that have not
     enum task task;
     double learning_rate;
     struct outcome outcome;
@@ -104,7 +103,9 @@ struct trainer {
 
 double monotonic_seconds(void);
 
-// worker.c: starts and ends the threads; has them all carry out `task`.
+// worker.c: what the threads wait at; starts and ends the threads; has them all carry out `task`.
+void workers_init(struct trainer *trainer);
+void workers_release(struct trainer *trainer);
 enum status workers_start(struct trainer *trainer) CHECK_RESULT;
 void workers_end(struct trainer *trainer);
 enum status workers_run(struct trainer *trainer, enum task task) CHECK_RESULT;

@@ -126,9 +126,7 @@ enum status trainer_create(const struct run_config *config, struct trainer **tra
     trainer->lock = -1;
     trainer->saved_step = -1;
     parameters_init(&trainer->parameters);
-    pthread_mutex_init(&trainer->mutex, NULL);
-    pthread_cond_init(&trainer->commanded, NULL);
-    pthread_cond_init(&trainer->finished, NULL);
+    workers_init(trainer);
     enum status status = build(trainer);
     if (status) {
         trainer_destroy(trainer);
@@ -162,9 +160,7 @@ void trainer_destroy(struct trainer *trainer)
     parameters_release(&trainer->parameters);
     corpora_close(trainer);
     arena_destroy(trainer->tables);
-    pthread_cond_destroy(&trainer->finished);
-    pthread_cond_destroy(&trainer->commanded);
-    pthread_mutex_destroy(&trainer->mutex);
+    workers_release(trainer);
     folder_unlock(trainer->lock);
     free(trainer);
 }

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+// What do more workers gain, and where does a step's time go? Two trainers of one run, one with one worker and one with several,
+// take steps in turn; for each the medians of a step's seconds and of worker 0's three parts, and the ratio of the first two.
+//
+// between_us: what a step takes beyond worker 0's parts (commands, wake-ups, bookkeeping). Wall time, so a quiet machine is needed;
+// `speed_up` is the median of the ratios of neighbouring steps. Usage: bench_workers [char | 124m] [workers, default 2] [steps]
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/philox.h"
+#include "train/trainer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_STEPS = 2000, WARM = 2 };
+static struct step_report reports[2][MOST_STEPS];
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, int n)
+{
+    qsort(x, (size_t)n, sizeof *x, compare);
+    return x[n / 2];
+}
+
+static double field(const struct step_report *r, int which)
+{
+    double parts[] = {r->compute_seconds, r->exchange_seconds, r->wait_seconds};
+    if (which == 0) return r->seconds;
+    if (which <= 3) return parts[which - 1];
+    return r->seconds - parts[0] - parts[1] - parts[2];
+}
+
+static double median_of(const struct step_report *report, int steps, int which)
+{
+    double x[MOST_STEPS];
+    for (int i = 0; i < steps; i++) x[i] = field(&report[i], which);
+    return median(x, steps);
+}
+
+static int write_text(const char *path)
+{
+    struct philox_address at = {1, philox_stream(PHILOX_TEST, 9), 0, 0};
+    FILE *file = fopen(path, "w");
+    if (!file) return 1;
+    for (uint64_t i = 0; i < 300000; i++) fputc(' ' + (int)(philox_bits(at, i) % 65), file);
+    return fclose(file);
+}
+
+static enum status make(const char *folder, const char *model, int workers,
+                        struct trainer **trainer_p)
+{
+    struct run_config config;
+    run_config_defaults(&config);
+    bool large = strcmp(model, "124m") == 0;
+    config.model.layers = large ? 12 : 4;
+    config.model.heads = large ? 12 : 4;
+    config.model.width = large ? 768 : 128;
+    config.model.context = large ? 256 : 64;
+    if (large) config.model.vocabulary = 50304;
+    config.batch = large ? 4 : 12;
+    config.micro_batch = large ? 2 : 3;
+    config.optimizer.clip = 1;
+    config.parallel.workers = workers;
+    config.eval_every = config.save_every = 0;
+    snprintf(config.parallel.balance, sizeof config.parallel.balance, "none");
+    snprintf(config.data.tokenizer, sizeof config.data.tokenizer, "char");
+    snprintf(config.data.train, sizeof config.data.train, "%s/text.txt", folder);
+    snprintf(config.data.cache, sizeof config.data.cache, "%s/cache", folder);
+    snprintf(config.out, sizeof config.out, "%s/%d", folder, workers);
+    TRY(trainer_create(&config, trainer_p));
+    TRY(trainer_prepare(*trainer_p, false));
+    return STATUS_OK;
+}
+
+static enum status run(const char *folder, const char *model, int workers, int steps)
+{
+    struct trainer *trainer[2] = {NULL, NULL};
+    double ratio[MOST_STEPS];
+    enum status status = make(folder, model, 1, &trainer[0]);
+    if (!status) status = make(folder, model, workers, &trainer[1]);
+    for (int i = -WARM; i < steps && !status; i++)
+        for (int t = 0; t < 2 && !status; t++) {
+            struct step_report report = {0};
+            status = trainer_step(trainer[t], &report);
+            if (i >= 0) reports[t][i] = report;
+        }
+    for (int i = 0; i < steps; i++) ratio[i] = reports[0][i].seconds / reports[1][i].seconds;
+    for (int t = 0; t < 2 && !status; t++) {
+        printf(
+            "{\"bench\": \"workers\", \"processor\": \"%s\", \"model\": \"%s\", \"workers\": %d, "
+            "\"steps\": %d, \"step_ms\": %.3f, \"compute_ms\": %.3f, \"exchange_ms\": %.3f, "
+            "\"wait_ms\": %.3f, \"between_us\": %.0f",
+            cpu_name(), model, t ? workers : 1, steps, 1e3 * median_of(reports[t], steps, 0),
+            1e3 * median_of(reports[t], steps, 1), 1e3 * median_of(reports[t], steps, 2),
+            1e3 * median_of(reports[t], steps, 3), 1e6 * median_of(reports[t], steps, 4));
+        if (t) printf(", \"speed_up\": %.3f", median(ratio, steps));
+        printf("}\n");
+    }
+    for (int t = 0; t < 2; t++) trainer_destroy(trainer[t]);
+    return status;
+}
+
+int main(int count, char **words)
+{
+    char folder[256], text[300];
+    const char *root = getenv("TMPDIR"), *model = count > 1 ? words[1] : "char";
+    int workers = count > 2 ? atoi(words[2]) : 2;
+    int steps = count > 3 ? atoi(words[3]) : strcmp(model, "124m") == 0 ? 5 : 200;
+    snprintf(folder, sizeof folder, "%s/stentor-bench-XXXXXX", root ? root : "/tmp");
+    if (workers < 1 || steps < 1 || steps > MOST_STEPS || !mkdtemp(folder)) {
+        fprintf(stderr, "usage: bench_workers [char | 124m] [workers] [steps]\n");
+        return 2;
+    }
+    snprintf(text, sizeof text, "%s/text.txt", folder);
+    log_set_level(LOG_QUIET);
+    enum status status = write_text(text) ? STATUS_DISK : run(folder, model, workers, steps);
+    if (status) fprintf(stderr, "%s\n", error_message());
+    if (directory_remove(folder)) fprintf(stderr, "%s\n", error_message());
+    return status != STATUS_OK;
+}
