@@ -21,7 +21,8 @@ struct command {
     void (*help)(void); // (optional) what --help says behind the options
     enum status (*run)(const struct options *options);
 };
-extern const struct command train_command, eval_command, generate_command, inspect_command;
+extern const struct command train_command, eval_command, generate_command, inspect_command,
+    bench_command;
 
 enum { MOST_OPTIONS = 256, MOST_ARGUMENTS = 4 };
 struct options {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How fast this machine multiplies matrices: a short run of the product kernel on several threads at once.
+// How fast this machine multiplies matrices: a short run of the product kernel on several threads at once; and its peak.
 #ifndef STN_TOOL_SPEED_H
 #define STN_TOOL_SPEED_H
 
@@ -11,6 +11,6 @@
 // `seconds`: about what it takes, a third of it to get going.
 enum status speed_measure(enum isa isa, int workers, int64_t rows, int64_t cols, int64_t depth,
                           double seconds, double *flops_p) CHECK_RESULT;
-// The most that `workers` threads (no more than there are cores) reach here with any product. Takes about 0.05 s.
+// The peak of `workers` threads (no more than there are cores): multiply-adds in registers (backend/roof.h). Takes 0.03 s.
 enum status speed_peak(int workers, double *flops_p) CHECK_RESULT;
 #endif

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const commands[] = {&train_command, &eval_command, &generate_command,
-                                                 &inspect_command, NULL};
+static const struct command *const commands[] = {
+    &train_command, &eval_command, &generate_command, &inspect_command, &bench_command, NULL};
 
 static void print_usage(void)
 {
@@ -70,8 +70,8 @@ static enum status run(int argc, char **argv)
 {
     TRY(terminal_start(NULL, false));
     if (argc < 2) {
-        FAIL(STATUS_USAGE,
-             "a command is missing: train, eval, generate or inspect; `stentor --help` says more");
+        FAIL(STATUS_USAGE, "a command is missing: train, eval, generate, inspect or bench; "
+                           "`stentor --help` says more");
     }
     if (!strcmp(argv[1], "--version")) return print_version();
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {

@@ -109,6 +109,13 @@ check "inspect tells the exactness in words" sh -c '"$1" inspect run.yaml | grep
 check "inspect of a run file leaves nothing" sh -c '! test -e runs'
 check "inspect says memory to the byte" sh -c '"$1" inspect run.yaml | grep -q "^  total  *[0-9,]* bytes"' - "$program"
 
+# ---- bench ----
+"$program" bench >bench.txt; code=$?
+check "bench ends with 0 and has a row for each roof" sh -c 'test "$1" -eq 0 && grep -q "^fma  *generic .*GFLOP/s" bench.txt && grep -q "^product .*GFLOP/s" bench.txt && grep -q "^triad .*GB/s" bench.txt' - $code
+STENTOR_ISA=generic "$program" bench --json >bench.json
+check_json "bench --json takes the instruction set that is asked for" bench.json 'd["isa"] == "generic" and d["fma"] == d["fma_by_isa"]["generic"] and d["cores"] >= 1 and all(d[k][n] > 0 for k in ("fma", "product", "triad") for n in ("one_thread", "all_cores"))'
+check "bench takes no argument" sh -c '! "$1" bench run.yaml 2>/dev/null' - "$program"
+
 # ---- a padded vocabulary ----
 "$program" train run.yaml --out padded --set model.vocabulary=300 --set train.steps=4 --quiet 2>padded.err
 check "model.vocabulary pads the token table" sh -c '"$1" inspect padded --tensors | grep -q "transformer.wte.weight.*\[300, 16\]"' - "$program"

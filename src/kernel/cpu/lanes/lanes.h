@@ -34,6 +34,8 @@ enum { LANES = 16 };
 // ---- per instruction set: the types lanes, lanes_mask, lanes_u32, and ----
 // memory   lanes_load(p)  lanes_load_some(p, n): absent lanes 0   lanes_store(p, x)
 // lanes_store_some(p, x, n)
+//          lanes_stream(p, x): to memory past the caches where that can be told, p 64-byte aligned;
+//          lanes_stream_end() before another thread reads it
 //          lanes_u32_load(p)  lanes_u32_store(p, x)
 // make     lanes_set(s)  lanes_zero()  lanes_u32_set(s)  lanes_u32_iota(): 0 1 2 … 15
 // numbers  lanes_add sub mul div (a, b)  lanes_fma(a, b, c): a b + c  lanes_fnma(a, b, c): c - a b

@@ -63,6 +63,12 @@ LANES_INLINE void lanes_store_some(float *p, lanes x, int64_t n)
     _mm256_maskstore_ps(p, _mm256_castps_si256(m.low), x.low);
     _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.high), x.high);
 }
+LANES_INLINE void lanes_stream(float *p, lanes x)
+{
+    _mm256_stream_ps(p, x.low);
+    _mm256_stream_ps(p + 8, x.high);
+}
+LANES_INLINE void lanes_stream_end(void) { _mm_sfence(); }
 LANES_INLINE lanes_u32 lanes_u32_load(const uint32_t *p)
 {
     return (lanes_u32){_mm256_loadu_si256((const __m256i_u *)p),

@@ -25,6 +25,8 @@ LANES_INLINE void lanes_store_some(float *p, lanes x, int64_t n)
     else
         _mm512_mask_storeu_ps(p, lanes_first(n), x);
 }
+LANES_INLINE void lanes_stream(float *p, lanes x) { _mm512_stream_ps(p, x); }
+LANES_INLINE void lanes_stream_end(void) { _mm_sfence(); }
 LANES_INLINE lanes_u32 lanes_u32_load(const uint32_t *p) { return _mm512_loadu_si512(p); }
 LANES_INLINE void lanes_u32_store(uint32_t *p, lanes_u32 a) { _mm512_storeu_si512(p, a); }
 

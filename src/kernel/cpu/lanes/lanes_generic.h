@@ -8,7 +8,7 @@
 #define STN_KERNEL_CPU_LANES_LANES_GENERIC_H
 
 #include <math.h>
-#if defined(__SSE2__) && !defined(__FMA__)
+#if defined(__SSE2__)
 #    include <emmintrin.h>
 #endif
 
@@ -46,6 +46,19 @@ LANES_INLINE void lanes_store_some(float *p, lanes x, int64_t n)
     else
         memcpy(p, &x, (size_t)n * sizeof *p);
 }
+#if defined(__SSE2__)
+LANES_INLINE void lanes_stream(float *p, lanes x)
+{
+    _mm_stream_ps(p, (__m128)x.q0);
+    _mm_stream_ps(p + 4, (__m128)x.q1);
+    _mm_stream_ps(p + 8, (__m128)x.q2);
+    _mm_stream_ps(p + 12, (__m128)x.q3);
+}
+LANES_INLINE void lanes_stream_end(void) { _mm_sfence(); }
+#else
+LANES_INLINE void lanes_stream(float *p, lanes x) { lanes_store(p, x); }
+LANES_INLINE void lanes_stream_end(void) {}
+#endif
 LANES_INLINE lanes_u32 lanes_u32_load(const uint32_t *p)
 {
     lanes_u32 a;

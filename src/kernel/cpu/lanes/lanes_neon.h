@@ -42,6 +42,8 @@ LANES_INLINE void lanes_store_some(float *p, lanes x, int64_t n)
     lanes_store(copy, x);
     memcpy(p, copy, (size_t)n * sizeof *p);
 }
+LANES_INLINE void lanes_stream(float *p, lanes x) { lanes_store(p, x); }
+LANES_INLINE void lanes_stream_end(void) {}
 LANES_INLINE lanes_u32 lanes_u32_load(const uint32_t *p)
 {
     return (lanes_u32){vld1q_u32(p), vld1q_u32(p + 4), vld1q_u32(p + 8), vld1q_u32(p + 12)};
