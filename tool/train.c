@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "options.h"
 #include "output.h"
+#include "profile.h"
 #include "progress.h"
 #include "run_file.h"
 #include "signals.h"
@@ -21,6 +22,7 @@ static const struct option_row rows[] = {
     {"workers", "N", "as --set parallel.workers=N; 0: one for each core"},
     {"out", "DIR", "as --set out=DIR"},
     {"resume", NULL, "goes on from the newest checkpoint in out, if there is one"},
+    {"profile", NULL, "prints where the time went: each operation beside the machine's peaks"},
     {"print-config", NULL, "prints the run file with every key resolved, and ends"},
     {"json", NULL, "prints the result as one JSON object"},
     {"quiet", NULL, "says nothing but warnings and errors"},
@@ -80,6 +82,23 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
                      (long long)config->parallel.workers);
 }
 
+// The result as one JSON object, with `profile` (NULL: none was asked for) in it.
+static enum status print_json(const struct trainer *trainer, const struct train_result *result,
+                              const char *digest, const struct train_profile *profile)
+{
+    const struct run_config *config = trainer_config(trainer);
+    json_t *object = json_pack(
+        "{s:I, s:o, s:o, s:o, s:f, s:b, s:I, s:I, s:s, s:s, s:s}", "steps",
+        (json_int_t)result->steps, "train_loss", output_json_number(result->train_loss),
+        "validation_loss", output_json_number(result->last_loss), "best_validation_loss",
+        output_json_number(result->best_loss), "seconds", result->seconds, "stopped_early",
+        result->stopped_early, "parameters", (json_int_t)trainer_parameters(trainer), "workers",
+        (json_int_t)config->parallel.workers, "exactness", "exact", "out", config->out, "sha256",
+        digest);
+    if (object && profile) json_object_set_new(object, "profile", profile_json(profile));
+    return output_json(object);
+}
+
 static enum status print_result(const struct options *options, const struct trainer *trainer,
                                 const struct train_result *result)
 {
@@ -99,15 +118,12 @@ static enum status print_result(const struct options *options, const struct trai
                  progress_time(result->seconds, time), loss);
     terminal_say("the model lies in %s", config->out);
     terminal_say("sha256 of weights and optimizer state %s", digest);
-    if (!option_given(options, "json")) return STATUS_OK;
-    return output_json(json_pack(
-        "{s:I, s:o, s:o, s:o, s:f, s:b, s:I, s:I, s:s, s:s, s:s}", "steps",
-        (json_int_t)result->steps, "train_loss", output_json_number(result->train_loss),
-        "validation_loss", output_json_number(result->last_loss), "best_validation_loss",
-        output_json_number(result->best_loss), "seconds", result->seconds, "stopped_early",
-        result->stopped_early, "parameters", (json_int_t)trainer_parameters(trainer), "workers",
-        (json_int_t)config->parallel.workers, "exactness", "exact", "out", config->out, "sha256",
-        digest));
+    static struct train_profile profile;
+    bool profiled = option_given(options, "profile");
+    if (profiled) trainer_profile_read(trainer, &profile);
+    if (option_given(options, "json"))
+        return print_json(trainer, result, digest, profiled ? &profile : NULL);
+    return profiled ? profile_print(&profile) : STATUS_OK;
 }
 
 // 0 where it cannot be measured: the run does not depend on it.
@@ -118,6 +134,22 @@ static double measured_peak(const struct trainer *trainer)
     return peak;
 }
 
+// Of as many threads as workers compute at once.
+static enum status measured_roof(const struct trainer *trainer, struct roof *roof_p)
+{
+    const struct run_config *config = trainer_config(trainer);
+    struct roof roof;
+    enum isa isa;
+    int64_t threads = config->parallel.workers;
+    if (threads > config->leaves) threads = config->leaves;
+    if (threads > cpu_cores()) threads = cpu_cores();
+    TRY(isa_choose(&isa));
+    TRY(roof_measure_fma(isa, (int)threads, 0.03, &roof.fma));
+    TRY(roof_measure_triad(isa, (int)threads, 0, 0.06, &roof.triad));
+    *roof_p = roof;
+    return STATUS_OK;
+}
+
 static enum status train(const struct options *options, const struct run_config *config)
 {
     struct trainer *trainer;
@@ -125,8 +157,12 @@ static enum status train(const struct options *options, const struct run_config 
     TRY(trainer_create(config, &trainer));
     // While nothing else runs here, and before the run's memory is taken.
     double peak = option_given(options, "quiet") ? 0 : measured_peak(trainer);
-    enum status status = trainer_prepare(trainer, resume);
+    struct roof roof;
+    enum status status = STATUS_OK;
+    if (option_given(options, "profile")) status = measured_roof(trainer, &roof);
+    if (status == STATUS_OK) status = trainer_prepare(trainer, resume);
     if (status) goto destroy_trainer;
+    if (option_given(options, "profile")) trainer_profile_start(trainer, &roof);
     int64_t done = trainer_position(trainer)->step;
     say_what_runs(trainer, done > 0);
     struct progress progress;

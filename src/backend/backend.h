@@ -96,15 +96,19 @@ void program_run(struct program *program, yield_function yield, void *context);
 typedef void (*part_yield_function)(void *context, int tag, const void *data,
                                     const struct part *part);
 void program_run_parts(struct program *program, part_yield_function yield, void *context);
-// Seconds and calls per op name are gathered when on (off at first).
+// Seconds and calls per step are gathered when on (off at first): of processor time, which neighbours on the machine do not
+// change; with a team of several threads by the clock on the wall.
 struct step_profile {
     const char *name;
     const char *op;
-    double seconds;
-    struct cost cost;
+    double seconds;   // of all calls
+    struct cost cost; // of one
     long calls;
+    int tag; // that its value is handed out with, -1 for none
 };
 void program_profile(struct program *program, bool on);
 // Profile of step i in [0, program_steps). `name` and `op` are borrowed from the graph.
 struct step_profile program_step_profile(const struct program *program, int i);
+// Seconds in which values were handed out, gathered likewise.
+double program_yield_seconds(const struct program *program);
 #endif

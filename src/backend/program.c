@@ -26,6 +26,7 @@ struct program {
     struct block own;     // the arena, unless the caller gave one
     bool profile;
     struct measure *measures; // [steps]
+    double yield_seconds;
     // While it is made: operations without a kernel.
     char missing[512];
     enum status status; // the first failure of another kind
@@ -211,10 +212,10 @@ void *program_input(struct program *program, const struct value *input)
 }
 
 // ---- running ----
-static double seconds_now(void)
+static double seconds_of(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
@@ -242,17 +243,20 @@ static void run_profiled(void *context, const struct part *part)
 {
     const struct run *run = context;
     struct program *program = run->program;
-    double start = seconds_now();
+    clockid_t clock = part->count > 1 ? CLOCK_MONOTONIC : CLOCK_THREAD_CPUTIME_ID;
+    double start = seconds_of(clock);
     for (int i = 0; i < program->count; i++) {
         const struct step *step = &program->steps[i];
         step->launch(step, part);
         part_meet(part);
+        double end = seconds_of(clock);
         if (part->index == 0) {
-            program->measures[i].seconds += seconds_now() - start;
+            program->measures[i].seconds += end - start;
             program->measures[i].calls++;
         }
         if (step->yields) hand_out(run, step, part);
-        start = seconds_now();
+        start = seconds_of(clock);
+        if (part->index == 0) program->yield_seconds += start - end;
     }
 }
 
@@ -303,5 +307,8 @@ struct step_profile program_step_profile(const struct program *program, int i)
                                  .op = step->call.value->op->name,
                                  .seconds = program->measures[i].seconds,
                                  .cost = step_cost(step),
-                                 .calls = program->measures[i].calls};
+                                 .calls = program->measures[i].calls,
+                                 .tag = step->yield[0]};
 }
+
+double program_yield_seconds(const struct program *program) { return program->yield_seconds; }

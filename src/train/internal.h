@@ -36,6 +36,11 @@ struct worker_program {
 // ---- workers ----
 enum task { TASK_INITIALISE, TASK_STEP, TASK_EVALUATE, TASK_EXAMINE, TASK_END };
 
+// What a worker does beside running its program. Waiting by the clock on the wall, the others in processor time.
+struct step_times {
+    double data, wait, reduce, update, step; // step: all of it, by the clock on the wall
+};
+
 struct worker {
     struct trainer *trainer;
     int rank;
@@ -48,6 +53,7 @@ struct worker {
     float loss;  // that the program has just yielded
     bool finite; // examination: all gradients of the micro-batch under way
     double compute_seconds, wait_seconds, exchange_seconds; // of the last step
+    struct step_times times;                                // of all steps
     enum status status;
     char message[512];
 };
@@ -88,6 +94,8 @@ struct trainer {
     bool *offending;                    // [micro-batches] whose gradient is not finite
     int64_t groups;                     // of evaluation windows
     struct run_position position;
+    struct roof roof;     // while a profile is taken
+    int64_t profile_from; // step
     struct memory_report memory;
     bool prepared;
     int lock;           // descriptor that holds out's lock, -1 none
@@ -102,6 +110,7 @@ struct trainer {
 };
 
 double monotonic_seconds(void);
+double thread_seconds(void); // of processor time that the calling thread has had
 
 // worker.c: what the threads wait at; starts and ends the threads; has them all carry out `task`.
 void workers_init(struct trainer *trainer);

@@ -14,8 +14,9 @@ enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2 };
 struct run_config {
     char task[16];             // lm
     struct model_config model; // model.*   (vocabulary: see below)
-    int64_t vocabulary;        // model.vocabulary as asked for; 0: the tokenizer's. The trainer sets model.vocabulary
-    double dropout;            // model.dropout: sets the three dropouts that are not set themselves
+    int64_t
+        vocabulary; // model.vocabulary as asked for; 0: the tokenizer's. The trainer sets model.vocabulary
+    double dropout; // model.dropout: sets the three dropouts that are not set themselves
     struct {
         char train[RUN_PATH],
             valid[RUN_PATH];   // file or folder; valid "" : valid_fraction of train's end

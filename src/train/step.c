@@ -63,7 +63,9 @@ static void compute_leaves(struct worker *worker)
         int64_t from, to;
         leaf_micro_batches(trainer->micro_batches, trainer->leaves, leaf, &from, &to);
         for (int64_t m = from; m < to; m++) {
+            double start = thread_seconds();
             trainer->tokens[m] = load_micro_batch(worker, m);
+            worker->times.data += thread_seconds() - start;
             gradients_begin(&worker->gradients, first, last, leaf, m - from, to - from);
             program_run(worker->training.program, fold_yield, worker);
             trainer->loss[m] = (double)worker->loss;
@@ -94,7 +96,9 @@ enum status worker_step(struct worker *worker)
     outcome.loss = pairwise_sum(trainer->loss, trainer->micro_batches) * scale;
     double reduced = met, met_again = met;
     if (isfinite(outcome.loss) && outcome.tokens > 0) {
+        double begun = thread_seconds();
         exchange_reduce(trainer->exchange, worker->rank, scale);
+        worker->times.reduce += thread_seconds() - begun;
         reduced = monotonic_seconds();
         TRY(comm_barrier(worker->comm));
         met_again = monotonic_seconds();
@@ -107,13 +111,18 @@ enum status worker_step(struct worker *worker)
                 .learning_rate = trainer->learning_rate,
                 .gradient_scale = scale * factor,
             };
+            double begin = thread_seconds();
             exchange_update(trainer->exchange, worker->rank, &step);
+            worker->times.update += thread_seconds() - begin;
         }
     }
     if (worker->rank == 0) trainer->outcome = outcome;
     worker->compute_seconds = computed - start;
     worker->wait_seconds = met - computed + met_again - reduced;
-    worker->exchange_seconds = reduced - met + monotonic_seconds() - met_again;
+    double ended = monotonic_seconds();
+    worker->exchange_seconds = reduced - met + ended - met_again;
+    worker->times.wait += worker->wait_seconds;
+    worker->times.step += ended - start;
     return STATUS_OK;
 }
 

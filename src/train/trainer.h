@@ -7,6 +7,7 @@
 #ifndef STN_TRAIN_TRAINER_H
 #define STN_TRAIN_TRAINER_H
 
+#include "backend/profile.h"
 #include "store/checkpoint.h"
 #include "train/run.h"
 
@@ -52,6 +53,20 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p) 
 // Mean loss over the held-out text, by all workers, the same bits for any number of them; *tokens_p its targets.
 enum status trainer_evaluate(struct trainer *trainer, double *loss_p,
                              int64_t *tokens_p) CHECK_RESULT;
+// Where the time of steps goes, from now on: every operation of the program beside its roof, and what workers do besides. Sums over
+// all workers; processor time, but for what they wait. threads: the roof of as many threads as compute at once.
+struct train_profile {
+    struct profile operations;               // the longest first
+    double data, fold, reduce, update, wait; // fold: gradients into partial sums
+    double
+        step; // all of it, by the clock on the wall: what is missing, neighbours on the machine took
+    int64_t steps;
+    int workers;
+    double weight_bytes; // of one copy of the weights
+    struct roof threads;
+};
+void trainer_profile_start(struct trainer *trainer, const struct roof *threads);
+void trainer_profile_read(const struct trainer *trainer, struct train_profile *profile_p);
 // A checkpoint under out/checkpoints.
 enum status trainer_save(struct trainer *trainer) CHECK_RESULT;
 // The model directory `directory` (out, or out/best) with the weights as they are.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Programs: every backend runs a GPT, instruction sets and sharing change no bit, what cannot run
 // says so before it runs.
+#include "backend/profile.h"
 #include "backend/registry.h"
 #include "base/cpu.h"
 #include "base/log.h"
@@ -319,6 +320,40 @@ static void states_are_bound_and_written(void **state)
     graph_destroy(g);
 }
 
+// Three runs of the program, by operation: nothing is lost, what follows the loss is backward, and roofs are the longer of two.
+static void profiles_sum_up(const struct program *program, double seconds)
+{
+    static struct profile profile, memory;
+    const struct roof core = {.fma = 2e9, .triad = 1e30}, slow = {.fma = 1e30, .triad = 1e9};
+    double flops = 0, bytes = 0, sum = 0, arithmetic = 0, traffic = 0;
+    long calls = 0;
+    int loss = -1;
+    for (int i = 0; i < program_steps(program); i++)
+        if (!strcmp(program_step_profile(program, i).op, "output_loss"))
+            loss = program_step_profile(program, i).tag;
+    profile_add(&profile, program, loss, &core);
+    profile_add(&memory, program, loss, &slow);
+    profile_sort(&profile);
+    for (int i = 0; i < profile.rows; i++) {
+        const struct profile_row *row = &profile.row[i];
+        bool gradient = strstr(row->op, "_grad") || !strcmp(row->op, "column_sum");
+        if (gradient || !strcmp(row->op, "output_loss")) assert_int_equal(row->backward, gradient);
+        if (i) assert_true(row->seconds <= row[-1].seconds);
+        calls += row->calls;
+        flops += row->cost.flops;
+        bytes += row->cost.bytes;
+        sum += row->seconds;
+        arithmetic += row->roof_seconds;
+        traffic += memory.row[i].roof_seconds;
+    }
+    struct cost cost = program_cost(program);
+    assert_int_equal(calls, 3 * program_steps(program));
+    assert_true(fabs(sum / seconds - 1) < 1e-9 && fabs(flops / cost.flops / 3 - 1) < 1e-9);
+    assert_true(fabs(arithmetic * 2e9 / flops - 1) < 1e-9 &&
+                fabs(traffic * 1e9 / bytes - 1) < 1e-9);
+    assert_true(profile.yield_seconds == program_yield_seconds(program));
+}
+
 static void profiles_count_calls_and_seconds(void **state)
 {
     (void)state;
@@ -336,6 +371,8 @@ static void profiles_count_calls_and_seconds(void **state)
         seconds += profile.seconds;
     }
     assert_true(flops == program_cost(run.program).flops && seconds > 0);
+    assert_true(program_yield_seconds(run.program) > 0);
+    profiles_sum_up(run.program, seconds);
     program_profile(run.program, false);
     program_run(run.program, gpt_receive, &run);
     assert_int_equal(program_step_profile(run.program, 0).calls, 3);
