@@ -14,14 +14,15 @@ static const struct option_row rows[] = {
 
 static void help(void)
 {
-    printf(
-        "\nfma: multiply-adds of float32 in registers, with each instruction set; an fma is two "
-        "operations.\n"
-        "product: a matrix product that stays in a core's caches, with the chosen instruction "
-        "set.\n"
-        "triad: bytes of y = a + s b between arrays that no cache holds, written past the caches.\n"
-        "Each is the best of short runs, within half a second in all. STENTOR_ISA chooses the "
-        "set.\n");
+    printf("\nfma: multiply-adds of float32 in registers, with each instruction set; an fma is two "
+           "operations.\n"
+           "tile: products of bf16 tiles, where the processor has them (AMX).\n"
+           "product: a matrix product that stays in a core's caches, with the chosen instruction "
+           "set.\n"
+           "triad: bytes of y = a + s b between arrays that no cache holds, written past the "
+           "caches.\n"
+           "Each is the best of short runs, within half a second in all. STENTOR_ISA chooses the "
+           "set.\n");
 }
 
 #define FMA_SECONDS     0.02
@@ -37,14 +38,16 @@ struct pair {
 struct peaks {
     enum isa isa; // chosen
     int cores;
-    struct pair fma[ISA_COUNT], product, triad; // a second; 0: not available
+    struct pair fma[ISA_COUNT], tile, product, triad; // a second; 0: not available
 };
 
 static enum status measure_on(int threads, const struct peaks *peaks, double fma[ISA_COUNT],
-                              double *product_p, double *triad_p)
+                              double *tile_p, double *product_p, double *triad_p)
 {
     for (enum isa isa = 0; isa < ISA_COUNT; isa++)
-        if (isa_available(isa)) TRY(roof_measure_fma(isa, threads, FMA_SECONDS, &fma[isa]));
+        if (isa_available(isa) && isa_lanes(isa) == isa)
+            TRY(roof_measure_fma(isa, threads, FMA_SECONDS, &fma[isa]));
+    TRY(roof_measure_tiles(threads, FMA_SECONDS, tile_p));
     TRY(speed_measure(peaks->isa, threads, PRODUCT_ROWS, PRODUCT_COLS, PRODUCT_DEPTH,
                       PRODUCT_SECONDS, product_p));
     return roof_measure_triad(peaks->isa, threads, 0, TRIAD_SECONDS, triad_p);
@@ -55,8 +58,9 @@ static enum status measure(struct peaks *peaks_p)
     struct peaks peaks = {.cores = cpu_cores()};
     double one[ISA_COUNT] = {0}, all[ISA_COUNT] = {0};
     TRY(isa_choose(&peaks.isa));
-    TRY(measure_on(1, &peaks, one, &peaks.product.one, &peaks.triad.one));
-    TRY(measure_on(peaks.cores, &peaks, all, &peaks.product.all, &peaks.triad.all));
+    TRY(measure_on(1, &peaks, one, &peaks.tile.one, &peaks.product.one, &peaks.triad.one));
+    TRY(measure_on(peaks.cores, &peaks, all, &peaks.tile.all, &peaks.product.all,
+                   &peaks.triad.all));
     for (int isa = 0; isa < ISA_COUNT; isa++) peaks.fma[isa] = (struct pair){one[isa], all[isa]};
     *peaks_p = peaks;
     return STATUS_OK;
@@ -73,9 +77,10 @@ static enum status print_json(const struct peaks *peaks)
     for (enum isa isa = 0; isa < ISA_COUNT; isa++)
         if (peaks->fma[isa].one > 0)
             json_object_set_new(by_isa, isa_name(isa), pair_json(peaks->fma[isa]));
-    return output_json(json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o}", "processor", cpu_name(),
-                                 "cores", peaks->cores, "isa", isa_name(peaks->isa), "fma",
-                                 pair_json(peaks->fma[peaks->isa]), "fma_by_isa", by_isa, "product",
+    return output_json(json_pack("{s:s, s:i, s:s, s:o, s:o, s:o, s:o, s:o}", "processor",
+                                 cpu_name(), "cores", peaks->cores, "isa", isa_name(peaks->isa),
+                                 "fma", pair_json(peaks->fma[isa_lanes(peaks->isa)]), "fma_by_isa",
+                                 by_isa, "tile", pair_json(peaks->tile), "product",
                                  pair_json(peaks->product), "triad", pair_json(peaks->triad)));
 }
 
@@ -94,6 +99,7 @@ static enum status print_table(const struct peaks *peaks)
     for (enum isa isa = 0; isa < ISA_COUNT; isa++)
         if (peaks->fma[isa].one > 0)
             TRY(print_row("fma", isa_name(isa), peaks->fma[isa], "GFLOP/s"));
+    if (peaks->tile.one > 0) TRY(print_row("tile", "bf16", peaks->tile, "GFLOP/s"));
     TRY(print_row("product", isa_name(peaks->isa), peaks->product, "GFLOP/s"));
     return print_row("triad", isa_name(peaks->isa), peaks->triad, "GB/s");
 }

@@ -27,7 +27,7 @@ static const struct roof_kernels kernels[ISA_COUNT] = {
 };
 
 // A run of chains takes about 0.1 ms on a fast core: far less than a time slice of the system.
-enum { TERMS = 1 << 15 };
+enum { TERMS = 1 << 15, TILE_TERMS = 1 << 11 };
 // The triad goes through its arrays in parts of so many elements: about a millisecond, so that some of the runs meet no
 // neighbour, and none finds its part in a cache.
 enum { PART = 1 << 19 };
@@ -39,6 +39,8 @@ enum { TIMES_CACHE = 3 };
 // Threads that measure at once. They wait for `start` until it is known how many there are.
 struct crew {
     const struct roof_kernels *kernel;
+    double (*chains)(float x[16], int64_t terms); // of arithmetic
+    int64_t terms;
     double seconds; // to take
     pthread_mutex_t start;
     int count;
@@ -96,7 +98,7 @@ static bool run_crew(struct crew *crew, int count, void *(*run)(void *))
 
 static enum status create_crew(enum isa isa, int threads, double seconds, struct crew *crew)
 {
-    *crew = (struct crew){.kernel = &kernels[isa], .seconds = seconds};
+    *crew = (struct crew){.kernel = &kernels[isa_lanes(isa)], .seconds = seconds};
     TRY(memory_allocate((size_t)threads, sizeof *crew->runner, "a measurement", &crew->runner));
     for (int i = 0; i < threads; i++) crew->runner[i].crew = crew;
     return STATUS_OK;
@@ -104,7 +106,7 @@ static enum status create_crew(enum isa isa, int threads, double seconds, struct
 
 // ---- arithmetic ----
 
-static void *run_fma(void *context)
+static void *run_chains(void *context)
 {
     struct runner *runner = context;
     float x[16] = {0.5f};
@@ -112,23 +114,45 @@ static void *run_fma(void *context)
     double start = seconds_of(CLOCK_MONOTONIC);
     do {
         double begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
-        double done = runner->crew->kernel->fma_chains(x, TERMS);
+        double done = runner->crew->chains(x, runner->crew->terms);
         double rate = done / (seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin + 1e-9);
         if (rate > runner->rate) runner->rate = rate;
     } while (seconds_of(CLOCK_MONOTONIC) - start < runner->crew->seconds);
     return NULL;
 }
 
-enum status roof_measure_fma(enum isa isa, int threads, double seconds, double *operations_p)
+static enum status measure_chains(int threads, double (*chains)(float x[16], int64_t terms),
+                                  int64_t terms, double seconds, double *operations_p)
 {
     struct crew crew;
     double sum = 0;
-    TRY(create_crew(isa, threads, seconds, &crew));
-    bool ran = run_crew(&crew, threads, run_fma);
+    TRY(create_crew(ISA_GENERIC, threads, seconds, &crew));
+    crew.chains = chains;
+    crew.terms = terms;
+    bool ran = run_crew(&crew, threads, run_chains);
     for (int i = 0; i < crew.count; i++) sum += crew.runner[i].rate;
     free(crew.runner);
     if (!ran) FAIL(STATUS_MEMORY, "no thread could be started to measure this processor");
     *operations_p = sum;
+    return STATUS_OK;
+}
+
+enum status roof_measure_fma(enum isa isa, int threads, double seconds, double *operations_p)
+{
+    return measure_chains(threads, kernels[isa_lanes(isa)].fma_chains, TERMS, seconds,
+                          operations_p);
+}
+
+enum status roof_measure_tiles(int threads, double seconds, double *operations_p)
+{
+#if defined(HAVE_AMX)
+    if (isa_available(ISA_AMX))
+        return measure_chains(threads, tile_chains_amx, TILE_TERMS, seconds, operations_p);
+#else
+    (void)threads;
+    (void)seconds;
+#endif
+    *operations_p = 0;
     return STATUS_OK;
 }
 

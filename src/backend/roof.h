@@ -19,6 +19,8 @@ struct roof {
 // Of `threads` threads at once, for about `seconds` each. Fails: STATUS_MEMORY.
 enum status roof_measure_fma(enum isa isa, int threads, double seconds,
                              double *operations_p) CHECK_RESULT;
+// The same of products of bf16 tiles; 0 where there are none (AMX).
+enum status roof_measure_tiles(int threads, double seconds, double *operations_p) CHECK_RESULT;
 // Arrays of `bytes` in all; 0: several times the caches. Making them takes about as long as the measurement.
 enum status roof_measure_triad(enum isa isa, int threads, size_t bytes, double seconds,
                                double *bytes_p) CHECK_RESULT;

@@ -6,6 +6,13 @@
 #include "kernel/buffers.h"
 #include "kernel/cpu/kernels.h"
 
+// The loop for tiles, over their definition and the lanes of any processor.
+double tile_chains_defined(float x[16], int64_t terms);
+#include "kernel/tiles_defined.h"
+#define LANES_generic 1
+#define LANES_ISA     defined
+#include "kernel/cpu/amx/roof.c"
+
 static double (*const chains[ISA_COUNT])(float *, int64_t) = KERNEL_ROW(fma_chains);
 static void (*const triads[ISA_COUNT])(float *, const float *, const float *, float,
                                        int64_t) = KERNEL_ROW(triad);
@@ -58,6 +65,19 @@ static void every_set_and_any_threads_have_a_rate(void **state)
     }
 }
 
+// Tiles by their definition, on any machine: the loop stores what it has added up.
+static void tile_chains_add_up(void **state)
+{
+    (void)state;
+    float x[16], two[16];
+    for (int i = 0; i < 16; i++) x[i] = two[i] = 1;
+    assert_true(tile_chains_defined(x, 3) == 3 * tile_chains_defined(two, 1));
+    assert_true(x[0] == 1 && two[0] == 1);
+    double rate = -1;
+    assert_int_equal(roof_measure_tiles(2, 0.002, &rate), STATUS_OK);
+    assert_true(isa_available(ISA_AMX) ? rate > 1e6 : rate == 0);
+}
+
 static void nothing_stays_allocated(void **state)
 {
     (void)state;
@@ -78,6 +98,7 @@ int main(void)
         cmocka_unit_test(chains_count_what_they_do),
         cmocka_unit_test(a_triad_is_written_whole),
         cmocka_unit_test(every_set_and_any_threads_have_a_rate),
+        cmocka_unit_test(tile_chains_add_up),
         cmocka_unit_test(nothing_stays_allocated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -99,6 +99,10 @@ KERNEL(void, function_values, float *y, const float *x, int64_t n, enum lanes_fu
 // `terms` multiply-adds in each of several independent chains of 16 lanes, in registers; x [16]: read and written, so that
 // nothing is left out. Returns the operations done (an fma is two).
 KERNEL(double, fma_chains, float x[16], int64_t terms)
+// The same of products of whole tiles of bf16, in amx/ only; x as floats that make pairs of bf16, x[0] > 0.
+#if defined(HAVE_AMX)
+double tile_chains_amx(float x[16], int64_t terms);
+#endif
 KERNEL(void, triad, float *y, const float *a, const float *b, float s, int64_t n) // y = a + s b past the caches; y 64-byte aligned
 
 // ---- embedding.c ----
