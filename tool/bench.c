@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // stentor bench: what this machine can do at most, on one thread and on all cores. A share of a peak means nothing without them.
-#include "backend/roof.h"
+#include "backend/cpu/roof.h"
 #include "options.h"
 #include "output.h"
 #include "speed.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "speed.h"
 
-#include "backend/roof.h"
+#include "backend/cpu/roof.h"
 #include "base/memory.h"
 #include "clock.h"
 #include "kernel/cpu/kernels.h"

@@ -11,6 +11,6 @@
 // `seconds`: about what it takes, a third of it to get going.
 enum status speed_measure(enum isa isa, int workers, int64_t rows, int64_t cols, int64_t depth,
                           double seconds, double *flops_p) CHECK_RESULT;
-// The peak of `workers` threads (no more than there are cores): multiply-adds in registers (backend/roof.h). Takes 0.03 s.
+// The peak of `workers` threads (no more than there are cores): multiply-adds in registers (backend/cpu/roof.h). Takes 0.03 s.
 enum status speed_peak(int workers, double *flops_p) CHECK_RESULT;
 #endif

@@ -7,7 +7,7 @@
 #define STN_BACKEND_PROFILE_H
 
 #include "backend/backend.h"
-#include "backend/roof.h"
+#include "backend/cpu/roof.h"
 
 // Every kind of operation forward, and once more behind the loss.
 enum { PROFILE_ROWS = 96 };

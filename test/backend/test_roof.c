@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The loops that roofs are measured with do the work that is counted, and every instruction set and number of threads gives a
 // rate. Nothing here depends on how fast the machine is.
-#include "backend/roof.h"
+#include "backend/cpu/roof.h"
 #include "base/memory.h"
 #include "kernel/buffers.h"
 #include "kernel/cpu/kernels.h"

@@ -95,7 +95,7 @@ KERNEL(void, swiglu_grad, float *da, float *db, const float *a, const float *b, 
 enum lanes_function { FUNCTION_EXP, FUNCTION_LOG, FUNCTION_TANH, FUNCTION_ERF, FUNCTION_SIGMOID };
 KERNEL(void, function_values, float *y, const float *x, int64_t n, enum lanes_function function)
 
-// ---- roof.c: what a core can do at most; measured by backend/roof.h ----
+// ---- roof.c: what a core can do at most; measured by backend/cpu/roof.h ----
 // `terms` multiply-adds in each of several independent chains of 16 lanes, in registers; x [16]: read and written, so that
 // nothing is left out. Returns the operations done (an fma is two).
 KERNEL(double, fma_chains, float x[16], int64_t terms)

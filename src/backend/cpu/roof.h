@@ -4,8 +4,8 @@
 // An operation's roof is the time that it would take at these rates: the longer of its arithmetic and its bytes. Both are measured
 // in short runs of which the best counts, the arithmetic by processor time: neighbours on the machine slow a measurement and never
 // speed it up, and a roof that reads low would make every share of it read high.
-#ifndef STN_BACKEND_ROOF_H
-#define STN_BACKEND_ROOF_H
+#ifndef STN_BACKEND_CPU_ROOF_H
+#define STN_BACKEND_CPU_ROOF_H
 
 #include "base/cpu.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "backend/roof.h"
+#include "backend/cpu/roof.h"
 
 #include "base/memory.h"
 #include "kernel/cpu/kernels.h"
