@@ -154,7 +154,7 @@ lint:
 format:
 	clang-format -i $$(git ls-files '*.c' '*.h' | grep -v src/kernel/cpu/kernels.h)
 bench: all
-	@BUILD=$(BUILD) LIBS="$(LIBS)" sh script/bench.sh
+	@BUILD=$(BUILD) LIBS="$(LIBS)" DEFINES="$(if $(HAS_AMX),-DHAVE_AMX)" sh script/bench.sh
 install: all $(BUILD)/install/libstentor.a
 	@BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) LIBS="$(LIBS)" sh script/install.sh
 clean:

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // How fast are matrix products on one thread, and what share of the processor's multiply-add peak is that?
 //
-// One line of JSON per instruction set and shape. The peak is measured beside it, in the same run:
+// One line of JSON per instruction set, precision and shape. The peak is measured beside it, in the same run:
 // independent chains of fused multiply-adds in registers. Usage: bench_product [seconds per measurement,
 // default 0.3]
 #include "base/cpu.h"
@@ -18,6 +18,7 @@ typedef size_t (*scratch_function)(int64_t rows, int64_t cols, int64_t depth);
 
 struct variant {
     enum isa isa;
+    enum precision precision;
     product_function product;
     scratch_function scratch_bytes;
 };
@@ -55,17 +56,25 @@ static const struct shape shapes[] = {
     {"decode small mlp up", FORWARD, 1, 512, 128},
 };
 
-#define VARIANT(name, ISA)                                                                         \
+#define VARIANT(isa, kernel, precision, suffix)                                                    \
     {                                                                                              \
-        ISA, product_##name, product_scratch_bytes_##name                                          \
+        isa, precision, kernel##_##suffix, kernel##_scratch_bytes_##suffix                         \
     }
+#define BF16_VARIANTS(isa, suffix)                                                                 \
+    VARIANT(isa, product_bf16, PRECISION_BF16, suffix),                                            \
+        VARIANT(isa, product_bf16x3, PRECISION_BF16X3, suffix)
+#define VARIANTS(isa, suffix)                                                                      \
+    VARIANT(isa, product, PRECISION_FLOAT32, suffix), BF16_VARIANTS(isa, suffix)
 static const struct variant variants[] = {
-    VARIANT(generic, ISA_GENERIC),
+    VARIANT(ISA_GENERIC, product, PRECISION_FLOAT32, generic), // the others would take minutes
 #if defined(__x86_64__)
-    VARIANT(avx2, ISA_AVX2),
-    VARIANT(avx512, ISA_AVX512),
+    VARIANTS(ISA_AVX2, avx2),
+    VARIANTS(ISA_AVX512, avx512),
 #elif defined(__aarch64__)
-    VARIANT(neon, ISA_NEON),
+    VARIANTS(ISA_NEON, neon),
+#endif
+#if defined(HAVE_AMX)
+    BF16_VARIANTS(ISA_AMX, amx),
 #endif
 };
 
@@ -127,12 +136,14 @@ static enum status run(const struct variant *v, const struct shape *s, double se
         double best, time = measure(v, &p, scratch.data, seconds, &best);
         double work = 2e-9 * (double)s->rows * (double)s->cols * (double)s->depth,
                rate = work / time;
-        printf("{\"bench\": \"product\", \"isa\": \"%s\", \"shape\": \"%s\", \"kind\": \"%s\", "
+        printf("{\"bench\": \"product\", \"isa\": \"%s\", \"precision\": \"%s\", \"shape\": "
+               "\"%s\", \"kind\": \"%s\", "
                "\"rows\": %lld, "
                "\"cols\": %lld, \"depth\": %lld, \"microseconds\": %.1f, \"gflops\": %.1f, "
                "\"best_gflops\": %.1f",
-               isa_name(v->isa), s->name, kind_names[s->kind], (long long)s->rows,
-               (long long)s->cols, (long long)s->depth, 1e6 * time, rate, work / best);
+               isa_name(v->isa), precision_name(v->precision), s->name, kind_names[s->kind],
+               (long long)s->rows, (long long)s->cols, (long long)s->depth, 1e6 * time, rate,
+               work / best);
         double peak = peak_of(v->isa, 0.02);
         if (peak > 0) {
             printf(", \"peak_gflops\": %.1f, \"of_peak\": %.3f, \"best_of_peak\": %.3f", peak,

@@ -57,11 +57,23 @@ train measured --workers 4 --set parallel.balance=measured --set parallel.balanc
 compare measured "4 workers, borders moved by measured speed"
 train recompute --workers 2 --set model.recompute_layers=2
 compare recompute "activations computed again"
-for isa in generic neon avx2 avx512; do
+for isa in generic neon avx2 avx512 amx; do
     if STENTOR_ISA=$isa train $isa --workers 2; then
         compare $isa "STENTOR_ISA=$isa"
     elif grep -q STENTOR_ISA "$work/$isa.log" 2>/dev/null; then skip "STENTOR_ISA=$isa" "this machine has none"
     else not_ok "STENTOR_ISA=$isa"; tail -3 "$work/$isa.log"; fi
+done
+
+# The other precisions: each has bits of its own, for any workers and instruction set. Few steps: they are slow without tiles.
+for precision in bf16 bf16x3; do
+    train $precision --workers 1 --set train.precision=$precision --set train.steps=$few --set train.eval_every=0
+    train other --workers 3 --set train.precision=$precision --set train.steps=$few --set train.eval_every=0
+    compare other "$precision: 3 workers, $few steps" $precision $few
+    for isa in generic neon avx2 avx512 amx; do
+        if STENTOR_ISA=$isa train other --workers 2 --set train.precision=$precision --set train.steps=$few --set train.eval_every=0; then
+            compare other "$precision: STENTOR_ISA=$isa, $few steps" $precision $few
+        elif ! grep -q STENTOR_ISA "$work/other.log" 2>/dev/null; then not_ok "$precision: STENTOR_ISA=$isa"; tail -3 "$work/other.log"; fi
+    done
 done
 
 # kill -9 at random moments, resumed on another number of workers; a moment lies anywhere in an uninterrupted run's time.
@@ -107,6 +119,10 @@ if [ -x "$arm" ] && command -v qemu-aarch64-static >/dev/null 2>&1; then
     chmod +x "$program"
     train arm --workers 2
     compare arm "aarch64 under QEMU (neon), $few steps" few $few
+    for precision in bf16 bf16x3; do
+        train other --workers 2 --set train.precision=$precision
+        compare other "$precision: aarch64 under QEMU (neon), $few steps" $precision $few
+    done
     STENTOR_ISA=generic train arm_generic --workers 3
     compare arm_generic "aarch64 under QEMU (generic), $few steps" few $few
     program=$host

@@ -36,7 +36,8 @@ struct step {
 
 // How a program is made. Zeros are the defaults.
 struct program_options {
-    int threads; // of the team that runs it; 0: one
+    int threads;              // of the team that runs it; 0: one
+    enum precision precision; // of matrix products; the reference always computes in `real`
 };
 
 struct backend {

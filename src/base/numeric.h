@@ -11,4 +11,11 @@ enum activation {
     ACTIVATION_RELU,
     ACTIVATION_SILU
 };
+
+// Of a model's matrix products; all else is float32. bf16x3: operands as sums of two bf16, three products. bf16: operands
+// rounded to bf16. Sums, weights and results are float32 in all three.
+enum precision { PRECISION_FLOAT32, PRECISION_BF16X3, PRECISION_BF16, PRECISION_COUNT };
+const char *precision_name(enum precision precision); // "bf16x3"
+// Returns 0 where `name` is none.
+int precision_find(const char *name, enum precision *precision_p);
 #endif

@@ -12,6 +12,11 @@ static struct model_inputs make_inputs(struct graph *g, const struct run_config 
     };
 }
 
+struct program_options program_options_of(const struct run_config *config)
+{
+    return (struct program_options){.precision = run_precision(config)};
+}
+
 static bool has_dropout(const struct model_config *model)
 {
     return model->embedding_dropout > 0 || model->attention_dropout > 0 ||

@@ -26,6 +26,9 @@ enum status training_graph(const struct run_config *config, struct parameters *p
 enum status evaluation_graph(const struct run_config *config, struct parameters *parameters,
                              struct model_graph *graph_p) CHECK_RESULT;
 
+// How a run's programs are made.
+struct program_options program_options_of(const struct run_config *config);
+
 // One of a worker's two programs, and where it reads.
 struct worker_program {
     struct program *program;

@@ -13,11 +13,12 @@ static enum status arena_with(const struct trainer *trainer, const struct run_co
     struct parameters parameters;
     struct model_graph graph[2] = {{0}};
     struct program *program[2] = {NULL, NULL};
+    struct program_options options = program_options_of(config);
     parameters_init(&parameters);
     enum status status = training_graph(config, &parameters, &graph[0]);
     if (!status) status = evaluation_graph(config, &parameters, &graph[1]);
     for (int i = 0; i < 2 && !status; i++)
-        status = program_create(trainer->backend, graph[i].g, NULL, &program[i]);
+        status = program_create(trainer->backend, graph[i].g, &options, &program[i]);
     if (!status) {
         size_t training = program_arena_bytes(program[0]),
                evaluation = program_arena_bytes(program[1]);

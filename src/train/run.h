@@ -36,7 +36,7 @@ struct run_config {
     int64_t eval_every, eval_windows;    // 0 windows: all of the held-out text
     int64_t save_every, keep, log_every; // keep: checkpoints kept (2)
     int64_t patience;   // evaluations without improvement before the run stops early, 0: never
-    char precision[12]; // auto | float32
+    char precision[12]; // float32 | bf16x3 | bf16 | auto (until run_config_check)
     struct {
         int64_t workers;       // 0: one for each core
         char exchange[16];     // direct
@@ -57,10 +57,13 @@ enum status run_config_read(struct run_config *config, const char *path) CHECK_R
 enum status run_config_set(struct run_config *config, const char *assignment,
                            const char *origin) CHECK_RESULT;
 enum status run_config_environment(struct run_config *config) CHECK_RESULT;
-// Resolves what is 0 or auto, checks ranges and what must fit together (heads divide width, micro_batch divides batch, …).
+// Resolves what is 0 or auto (precision: as a run in `out` began, else by the processor), checks ranges and what must fit together
+// (heads divide width, micro_batch divides batch, …).
 enum status run_config_check(struct run_config *config) CHECK_RESULT;
 // The whole resolved file as YAML that run_config_read takes; the caller frees *text_p.
 enum status run_config_print(const struct run_config *config, char **text_p) CHECK_RESULT;
+// Of a checked configuration.
+enum precision run_precision(const struct run_config *config);
 // Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.
 int64_t run_held_out_start(const struct run_config *config, int64_t count);
 // Of what must not change between resumes: the keys that the schema does not mark as free to

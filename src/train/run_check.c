@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Resolves what a run file left open, and checks what must fit together.
 #include "base/cpu.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "base/numeric.h"
 #include "train/run_schema.h"
 
 #include <stdio.h>
@@ -124,6 +127,35 @@ static void choose_out(struct run_config *config)
              length < RUN_PATH - 6 ? length : RUN_PATH - 6, name);
 }
 
+// auto: what the run in `out` that this one goes on from began with; else what this processor gains from.
+static enum status resolve_precision(struct run_config *config)
+{
+    char path[RUN_PATH + 16], checkpoints[RUN_PATH + 16];
+    struct run_config *earlier;
+    enum isa isa;
+    TRY(isa_choose(&isa));
+    TRY(path_join(path, sizeof path, config->out, "run.yaml"));
+    TRY(path_join(checkpoints, sizeof checkpoints, config->out, "checkpoints"));
+    snprintf(config->precision, sizeof config->precision, "%s",
+             precision_name(isa == ISA_AMX ? PRECISION_BF16 : PRECISION_FLOAT32));
+    if (!file_exists(path) || !directory_exists(checkpoints)) return STATUS_OK;
+    TRY(memory_allocate(1, sizeof *earlier, "an earlier run's settings", &earlier));
+    run_config_defaults(earlier);
+    if (run_config_read(earlier, path) == STATUS_OK && strcmp(earlier->precision, "auto") != 0)
+        snprintf(config->precision, sizeof config->precision, "%s", earlier->precision);
+    error_clear(); // what cannot be read is no run of ours: resuming says why
+    free(earlier);
+    return STATUS_OK;
+}
+
+enum precision run_precision(const struct run_config *config)
+{
+    enum precision precision = PRECISION_FLOAT32;
+    INVARIANT(precision_find(config->precision, &precision), "train.precision %s was not checked",
+              config->precision);
+    return precision;
+}
+
 enum status run_config_check(struct run_config *config)
 {
     TRY(check_model(config));
@@ -141,14 +173,12 @@ enum status run_config_check(struct run_config *config)
     if (!config->data.valid[0] && config->data.valid_fraction == 0 && config->patience)
         FAIL_KEY(config, "train.patience",
                  "stopping early needs held-out text: data.valid or data.valid_fraction");
-    // The one precision that there is.
-    if (!strcmp(config->precision, "auto"))
-        snprintf(config->precision, sizeof config->precision, "float32");
     if (!config->parallel.workers) {
         config->parallel.workers = cpu_cores();
         if (config->parallel.workers > config->leaves) config->parallel.workers = config->leaves;
     }
     if (!config->out[0]) choose_out(config);
+    if (!strcmp(config->precision, "auto")) TRY(resolve_precision(config));
     return STATUS_OK;
 }
 

@@ -124,8 +124,9 @@ const struct run_key run_schema[] = {
             "steps between lines of log.jsonl and of plain progress"),
     INTEGER("train.patience", patience, "0", 0, BIG, FREE,
             "evaluations without improvement before the run stops; 0: never"),
-    CHOICE("train.precision", RUN_CHOICE, precision, "auto", "auto | float32", FIXED,
-           "of products; auto is decided once, when the run starts"),
+    CHOICE("train.precision", RUN_CHOICE, precision, "float32", "float32 | bf16x3 | bf16 | auto",
+           FIXED,
+           "of products; auto: bf16 where there is AMX, else float32, decided when the run starts"),
 
     INTEGER("parallel.workers", parallel.workers, "0", 0, 1024, FREE,
             "workers; 0: one for each core, at most one for each leaf"),

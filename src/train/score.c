@@ -19,6 +19,7 @@
 
 // One graph; a program for each worker; groups of windows taken as workers get free.
 struct scoring {
+    struct program_options options;
     const struct loaded_model *model;
     struct sampler sampler;
     struct graph *graph;
@@ -102,7 +103,7 @@ static enum status prepare_scorer(struct scoring *scoring, struct scorer *scorer
     const struct backend *backend;
     scorer->scoring = scoring;
     TRY(backend_find("cpu", &backend));
-    TRY(program_create(backend, scoring->graph, NULL, &scorer->program));
+    TRY(program_create(backend, scoring->graph, &scoring->options, &scorer->program));
     TRY(program_prepare(scorer->program, scoring->model->weights.data, NULL));
     scorer->tokens = program_input(scorer->program, scoring->inputs.tokens);
     scorer->positions = program_input(scorer->program, scoring->inputs.positions);
@@ -130,9 +131,10 @@ static double seconds_now(void)
 }
 
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
-                         int64_t last, int64_t rows, int workers, struct score *score_p)
+                         int64_t last, int64_t rows, int workers, enum precision precision,
+                         struct score *score_p)
 {
-    struct scoring scoring = {.model = model, .rows = rows};
+    struct scoring scoring = {.model = model, .rows = rows, .options = {.precision = precision}};
     struct scorer *scorer = NULL;
     double start = seconds_now();
     TRY(sampler_init(&scoring.sampler, corpus, first, last, model->config.context, 0));
@@ -174,7 +176,8 @@ enum status score_text(struct loaded_model *model, const struct corpus_source *s
     struct corpus *corpus;
     enum status status = corpus_open(source, model->tokenizer, cache, workers, &corpus);
     if (status) goto remove_cache;
-    status = score_corpus(model, corpus, 0, corpus->count, rows, workers, score_p);
+    status =
+        score_corpus(model, corpus, 0, corpus->count, rows, workers, PRECISION_FLOAT32, score_p);
     corpus_close(corpus);
 
 remove_cache:

@@ -4,6 +4,7 @@
 #ifndef STN_TRAIN_SCORE_H
 #define STN_TRAIN_SCORE_H
 
+#include "base/numeric.h"
 #include "data/corpus.h"
 #include "store/model_directory.h"
 
@@ -14,12 +15,12 @@ struct score {
         characters; // of the targets' text; characters: what UTF-8 makes of it, a stray byte counts as one
     double seconds;
 };
-// Ids [first, last) of the corpus, in windows of the model's context without overlap, `rows` at a time.
+// Ids [first, last) of the corpus, in windows of the model's context without overlap, `rows` at a time. precision: of products.
 // Fails: STATUS_INPUT when the range is too short, STATUS_MEMORY.
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
-                         int64_t last, int64_t rows, int workers,
+                         int64_t last, int64_t rows, int workers, enum precision precision,
                          struct score *score_p) CHECK_RESULT;
-// The same for text files: opens them with the model's tokenizer, through a folder for tokens that is removed afterwards.
+// The same for text files, in float32: opens them with the model's tokenizer, through a folder for tokens that is removed afterwards.
 enum status score_text(struct loaded_model *model, const struct corpus_source *source, int64_t rows,
                        int workers, struct score *score_p) CHECK_RESULT;
 #endif

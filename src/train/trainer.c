@@ -47,14 +47,15 @@ static bool take_tables(struct trainer *trainer)
 // Programs are planned for each worker; the graphs are shared.
 static enum status create_programs(struct trainer *trainer)
 {
+    struct program_options options = program_options_of(&trainer->config);
     for (int r = 0; r < trainer->workers; r++) {
         struct worker *worker = &trainer->worker[r];
         worker->trainer = trainer;
         worker->rank = r;
         trainer->gradients[r] = &worker->gradients;
-        TRY(program_create(trainer->backend, trainer->training_graph.g, NULL,
+        TRY(program_create(trainer->backend, trainer->training_graph.g, &options,
                            &worker->training.program));
-        TRY(program_create(trainer->backend, trainer->evaluation_graph.g, NULL,
+        TRY(program_create(trainer->backend, trainer->evaluation_graph.g, &options,
                            &worker->evaluation.program));
     }
     return STATUS_OK;

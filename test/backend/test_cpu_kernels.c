@@ -140,7 +140,7 @@ static double differing_bits(const float *a, const float *b, int64_t n)
     return memcmp(a, b, (size_t)n * sizeof *a) != 0;
 }
 
-static double check_case(const struct op *op, int number, unsigned aux)
+static double check_case(const struct op *op, enum precision precision, int number, unsigned aux)
 {
     const struct op_case *test = &op->cases[number];
     char name[256], full[320];
@@ -152,9 +152,10 @@ static double check_case(const struct op *op, int number, unsigned aux)
     op->reference(&reference.call);
     for (int i = 0; i < cpu_table_rows; i++) {
         const struct cpu_row *row = &cpu_table[i];
-        if (row->op != op || !isa_available(row->isa)) continue;
+        if (row->op != op || row->precision != precision || !isa_available(row->isa)) continue;
         struct trial t;
-        snprintf(full, sizeof full, "%s, outputs %x, %s", name, aux, isa_name(row->isa));
+        snprintf(full, sizeof full, "%s, outputs %x, %s, %s", name, aux, isa_name(row->isa),
+                 precision_name(precision));
         trial_create(&t, op, test, aux);
         trial_run(&t, row, 1, full);
         double error = compare(&t, &reference, difference);
@@ -190,14 +191,17 @@ static void every_kernel_agrees_with_its_reference_and_with_every_isa(void **sta
     cpu_flush_to_zero();
     for (int i = 0; op_registry[i]; i++) {
         const struct op *op = op_registry[i];
-        const struct cpu_row *row = cpu_row_find(op, ISA_GENERIC);
-        if (!row) fail_msg("%s has no kernel for the CPU", op->name);
-        double worst = 0;
-        for (int c = 0; c < op->case_count; c++)
-            for (unsigned aux = 0; aux < 1u << op->aux_count; aux++)
-                worst = fmax(worst, check_case(op, c, aux));
-        print_message("# %-18s worst %.1e of %.0e over %d cases\n", op->name, worst, row->tolerance,
-                      op->case_count);
+        for (enum precision p = 0; p < PRECISION_COUNT; p++) {
+            const struct cpu_row *row = cpu_row_find(op, ISA_GENERIC, p);
+            if (!row) fail_msg("%s has no kernel for the CPU", op->name);
+            if (row->precision != p) continue;
+            double worst = 0;
+            for (int c = 0; c < op->case_count; c++)
+                for (unsigned aux = 0; aux < 1u << op->aux_count; aux++)
+                    worst = fmax(worst, check_case(op, p, c, aux));
+            print_message("# %-18s worst %.1e of %.0e over %d cases, %s\n", op->name, worst,
+                          row->tolerance, op->case_count, precision_name(p));
+        }
     }
 }
 
@@ -205,11 +209,31 @@ static void rows_stand_best_first(void **state)
 {
     (void)state;
     for (enum isa isa = ISA_GENERIC; isa < ISA_COUNT; isa++)
-        for (int i = 0; op_registry[i] && isa_available(isa); i++) {
-            const struct cpu_row *row = cpu_row_find(op_registry[i], isa);
-            assert_non_null(row);
-            assert_true(row->isa == isa || op_registry[i] == &ones_op);
-        }
+        for (int i = 0; op_registry[i] && isa_available(isa); i++)
+            for (enum precision p = 0; p < PRECISION_COUNT; p++) {
+                const struct cpu_row *row = cpu_row_find(op_registry[i], isa, p);
+                bool precise = row && row->precision != PRECISION_FLOAT32;
+                assert_non_null(row);
+                assert_true(row->precision == p || row->precision == PRECISION_FLOAT32);
+                assert_true(row->isa == (precise ? isa : isa_lanes(isa)) ||
+                            op_registry[i] == &ones_op);
+            }
+}
+
+// Where a precision has rows of its own, every instruction set has them: a cluster may mix machines.
+static void precisions_are_those_of_products(void **state)
+{
+    (void)state;
+    const struct op *const products[] = {&linear_op, &linear_grad_input_op, &linear_grad_weight_op,
+                                         &output_loss_op};
+    int count = 0;
+    for (int i = 0; i < 4; i++)
+        for (enum isa isa = ISA_GENERIC; isa < ISA_COUNT; isa++)
+            for (enum precision p = 0; p < PRECISION_COUNT && isa_available(isa); p++)
+                assert_int_equal(cpu_row_find(products[i], isa, p)->precision, p);
+    for (int i = 0; op_registry[i]; i++)
+        count += cpu_row_find(op_registry[i], ISA_GENERIC, PRECISION_BF16)->precision != 0;
+    assert_int_equal(count, 4);
 }
 
 // Operations that say so may write over their input.
@@ -262,6 +286,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kernel_agrees_with_its_reference_and_with_every_isa),
         cmocka_unit_test(rows_stand_best_first),
+        cmocka_unit_test(precisions_are_those_of_products),
         cmocka_unit_test(in_place_results_are_the_same),
     };
     return cmocka_run_group_tests(tests, make_teams, end_teams);

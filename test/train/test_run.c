@@ -275,6 +275,14 @@ static void another_run_cannot_be_continued(void **state)
     assert_non_null(strstr(error_message(), " was made with 32; set it back"));
     error_clear();
     trainer_destroy(trainer);
+    config = small_run("record");
+    snprintf(config.precision, sizeof config.precision, "bf16");
+    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_prepare(trainer, true), STATUS_USAGE);
+    assert_non_null(strstr(error_message(), "train.precision: bf16, but the checkpoint "));
+    assert_non_null(strstr(error_message(), " was made with float32; set it back"));
+    error_clear();
+    trainer_destroy(trainer);
 }
 
 int main(void)

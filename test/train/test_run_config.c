@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Run files: what is read, what is refused and how, what is resolved, and that printing reads back to the same bits.
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/number.h"
 #include "train/run_schema.h"
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char folder[] = "/tmp/stentor-run-XXXXXX";
@@ -288,6 +290,51 @@ static void what_must_fit_together_is_checked(void **state)
     }
 }
 
+// ---- precision ----
+static void auto_is_decided_by_the_processor(void **state)
+{
+    (void)state;
+    struct run_config c;
+    const char *wanted = isa_available(ISA_AMX) ? "bf16" : "float32";
+    assert_int_equal(read_text(&c, "data: {train: x}\ntrain: {precision: auto}\n"), STATUS_OK);
+    assert_int_equal(run_config_check(&c), STATUS_OK);
+    assert_string_equal(c.precision, wanted);
+    assert_string_equal(precision_name(run_precision(&c)), wanted);
+    setenv("STENTOR_ISA", "generic", 1);
+    snprintf(c.precision, sizeof c.precision, "auto");
+    assert_int_equal(run_config_check(&c), STATUS_OK);
+    assert_string_equal(c.precision, "float32");
+    unsetenv("STENTOR_ISA");
+}
+
+static void auto_keeps_what_a_run_began_with(void **state)
+{
+    (void)state;
+    struct run_config c;
+    char out[300], file[400];
+    snprintf(out, sizeof out, "%s/begun", folder);
+    snprintf(file, sizeof file, "%s/checkpoints", out);
+    assert_int_equal(mkdir(out, 0777) | mkdir(file, 0777), 0);
+    snprintf(file, sizeof file, "%s/run.yaml", out);
+    FILE *earlier = fopen(file, "w");
+    assert_non_null(earlier);
+    fputs("data: {train: x}\ntrain: {precision: bf16x3}\n", earlier);
+    fclose(earlier);
+    assert_int_equal(read_text(&c, "data: {train: x}\ntrain: {precision: auto}\n"), STATUS_OK);
+    snprintf(c.out, sizeof c.out, "%s", out);
+    assert_int_equal(run_config_check(&c), STATUS_OK);
+    assert_string_equal(c.precision, "bf16x3");
+    // What cannot be read decides nothing.
+    earlier = fopen(file, "w");
+    assert_non_null(earlier);
+    fputs("train: {precision: bf17}\n", earlier);
+    fclose(earlier);
+    snprintf(c.precision, sizeof c.precision, "auto");
+    assert_int_equal(run_config_check(&c), STATUS_OK);
+    assert_string_equal(c.precision, isa_available(ISA_AMX) ? "bf16" : "float32");
+    remove(file);
+}
+
 // ---- precedence ----
 static void later_sources_win(void **state)
 {
@@ -509,6 +556,7 @@ static void hash_counts_what_must_not_change(void **state)
                                              "train.optimizer=sgd",
                                              "train.schedule=linear",
                                              "train.label_smoothing=0.1",
+                                             "train.precision=bf16",
                                              "model.bias=false",
                                              "data.valid_fraction=0.2"};
     for (int fixed = 0; fixed < 2; fixed++) {
@@ -570,6 +618,8 @@ int main(void)
         cmocka_unit_test(bad_files_are_refused_with_file_line_and_key),
         cmocka_unit_test(nesting_and_size_are_bounded),
         cmocka_unit_test(what_must_fit_together_is_checked),
+        cmocka_unit_test(auto_is_decided_by_the_processor),
+        cmocka_unit_test(auto_keeps_what_a_run_began_with),
         cmocka_unit_test(later_sources_win),
         cmocka_unit_test(bad_settings_name_their_origin),
         cmocka_unit_test(suggestions_are_near),

@@ -4,6 +4,8 @@
 #include "base/cpu.h"
 #include "support.h"
 
+#include <math.h>
+
 static struct child_result expected;
 
 static void assert_same(const struct child_result *result)
@@ -97,6 +99,29 @@ static void any_instruction_set(void **state)
     }
 }
 
+// Other bits than float32's and each other's, and their own for any workers and instruction set.
+static void bf16_and_bf16x3(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"bf16", "bf16x3"};
+    char digest[2][sizeof expected.digest];
+    for (int i = 0; i < 2; i++) {
+        for (enum isa isa = ISA_GENERIC; isa < ISA_COUNT; isa++) {
+            if (!isa_available(isa)) continue;
+            struct run_config config = small_run("precision");
+            snprintf(config.precision, sizeof config.precision, "%s", name[i]);
+            config.parallel.workers = 1 + (int64_t)isa % 3;
+            struct child_result result = in_child(isa_name(isa), train_steps, &config, NULL);
+            assert_fine(&result);
+            if (isa == ISA_GENERIC) memcpy(digest[i], result.digest, sizeof digest[i]);
+            assert_string_equal(result.digest, digest[i]);
+            assert_true(fabs(result.loss - expected.loss) < 0.02 * expected.loss);
+        }
+        assert_string_not_equal(digest[i], expected.digest);
+    }
+    assert_string_not_equal(digest[0], digest[1]);
+}
+
 static void any_optimizer(void **state)
 {
     (void)state;
@@ -143,6 +168,7 @@ int main(void)
         cmocka_unit_test(measured_borders),
         cmocka_unit_test(recomputed_activations),
         cmocka_unit_test(any_instruction_set),
+        cmocka_unit_test(bf16_and_bf16x3),
         cmocka_unit_test(any_optimizer),
         cmocka_unit_test(resumed_at_every_step),
     };

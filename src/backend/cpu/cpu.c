@@ -14,7 +14,7 @@ static enum status choose(const struct backend *backend, const struct value *v,
     (void)backend;
     enum isa isa;
     TRY(isa_choose(&isa));
-    const struct cpu_row *row = cpu_row_find(v->op, isa);
+    const struct cpu_row *row = cpu_row_find(v->op, isa, options->precision);
     if (!row) {
         static atomic_flag warned = ATOMIC_FLAG_INIT;
         if (!atomic_flag_test_and_set(&warned))

@@ -23,12 +23,13 @@ struct cpu_row {
     // where that is less: the inputs of test cases are about 1, and what cancels between them
     // leaves errors of their size.
     double tolerance;
+    enum precision precision; // of its products; what has none is FLOAT32
 };
 extern const struct cpu_row cpu_table[];
 extern const int cpu_table_rows;
 
-// The first row for v's operation that `isa` can run, or NULL.
-const struct cpu_row *cpu_row_find(const struct op *op, enum isa isa);
+// The first row for an operation that `isa` can run, with products of `precision` where it has such rows; or NULL.
+const struct cpu_row *cpu_row_find(const struct op *op, enum isa isa, enum precision precision);
 // Fills launch, kernel and scratch of `step` for a team of `threads`.
 void cpu_row_use(const struct cpu_row *row, const struct value *v, int threads, struct step *step);
 #endif

@@ -173,6 +173,11 @@ struct output_loss {
 // All parts call it with the same scratch, and meet inside.
 KERNEL(void, output_loss, const struct output_loss *o, void *scratch, const struct part *part)
 KERNEL(size_t, output_loss_scratch_bytes, int64_t rows, int64_t width, int64_t vocabulary, int parts)
+// With products by product_bf16 and product_bf16x3; softmax and loss are the same.
+TILE_KERNEL(void, output_loss_bf16, const struct output_loss *o, void *scratch, const struct part *part)
+TILE_KERNEL(size_t, output_loss_bf16_scratch_bytes, int64_t rows, int64_t width, int64_t vocabulary, int parts)
+TILE_KERNEL(void, output_loss_bf16x3, const struct output_loss *o, void *scratch, const struct part *part)
+TILE_KERNEL(size_t, output_loss_bf16x3_scratch_bytes, int64_t rows, int64_t width, int64_t vocabulary, int parts)
 
 // ---- update.c: the owner's work on a slice ----
 // y = the sum of `count` arrays along a program of the batch tree: op[i] >= 0 pushes array op[i], -1 adds the two topmost

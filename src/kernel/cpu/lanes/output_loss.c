@@ -13,18 +13,32 @@
 // Every chunk reads and packs all of w, and reads and writes all of dw: 1,024 rows of width 768,
 // vocabulary 50,257 on one Zen 4 core ran at 47 GFLOP/s in chunks of 28 rows, 71 of 56, 79 of 84
 // (17 MiB), 80 of 168.
-enum {
-    CHUNK_BYTES = 17 << 20, // of logits
-    ROW_UNIT = 42,          // whole tiles of 6 and of 14 rows
-    LEAST_ROWS = 28,
-    MOST_ROWS = 1008,
-};
+enum { CHUNK_BYTES = 17 << 20, MOST_ROWS = 1008 }; // of logits
 
-static int64_t chunk_rows(int64_t rows, int64_t vocabulary)
+// How products are computed, and chunks of how many rows suit them: multiples of row_unit, at least least_rows.
+struct arithmetic {
+    void (*product)(const struct product *p, void *scratch);
+    size_t (*scratch_bytes)(int64_t rows, int64_t cols, int64_t depth);
+    size_t (*packed_bytes)(int64_t cols, int64_t depth);
+    int64_t row_unit, least_rows;
+};
+#define ARITHMETIC(name, isa, row_unit, least_rows)                                                \
+    {                                                                                              \
+        LANES_PASTE(name, isa), LANES_PASTE(name##_scratch_bytes, isa),                            \
+            LANES_PASTE(name##_packed_bytes, isa), row_unit, least_rows                            \
+    }
+// Whole tiles of 6 and of 14 rows.
+static const struct arithmetic float32 = ARITHMETIC(product, LANES_ISA, 42, 28);
+// Whole blocks of 32 terms of dw: so chunks change no bit here either.
+static const struct arithmetic bf16 = ARITHMETIC(product_bf16, LANES_ISA, 96, 32);
+static const struct arithmetic bf16x3 = ARITHMETIC(product_bf16x3, LANES_ISA, 96, 32);
+
+static int64_t chunk_rows(const struct arithmetic *by, int64_t rows, int64_t vocabulary)
 {
-    int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / vocabulary / ROW_UNIT * ROW_UNIT;
-    if (fit < LEAST_ROWS) fit = LEAST_ROWS;
+    int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / vocabulary;
     if (fit > MOST_ROWS) fit = MOST_ROWS;
+    fit = fit / by->row_unit * by->row_unit;
+    if (fit < by->least_rows) fit = by->least_rows;
     return fit < rows ? fit : rows;
 }
 
@@ -104,15 +118,17 @@ static float row_loss(float *logits, int64_t vocabulary, int32_t target, float s
 }
 
 // This part of a product.
-static void multiply(struct product p, void *scratch, const struct part *part)
+static void multiply(const struct arithmetic *by, struct product p, void *scratch,
+                     const struct part *part)
 {
-    product_take_part(&p, part, KERNEL_NAME(product_packed_bytes));
-    KERNEL_NAME(product)(&p, scratch);
+    product_take_part(&p, part, by->packed_bytes);
+    by->product(&p, scratch);
 }
 
 // dx of a chunk, and its rows' share of dw.
-static void chunk_gradients(const struct output_loss *o, const float *logits, int64_t start,
-                            int64_t rows, void *scratch, const struct part *part)
+static void chunk_gradients(const struct arithmetic *by, const struct output_loss *o,
+                            const float *logits, int64_t start, int64_t rows, void *scratch,
+                            const struct part *part)
 {
     struct product dx = {.rows = rows,
                          .cols = o->width,
@@ -125,7 +141,7 @@ static void chunk_gradients(const struct output_loss *o, const float *logits, in
                          .b_col = 1,
                          .c = o->dx + start * o->width,
                          .c_row = o->width};
-    multiply(dx, scratch, part);
+    multiply(by, dx, scratch, part);
     struct product dw = {.rows = o->vocabulary,
                          .cols = o->width,
                          .depth = rows,
@@ -138,29 +154,31 @@ static void chunk_gradients(const struct output_loss *o, const float *logits, in
                          .c = o->dw,
                          .c_row = o->width,
                          .accumulate = start > 0};
-    multiply(dw, scratch, part);
+    multiply(by, dw, scratch, part);
 }
 
 // Scratch of one part, for any of the products.
-static size_t part_bytes(int64_t chunk, int64_t width, int64_t vocabulary)
+static size_t part_bytes(const struct arithmetic *by, int64_t chunk, int64_t width,
+                         int64_t vocabulary)
 {
-    size_t most = KERNEL_NAME(product_scratch_bytes)(chunk, vocabulary, width);
-    size_t dx = KERNEL_NAME(product_scratch_bytes)(chunk, width, vocabulary);
-    size_t dw = KERNEL_NAME(product_scratch_bytes)(vocabulary, width, chunk);
+    size_t most = by->scratch_bytes(chunk, vocabulary, width);
+    size_t dx = by->scratch_bytes(chunk, width, vocabulary);
+    size_t dw = by->scratch_bytes(vocabulary, width, chunk);
     if (dx > most) most = dx;
     if (dw > most) most = dw;
     return line_up(most);
 }
 
 // A chunk's logits are made by columns, turned into gradients by rows, and read by all.
-void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch, const struct part *part)
+static void compute(const struct arithmetic *by, const struct output_loss *o, void *scratch,
+                    const struct part *part)
 {
-    int64_t chunk = chunk_rows(o->rows, o->vocabulary);
+    int64_t chunk = chunk_rows(by, o->rows, o->vocabulary);
     float *logits = scratch;
     char *behind = (char *)scratch + line_up((size_t)(chunk * o->vocabulary) * sizeof *logits);
     float *losses = o->losses ? o->losses : (float *)behind;
     behind += line_up((size_t)o->rows * sizeof *losses);
-    void *own = behind + (size_t)part->index * part_bytes(chunk, o->width, o->vocabulary);
+    void *own = behind + (size_t)part->index * part_bytes(by, chunk, o->width, o->vocabulary);
     for (int64_t start = 0; start < o->rows; start += chunk) {
         int64_t rows = o->rows - start < chunk ? o->rows - start : chunk;
         struct product p = {.rows = rows,
@@ -174,7 +192,7 @@ void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch, const 
                             .b_col = o->width,
                             .c = logits,
                             .c_row = o->vocabulary};
-        multiply(p, own, part);
+        multiply(by, p, own, part);
         part_meet(part);
         struct range mine = part_range(part, rows, 1);
         for (int64_t r = mine.first; r < mine.last; r++)
@@ -182,17 +200,39 @@ void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch, const 
                                          o->targets[start + r], o->smoothing, o->dx != NULL);
         part_meet(part);
         if (!o->dx) continue;
-        chunk_gradients(o, logits, start, rows, own, part);
+        chunk_gradients(by, o, logits, start, rows, own, part);
         part_meet(part); // the next chunk's logits come where these lie
     }
     if (part->index == 0) *o->loss = sum_of(losses, o->rows);
 }
 
-size_t KERNEL_NAME(output_loss_scratch_bytes)(int64_t rows, int64_t width, int64_t vocabulary,
-                                              int parts)
+static size_t bytes_of(const struct arithmetic *by, int64_t rows, int64_t width, int64_t vocabulary,
+                       int parts)
 {
-    int64_t chunk = chunk_rows(rows, vocabulary);
+    int64_t chunk = chunk_rows(by, rows, vocabulary);
     return line_up((size_t)(chunk * vocabulary) * sizeof(float)) +
            line_up((size_t)rows * sizeof(float)) +
-           (size_t)parts * part_bytes(chunk, width, vocabulary);
+           (size_t)parts * part_bytes(by, chunk, width, vocabulary);
 }
+
+#define OUTPUT_LOSS(name, isa, by)                                                                 \
+    void LANES_PASTE(name, isa)(const struct output_loss *o, void *scratch,                        \
+                                const struct part *part)                                           \
+    {                                                                                              \
+        compute(by, o, scratch, part);                                                             \
+    }                                                                                              \
+    size_t LANES_PASTE(name##_scratch_bytes, isa)(int64_t rows, int64_t width, int64_t vocabulary, \
+                                                  int parts)                                       \
+    {                                                                                              \
+        return bytes_of(by, rows, width, vocabulary, parts);                                       \
+    }
+OUTPUT_LOSS(output_loss, LANES_ISA, &float32)
+OUTPUT_LOSS(output_loss_bf16, LANES_ISA, &bf16)
+OUTPUT_LOSS(output_loss_bf16x3, LANES_ISA, &bf16x3)
+// AMX computes the products alone.
+#if defined(LANES_avx512) && defined(HAVE_AMX)
+static const struct arithmetic bf16_tiles = ARITHMETIC(product_bf16, amx, 96, 32);
+static const struct arithmetic bf16x3_tiles = ARITHMETIC(product_bf16x3, amx, 96, 32);
+OUTPUT_LOSS(output_loss_bf16, amx, &bf16_tiles)
+OUTPUT_LOSS(output_loss_bf16x3, amx, &bf16x3_tiles)
+#endif
