@@ -31,7 +31,8 @@ struct step {
     struct op_call call;
     struct scratch scratch;
     bool yields;
-    int yield[1 + MAX_AUX]; // tags of what is handed out after this step, -1 for none
+    int yield[1 + MAX_AUX];    // tags of what is handed out after this step, -1 for none
+    bool movable[1 + MAX_AUX]; // handed out and read by no step: may lie outside the arena
 };
 
 // How a program is made. Zeros are the defaults.
@@ -86,6 +87,10 @@ enum status program_prepare(struct program *program, const real *weights, void *
 void program_bind(struct program *program, const struct value *state, void *memory);
 // Where the caller writes an INPUT value; after program_prepare.
 void *program_input(struct program *program, const struct value *input);
+// Asks `place` where each yielded value that no step reads shall be written from the next run on: a
+// pointer aligned as the arena, or NULL for the arena. place NULL: all of them in the arena again.
+typedef void *(*place_function)(void *context, int tag);
+void program_place(struct program *program, place_function place, void *context);
 // The team that runs the program from now on, borrowed: options.threads of them, NULL for one. Only
 // the thread that made the team (its part 0) calls program_run then.
 void program_set_team(struct program *program, struct team *team);

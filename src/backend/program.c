@@ -32,6 +32,12 @@ struct program {
     enum status status; // the first failure of another kind
 };
 
+// The value that output i of a step is, or NULL.
+static const struct value *output_of(const struct step *step, int i)
+{
+    return i ? step->call.value->aux[i - 1] : step->call.value;
+}
+
 // ---- choosing kernels ----
 static void note_missing(struct program *program, const struct value *v)
 {
@@ -80,6 +86,25 @@ static size_t choose_step(void *context, const struct value *v)
 typedef enum status (*plan_function)(struct graph *g, scratch_function scratch, void *context,
                                      struct plan **plan_p);
 
+// Marks the outputs that are handed out and that no step reads.
+static enum status find_movable(struct program *program)
+{
+    bool *read = NULL;
+    TRY(memory_allocate((size_t)program->graph->count, sizeof *read, "a program", &read));
+    for (int i = 0; i < program->count; i++) {
+        const struct value *v = program->steps[i].call.value;
+        for (int j = 0; j < v->inputs; j++)
+            if (v->input[j]) read[v->input[j]->id] = true;
+    }
+    for (int i = 0; i < program->count; i++) {
+        struct step *step = &program->steps[i];
+        for (int j = 0; j < 1 + MAX_AUX; j++)
+            step->movable[j] = step->yield[j] >= 0 && !read[output_of(step, j)->id];
+    }
+    free(read);
+    return STATUS_OK;
+}
+
 static enum status build(struct program *program, plan_function plan)
 {
     size_t most = (size_t)program->graph->count;
@@ -91,6 +116,7 @@ static enum status build(struct program *program, plan_function plan)
     if (program->missing[0])
         FAIL(STATUS_UNSUPPORTED, "backend %s has no kernel for: %s", program->backend->name,
              program->missing);
+    TRY(find_movable(program));
     return STATUS_OK;
 }
 
@@ -174,10 +200,9 @@ static const void *address_of(const struct program *program, const real *weights
 static void fix_step(const struct program *program, const real *weights, struct step *step)
 {
     const struct value *v = step->call.value;
-    step->call.output[0] = planned(program, program->plan->offset[v->id]);
-    for (int i = 0; i < MAX_AUX; i++)
-        if (v->aux[i])
-            step->call.output[1 + i] = planned(program, program->plan->offset[v->aux[i]->id]);
+    for (int i = 0; i < 1 + MAX_AUX; i++)
+        if (output_of(step, i))
+            step->call.output[i] = planned(program, program->plan->offset[output_of(step, i)->id]);
     for (int i = 0; i < v->inputs; i++)
         if (v->input[i] && v->input[i]->storage != STORAGE_STATE)
             step->call.input[i] = address_of(program, weights, v->input[i]);
@@ -201,6 +226,20 @@ void program_bind(struct program *program, const struct value *state, void *memo
         struct step *step = &program->steps[i];
         for (int j = 0; j < step->call.value->inputs; j++)
             if (step->call.value->input[j] == state) step->call.input[j] = memory;
+    }
+}
+
+void program_place(struct program *program, place_function place, void *context)
+{
+    INVARIANT(program->arena, "the program is not prepared");
+    for (int i = 0; i < program->count; i++) {
+        struct step *step = &program->steps[i];
+        for (int j = 0; step->yields && j < 1 + MAX_AUX; j++) {
+            if (!step->movable[j]) continue;
+            void *at = place ? place(context, step->yield[j]) : NULL;
+            step->call.output[j] =
+                at ? at : planned(program, program->plan->offset[output_of(step, j)->id]);
+        }
     }
 }
 

@@ -42,11 +42,18 @@ void gradients_begin(struct gradients *gradients, int first, int last, int leaf,
     for (int i = 0; i < n; i++) gradients->program[n + 1 + i] = -1;
 }
 
+float *gradients_place(const struct gradients *gradients, int64_t offset)
+{
+    if (gradients->sources > 0) return NULL;
+    return gradients_buffer(gradients, gradients->target) + offset;
+}
+
 void gradients_add(struct gradients *gradients, int64_t offset, const float *gradient, int64_t n)
 {
     INVARIANT(offset >= 0 && n >= 0 && offset + n <= gradients->elements,
               "a gradient at %lld with %lld elements in a buffer of %lld", (long long)offset,
               (long long)n, (long long)gradients->elements);
+    if (gradient == gradients_place(gradients, offset)) return;
     const float *array[MAX_LEVELS + 2];
     int sources = gradients->sources;
     for (int i = 0; i < sources; i++)

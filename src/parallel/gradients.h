@@ -27,6 +27,9 @@ float *gradients_buffer(const struct gradients *gradients, int buffer);
 // Micro-batch number `which` of the `count` of leaf `leaf` in the run [first, last) is about to be computed.
 void gradients_begin(struct gradients *gradients, int first, int last, int leaf, int64_t which,
                      int64_t count);
+// Where its gradient at `offset` may be written at once, since nothing is added to it: gradients_add then finds it there. NULL
+// where a sum waits.
+float *gradients_place(const struct gradients *gradients, int64_t offset);
 // Its gradient of elements [offset, offset + n).
 void gradients_add(struct gradients *gradients, int64_t offset, const float *gradient, int64_t n);
 #endif

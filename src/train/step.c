@@ -55,6 +55,16 @@ static void fold_yield(void *context, int tag, const void *data)
     gradients_add(&worker->gradients, parameter->offset, data, parameter->count);
 }
 
+// Where the program writes a gradient that is the first of its sum: copying it took 0.1 of the time of the product that made it
+// (768 x 3072, 512 rows; AMD EPYC).
+static void *place_gradient(void *context, int tag)
+{
+    const struct worker *worker = context;
+    const struct parameters *parameters = &worker->trainer->parameters;
+    if (tag == parameters->count) return NULL;
+    return gradients_place(&worker->gradients, parameters->list[tag].offset);
+}
+
 static void compute_leaves(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
@@ -67,6 +77,7 @@ static void compute_leaves(struct worker *worker)
             trainer->tokens[m] = load_micro_batch(worker, m);
             worker->times.data += thread_seconds() - start;
             gradients_begin(&worker->gradients, first, last, leaf, m - from, to - from);
+            program_place(worker->training.program, place_gradient, worker);
             program_run(worker->training.program, fold_yield, worker);
             trainer->loss[m] = (double)worker->loss;
         }
@@ -143,6 +154,7 @@ void worker_examine(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
     int64_t workers = trainer->workers, count = trainer->micro_batches;
+    program_place(worker->training.program, NULL, NULL);
     for (int64_t m = count * worker->rank / workers; m < count * (worker->rank + 1) / workers;
          m++) {
         worker->finite = true;

@@ -92,6 +92,88 @@ static void take_parts(void *context, int tag, const void *data, const struct pa
     for (int64_t i = r.first; i < r.last; i++) to[i] += from[i];
 }
 
+// Every other gradient is written where the test says.
+struct placing {
+    struct gpt_run *run;
+    real *memory;
+    int placed, found;
+};
+static void *place_some(void *context, int tag)
+{
+    struct placing *placing = context;
+    if (tag >= placing->run->m.parameters || tag % 2) return NULL;
+    placing->placed++;
+    return placing->memory + 16 + placing->run->m.offset[tag];
+}
+static void receive_placed(void *context, int tag, const void *data)
+{
+    struct placing *placing = context;
+    const struct gpt *m = &placing->run->m;
+    if (tag < m->parameters && data == placing->memory + 16 + m->offset[tag]) placing->found++;
+    gpt_receive(placing->run, tag, data);
+}
+
+static void placed_gradients_are_the_same_bits(void **state)
+{
+    (void)state;
+    for (int threads = 1; threads <= 3; threads += 2) {
+        struct gpt_run first, run;
+        struct gpt_sizes n = small;
+        start(&first, &cpu_backend, n, true);
+        n.threads = threads;
+        if (gpt_run_create(&run, &cpu_backend, n, true)) fail_msg("%s", error_message());
+        size_t bytes = (size_t)run.m.elements * sizeof(real);
+        struct placing placing = {.run = &run, .memory = malloc(bytes + 32 * sizeof(real))};
+        memset(placing.memory, 0xff, bytes + 32 * sizeof(real));
+        program_place(run.program, place_some, &placing);
+        assert_true(placing.placed > run.m.parameters / 3);
+        for (int again = 0; again < 2; again++) {
+            placing.found = 0;
+            program_run(run.program, receive_placed, &placing);
+            assert_int_equal(placing.found, placing.placed);
+            assert_memory_equal(run.gradient, first.gradient, bytes);
+        }
+        // Nothing beside them is written.
+        for (int i = 0; i < 16; i++)
+            assert_true(isnan(placing.memory[i]) && isnan(placing.memory[16 + run.m.elements + i]));
+        program_place(run.program, NULL, NULL);
+        placing.found = 0;
+        program_run(run.program, receive_placed, &placing);
+        assert_int_equal(placing.found, 0);
+        assert_memory_equal(run.gradient, first.gradient, bytes);
+        free(placing.memory);
+        gpt_run_destroy(&run);
+        gpt_run_destroy(&first);
+    }
+}
+
+static void *count_tags(void *context, int tag)
+{
+    int *asked = context;
+    asked[tag]++;
+    return NULL;
+}
+
+static void what_steps_read_stays_in_the_arena(void **state)
+{
+    (void)state;
+    struct graph *g;
+    struct program *program;
+    int asked[2] = {0, 0};
+    if (graph_create(&g)) fail_msg("%s", error_message());
+    struct value *x = graph_input(g, "x", F32, shape_of(1, INT64_C(5)));
+    struct value *sum = op_add(g, x, x);
+    graph_yield(g, sum, 0);
+    graph_yield(g, op_add(g, sum, x), 1);
+    if (program_create(&cpu_backend, g, NULL, &program) || program_prepare(program, NULL, NULL))
+        fail_msg("%s", error_message());
+    program_place(program, count_tags, asked);
+    assert_int_equal(asked[0], 0);
+    assert_int_equal(asked[1], 1);
+    program_destroy(program);
+    graph_destroy(g);
+}
+
 static void threads_change_no_bit(void **state)
 {
     (void)state;
@@ -385,6 +467,8 @@ int main(void)
         cmocka_unit_test(the_cpu_agrees_with_the_reference_on_a_gpt),
         cmocka_unit_test(instruction_sets_sharing_and_recompute_change_no_bit),
         cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(placed_gradients_are_the_same_bits),
+        cmocka_unit_test(what_steps_read_stays_in_the_arena),
         cmocka_unit_test(a_wrong_isa_is_refused),
         cmocka_unit_test(backends_are_found_by_name),
         cmocka_unit_test(all_missing_kernels_are_listed_once),

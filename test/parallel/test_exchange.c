@@ -107,10 +107,16 @@ static void real_step(const struct optimizer_config *optimizer, enum isa isa, in
             for (int64_t m = from; m < to; m++) {
                 draw_gradient(m, g);
                 gradients_begin(&gradients[r], first, last, leaf, m - from, to - from);
-                // As a backward pass: the last parameter first, each by itself.
-                for (int s = 1; s >= 0; s--)
-                    gradients_add(&gradients[r], segments[s].first, g + segments[s].first,
-                                  segments[s].last - segments[s].first);
+                // As a backward pass: the last parameter first, each by itself; what is first in its sum may be written in place.
+                for (int s = 1; s >= 0; s--) {
+                    int64_t offset = segments[s].first, n = segments[s].last - offset;
+                    float *source = gradients_place(&gradients[r], offset);
+                    if (source && (leaf + s) % 3)
+                        memcpy(source, g + offset, (size_t)n * sizeof *g);
+                    else
+                        source = g + offset;
+                    gradients_add(&gradients[r], offset, source, n);
+                }
             }
         }
     }
