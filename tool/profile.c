@@ -9,17 +9,20 @@
 struct phase {
     const char *name, *meaning;
     double seconds;
+    double bytes; // of all steps and workers; 0: not counted
 };
 enum { PHASES = 5 };
 
 static void list_phases(const struct train_profile *p, struct phase phase[PHASES])
 {
+    double steps = (double)p->steps;
     const struct phase all[PHASES] = {
-        {"data", "tokens of the batch", p->data},
-        {"fold", "gradients into partial sums", p->fold},
-        {"reduce", "partial sums of all workers, and their norm", p->reduce},
-        {"update", "the optimizer", p->update},
-        {"wait", "for other workers, by the clock", p->wait},
+        {"data", "tokens of the batch", p->data, 0},
+        {"fold", "gradients into partial sums", p->fold, 0},
+        {"reduce", "partial sums of all workers, and their norm", p->reduce,
+         steps * p->reduce_bytes},
+        {"update", "the optimizer", p->update, steps * p->update_bytes},
+        {"wait", "for other workers, by the clock", p->wait, 0},
     };
     for (int i = 0; i < PHASES; i++) phase[i] = all[i];
 }
@@ -59,6 +62,21 @@ static enum status print_operation(const struct train_profile *p, const struct p
                         100 * ratio(row->roof_seconds, row->seconds));
 }
 
+// Its roof is the triad of all workers at once: seconds are theirs together.
+static enum status print_phase(const struct train_profile *p, const struct phase *phase, double sum)
+{
+    char rate[32] = "", share[32] = "";
+    double bytes_a_second = ratio(phase->bytes, phase->seconds);
+    if (bytes_a_second > 0) {
+        progress_rate(bytes_a_second, rate);
+        snprintf(share, sizeof share, "%.0f",
+                 100 * ratio(bytes_a_second * p->workers, p->threads.triad));
+    }
+    return output_print("%-20s %-8s %7s %10.3f %6.1f %9s %9s %7s  %s\n", phase->name, "", "",
+                        milliseconds(p, phase->seconds), 100 * ratio(phase->seconds, sum), "", rate,
+                        share, phase->meaning);
+}
+
 enum status profile_print(const struct train_profile *p)
 {
     struct phase phase[PHASES];
@@ -71,10 +89,7 @@ enum status profile_print(const struct train_profile *p)
                      "% time", "FLOP/s", "bytes/s", "% roof"));
     for (int i = 0; i < p->operations.rows; i++)
         if (p->operations.row[i].calls > 0) TRY(print_operation(p, &p->operations.row[i], sum));
-    for (int i = 0; i < PHASES; i++)
-        TRY(output_print("%-20s %-8s %7s %10.3f %6.1f  %s\n", phase[i].name, "", "",
-                         milliseconds(p, phase[i].seconds), 100 * ratio(phase[i].seconds, sum),
-                         phase[i].meaning));
+    for (int i = 0; i < PHASES; i++) TRY(print_phase(p, &phase[i], sum));
     return output_print("%-20s %-8s %7s %10.3f  100.0  by the clock: %.3f\n"
                         "roof: %s FLOP/s and %s bytes/s of all workers (stentor bench)\n",
                         "sum", "", "", milliseconds(p, sum), milliseconds(p, p->step),
@@ -98,7 +113,9 @@ json_t *profile_json(const struct train_profile *p)
         if (p->operations.row[i].calls > 0)
             json_array_append_new(operations, operation_json(&p->operations.row[i]));
     for (int i = 0; i < PHASES; i++)
-        json_object_set_new(phases, phase[i].name, json_real(phase[i].seconds));
+        json_object_set_new(
+            phases, phase[i].name,
+            json_pack("{s:f, s:f}", "seconds", phase[i].seconds, "bytes", phase[i].bytes));
     return json_pack("{s:I, s:i, s:f, s:f, s:f, s:o, s:o}", "steps", (json_int_t)p->steps,
                      "workers", p->workers, "fma", p->threads.fma, "triad", p->threads.triad,
                      "step_seconds", p->step, "operations", operations, "phases", phases);

@@ -104,6 +104,18 @@ static bool added_in_use(const struct exchange *exchange)
     return exchange->sources == 2 && exchange->setup.optimizer.clip_infinity <= 0;
 }
 
+struct exchange_traffic exchange_traffic(const struct exchange *exchange)
+{
+    const struct exchange_setup *setup = &exchange->setup;
+    int states = (setup->state[0] != NULL) + (setup->state[1] != NULL);
+    int nodes = exchange->sources, summed = exchange->operations > 1 && !added_in_use(exchange);
+    int gradients = added_in_use(exchange) ? 2 : 1;
+    double array = (double)setup->elements * (double)sizeof(float);
+    // Weights and state are read and written.
+    return (struct exchange_traffic){array * (nodes + summed),
+                                     array * (gradients + 2 * (1 + states))};
+}
+
 void exchange_reduce(struct exchange *exchange, int rank, double scale)
 {
     const struct exchange_setup *setup = &exchange->setup;

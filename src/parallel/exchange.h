@@ -42,6 +42,11 @@ void exchange_route(struct exchange *exchange, const int *border,
                     const struct gradients *const *gradients);
 // Sums the slice of `rank` up the tree, and takes the squares (of the gradient times scale) and the largest magnitude on the way.
 void exchange_reduce(struct exchange *exchange, int rank, double scale);
+// Bytes that all owners together read and write in one exchange_reduce and one exchange_update, between them and memory.
+struct exchange_traffic {
+    double reduce, update;
+};
+struct exchange_traffic exchange_traffic(const struct exchange *exchange);
 // After a barrier: the same numbers for every worker. Not finite when an element is not.
 struct gradient_size {
     double norm,

@@ -24,10 +24,12 @@ void trainer_profile_read(const struct trainer *trainer, struct train_profile *p
 {
     int threads = computing(trainer);
     const struct roof core = {trainer->roof.fma / threads, trainer->roof.triad / threads};
+    struct exchange_traffic traffic = exchange_traffic(trainer->exchange);
     *profile_p = (struct train_profile){
         .steps = trainer->position.step - trainer->profile_from,
         .workers = trainer->workers,
-        .weight_bytes = (double)trainer->memory.weights,
+        .reduce_bytes = traffic.reduce,
+        .update_bytes = traffic.update,
         .threads = trainer->roof,
     };
     for (int r = 0; r < trainer->workers; r++) {

@@ -62,7 +62,8 @@ struct train_profile {
         step; // all of it, by the clock on the wall: what is missing, neighbours on the machine took
     int64_t steps;
     int workers;
-    double weight_bytes; // of one copy of the weights
+    double reduce_bytes,
+        update_bytes; // that these read and write in one step, all workers together
     struct roof threads;
 };
 void trainer_profile_start(struct trainer *trainer, const struct roof *threads);

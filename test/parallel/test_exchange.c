@@ -234,6 +234,46 @@ static void the_largest_is_found_and_nan_is_not_lost(void **state)
     }
 }
 
+static void traffic_counts_each_array(void **state)
+{
+    (void)state;
+    // Workers of one leaf each: arrays of the reduction, and of the update (gradients, weights and state read and written).
+    static const struct {
+        const char *optimizer;
+        int workers, clipped_infinity, reduce, update;
+    } cases[] = {{"sgd", 1, 0, 1, 3},   {"adamw", 1, 0, 1, 7}, {"adamw", 2, 0, 2, 8},
+                 {"adamw", 2, 1, 3, 7}, {"adamw", 4, 0, 5, 7}, {"sgd", 3, 0, 4, 3}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        static float block[3][ELEMENTS];
+        struct gradients gradients[4];
+        const struct gradients *all[4];
+        const int border[5] = {0, 1, 2, 3, 4};
+        bool moments = !strcmp(cases[c].optimizer, "adamw");
+        struct exchange_setup setup = {
+            .elements = ELEMENTS,
+            .workers = cases[c].workers,
+            .leaves = cases[c].workers,
+            .isa = ISA_GENERIC,
+            .weights = block[0],
+            .state = {moments ? block[1] : NULL, moments ? block[2] : NULL},
+            .segment = segments,
+            .segments = 2};
+        setup.optimizer.clip_infinity = cases[c].clipped_infinity;
+        struct exchange *exchange = NULL;
+        for (int r = 0; r < setup.workers; r++) {
+            assert_int_equal(gradients_create(&gradients[r], ELEMENTS, 1, ISA_GENERIC), STATUS_OK);
+            all[r] = &gradients[r];
+        }
+        assert_int_equal(exchange_create(&setup, &exchange), STATUS_OK);
+        exchange_route(exchange, border, all);
+        struct exchange_traffic traffic = exchange_traffic(exchange);
+        assert_true(traffic.reduce == 4.0 * ELEMENTS * cases[c].reduce);
+        assert_true(traffic.update == 4.0 * ELEMENTS * cases[c].update);
+        exchange_destroy(exchange);
+        for (int r = 0; r < setup.workers; r++) gradients_release(&gradients[r]);
+    }
+}
+
 static void unknown_exchanges_are_named(void **state)
 {
     (void)state;
@@ -251,6 +291,7 @@ int main(void)
         cmocka_unit_test(workers_borders_and_instruction_sets_change_no_bit),
         cmocka_unit_test(padding_stays_zero),
         cmocka_unit_test(the_largest_is_found_and_nan_is_not_lost),
+        cmocka_unit_test(traffic_counts_each_array),
         cmocka_unit_test(unknown_exchanges_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -113,7 +113,7 @@ check "inspect says memory to the byte" sh -c '"$1" inspect run.yaml | grep -q "
 "$program" train run.yaml --out profiled --set train.steps=7 --workers 2 --profile --quiet >profile.txt 2>profile.err; code=$?
 check "--profile prints a table, also when it is quiet" sh -c 'test "$1" -eq 0 && test ! -s profile.err && grep -q "^linear  *forward  *[0-9]" profile.txt && grep -q "^linear_grad_weight  *backward " profile.txt && grep -q "^update  *[0-9]" profile.txt && grep -q "^roof: " profile.txt' - $code
 "$program" train run.yaml --out profiled2 --set train.steps=7 --workers 3 --profile --json --quiet >profile.json 2>profile.err
-check_json "--profile --json is a member of the result" profile.json '(lambda p: p["steps"] == 7 and p["workers"] == 3 and p["fma"] > 0 and p["triad"] > 0 and {"data", "fold", "reduce", "update", "wait"} == set(p["phases"]) and sum(o["calls"] for o in p["operations"] if o["operation"] == "output_loss") == 7 * 4 and all(o["seconds"] > 0 for o in p["operations"]))(d["profile"])'
+check_json "--profile --json is a member of the result" profile.json '(lambda p: p["steps"] == 7 and p["workers"] == 3 and p["fma"] > 0 and p["triad"] > 0 and {"data", "fold", "reduce", "update", "wait"} == set(p["phases"]) and p["phases"]["update"]["bytes"] > p["phases"]["reduce"]["bytes"] > 0 and sum(o["calls"] for o in p["operations"] if o["operation"] == "output_loss") == 7 * 4 and all(o["seconds"] > 0 for o in p["operations"]))(d["profile"])'
 check "a profile changes no bit" test "$("$program" train run.yaml --out profiled3 --set train.steps=7 --workers 1 --quiet --json | digest /dev/stdin)" = "$(digest profile.json)"
 
 # ---- bench ----

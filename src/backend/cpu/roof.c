@@ -181,9 +181,12 @@ static void *run_triad(void *context)
     int64_t at = 0;
     do {
         meet(crew);
+        double begin = seconds_of(CLOCK_THREAD_CPUTIME_ID);
         runner->began = seconds_of(CLOCK_MONOTONIC);
         crew->kernel->triad(runner->y + at, runner->a + at, runner->b + at, 0.5f, runner->part);
         runner->ended = seconds_of(CLOCK_MONOTONIC);
+        double own = seconds_of(CLOCK_THREAD_CPUTIME_ID) - begin + 1e-9;
+        if (bytes / crew->count / own > runner->rate) runner->rate = bytes / crew->count / own;
         at = at + 2 * runner->part <= runner->n ? at + runner->part : 0;
         meet(crew);
         if (runner == crew->runner) {
@@ -226,6 +229,9 @@ enum status roof_measure_triad(enum isa isa, int threads, size_t bytes, double s
         crew.runner[i].part = n < PART ? n : PART;
     }
     bool ran = run_crew(&crew, threads, run_triad);
+    // All together reach at least what one does. Where neighbours never let all run at once, that is all that is known.
+    for (int i = 0; i < crew.count; i++)
+        if (crew.runner[i].rate > crew.best) crew.best = crew.runner[i].rate;
     free(crew.runner);
     if (ran)
         *bytes_p = crew.best;
