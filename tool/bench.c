@@ -48,8 +48,8 @@ static enum status measure_on(int threads, const struct peaks *peaks, double fma
         if (isa_available(isa) && isa_lanes(isa) == isa)
             TRY(roof_measure_fma(isa, threads, FMA_SECONDS, &fma[isa]));
     TRY(roof_measure_tiles(threads, FMA_SECONDS, tile_p));
-    TRY(speed_measure(peaks->isa, threads, PRODUCT_ROWS, PRODUCT_COLS, PRODUCT_DEPTH,
-                      PRODUCT_SECONDS, product_p));
+    TRY(speed_measure(peaks->isa, PRECISION_FLOAT32, threads, PRODUCT_ROWS, PRODUCT_COLS,
+                      PRODUCT_DEPTH, PRODUCT_SECONDS, product_p));
     return roof_measure_triad(peaks->isa, threads, 0, TRIAD_SECONDS, triad_p);
 }
 

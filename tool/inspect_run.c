@@ -37,7 +37,8 @@ static enum status forecast_time(struct forecast *f)
     // Workers without a leaf compute nothing, and more workers than cores are no faster.
     int workers = (int)smaller(smaller(config->parallel.workers, config->leaves), cpu_cores());
     TRY(isa_choose(&f->isa));
-    TRY(speed_measure(f->isa, workers, rows, cols, depth, MEASURE_SECONDS, &f->flops_a_second));
+    TRY(speed_measure(f->isa, run_precision(config), workers, rows, cols, depth, MEASURE_SECONDS,
+                      &f->flops_a_second));
     // The worker with the longest run of leaves decides.
     int64_t longest = (config->leaves + workers - 1) / workers;
     double share = (double)longest / (double)config->leaves;
@@ -51,7 +52,7 @@ static enum status print_json(const struct forecast *f)
     return output_json(json_pack(
         "{s:s, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I}, "
         "s:f, s:f, s:f, "
-        "s:f, s:s, s:s}",
+        "s:f, s:s, s:s, s:s}",
         "kind", "run", "parameters", (json_int_t)f->parameters, "workers",
         (json_int_t)f->config->parallel.workers, "training_tokens", (json_int_t)f->text.tokens,
         "held_out_tokens", (json_int_t)f->text.held_out, "memory_bytes", "weights",
@@ -63,7 +64,7 @@ static enum status print_json(const struct forecast *f)
         "worker_share", (json_int_t)m->worker_share, "worker_total", (json_int_t)m->worker_total,
         "operations_per_step", f->flops, "measured_operations_per_second", f->flops_a_second,
         "step_seconds", f->step_seconds, "run_seconds", f->step_seconds * (double)f->config->steps,
-        "isa", isa_name(f->isa), "exactness", "exact"));
+        "isa", isa_name(f->isa), "precision", f->config->precision, "exactness", "exact"));
 }
 
 static enum status print_bytes(const char *name, size_t bytes, const char *remark)
@@ -135,9 +136,10 @@ static enum status print_forecast(const struct forecast *f)
                      output_count(f->flops, a)));
     TRY(output_print(
         "time: %s a step, %s for %lld steps, if all went at the %s operations a second "
-        "that products reach here (%s)\n",
+        "that products reach here (%s, %s)\n",
         duration(f->step_seconds, a), duration(f->step_seconds * (double)c->steps, b),
-        (long long)c->steps, progress_rate(f->flops_a_second, rate), isa_name(f->isa)));
+        (long long)c->steps, progress_rate(f->flops_a_second, rate), isa_name(f->isa),
+        c->precision));
     return output_print("exactness: %s\n", exactness_sentence);
 }
 

@@ -13,15 +13,35 @@ struct product_kernel {
     void (*run)(const struct product *product, void *scratch);
     size_t (*scratch_bytes)(int64_t rows, int64_t cols, int64_t depth);
 };
-static const struct product_kernel kernels[ISA_COUNT] = {
-    [ISA_GENERIC] = {product_generic, product_scratch_bytes_generic},
+#define KERNEL_PAIR(name, isa)                                                                     \
+    {                                                                                              \
+        name##_##isa, name##_scratch_bytes_##isa                                                   \
+    }
+#define BF16_KERNELS(isa)                                                                          \
+    [PRECISION_BF16] = KERNEL_PAIR(product_bf16, isa), [PRECISION_BF16X3] =                        \
+                                                           KERNEL_PAIR(product_bf16x3, isa)
+#define KERNELS(isa)                                                                               \
+    {                                                                                              \
+        [PRECISION_FLOAT32] = KERNEL_PAIR(product, isa), BF16_KERNELS(isa)                         \
+    }
+static const struct product_kernel kernels[ISA_COUNT][PRECISION_COUNT] = {
+    [ISA_GENERIC] = KERNELS(generic),
 #if defined(__x86_64__)
-    [ISA_AVX2] = {product_avx2, product_scratch_bytes_avx2},
-    [ISA_AVX512] = {product_avx512, product_scratch_bytes_avx512},
+    [ISA_AVX2] = KERNELS(avx2),
+    [ISA_AVX512] = KERNELS(avx512),
 #elif defined(__aarch64__)
-    [ISA_NEON] = {product_neon, product_scratch_bytes_neon},
+    [ISA_NEON] = KERNELS(neon),
+#endif
+#if defined(HAVE_AMX)
+    [ISA_AMX] = {BF16_KERNELS(amx)},
 #endif
 };
+
+static const struct product_kernel *kernel_of(enum isa isa, enum precision precision)
+{
+    const struct product_kernel *kernel = &kernels[isa][precision];
+    return kernel->run ? kernel : &kernels[isa_lanes(isa)][precision];
+}
 
 // Of the time that a measurement takes, what wakes a sleeping core.
 #define WARM_SHARE (1.0 / 3)
@@ -57,10 +77,8 @@ static void *run_products(void *context)
     return NULL;
 }
 
-static enum status prepare(struct runner *runner, enum isa isa, int64_t rows, int64_t cols,
-                           int64_t depth)
+static enum status prepare(struct runner *runner, int64_t rows, int64_t cols, int64_t depth)
 {
-    runner->kernel = &kernels[isa_lanes(isa)];
     size_t a = (size_t)(rows * depth), b = (size_t)(depth * cols), c = (size_t)(rows * cols);
     size_t scratch = runner->kernel->scratch_bytes(rows, cols, depth);
     TRY(block_create((a + b + c + 48) * sizeof(float) + scratch + 64, "a measurement",
@@ -85,8 +103,8 @@ static enum status prepare(struct runner *runner, enum isa isa, int64_t rows, in
     return STATUS_OK;
 }
 
-enum status speed_measure(enum isa isa, int workers, int64_t rows, int64_t cols, int64_t depth,
-                          double seconds, double *flops_p)
+enum status speed_measure(enum isa isa, enum precision precision, int workers, int64_t rows,
+                          int64_t cols, int64_t depth, double seconds, double *flops_p)
 {
     struct runner *runner;
     int started = 0;
@@ -95,7 +113,8 @@ enum status speed_measure(enum isa isa, int workers, int64_t rows, int64_t cols,
     enum status status = STATUS_OK;
     for (int i = 0; i < workers && status == STATUS_OK; i++) {
         runner[i].seconds = seconds;
-        status = prepare(&runner[i], isa, rows, cols, depth);
+        runner[i].kernel = kernel_of(isa, precision);
+        status = prepare(&runner[i], rows, cols, depth);
     }
     while (status == STATUS_OK && started < workers &&
            !pthread_create(&runner[started].thread, NULL, run_products, &runner[started]))
@@ -112,10 +131,16 @@ enum status speed_measure(enum isa isa, int workers, int64_t rows, int64_t cols,
 
 #define PEAK_SECONDS 0.03
 
-enum status speed_peak(int workers, double *flops_p)
+enum status speed_peak(enum precision precision, int workers, double *flops_p)
 {
     enum isa isa;
-    int cores = cpu_cores();
+    int cores = cpu_cores(), threads = workers < cores ? workers : cores;
+    double peak = 0;
     TRY(isa_choose(&isa));
-    return roof_measure_fma(isa, workers < cores ? workers : cores, PEAK_SECONDS, flops_p);
+    if (isa == ISA_AMX && precision != PRECISION_FLOAT32)
+        TRY(roof_measure_tiles(threads, PEAK_SECONDS, &peak));
+    else
+        TRY(roof_measure_fma(isa, threads, PEAK_SECONDS, &peak));
+    *flops_p = precision == PRECISION_BF16X3 ? peak / 3 : peak;
+    return STATUS_OK;
 }

@@ -130,7 +130,8 @@ static enum status print_result(const struct options *options, const struct trai
 static double measured_peak(const struct trainer *trainer)
 {
     double peak = 0;
-    if (speed_peak((int)trainer_config(trainer)->parallel.workers, &peak)) error_clear();
+    const struct run_config *config = trainer_config(trainer);
+    if (speed_peak(run_precision(config), (int)config->parallel.workers, &peak)) error_clear();
     return peak;
 }
 

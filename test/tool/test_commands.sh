@@ -53,6 +53,15 @@ check "a longer run of the same gives the same bits" test "$(digest c.json)" = "
 check "log.jsonl repeats no step" sh -c '
     grep -o "\"_step\": [0-9]*, .*train/loss" c/log.jsonl | sed "s/[^0-9]*\([0-9]*\).*/\1/" >steps && sort -n -u steps | cmp - steps'
 check "run.yaml is the resolved run file" sh -c '"$1" train a/run.yaml --print-config | cmp - a/run.yaml' - "$program"
+"$program" train run.yaml --out p1 --workers 1 --set train.precision=bf16 --quiet --json >p1.json 2>p1.err
+"$program" train run.yaml --out p2 --workers 3 --set train.precision=bf16 --set train.steps=20 --set train.decay_steps=40 --quiet 2>p2.err
+"$program" train run.yaml --out p2 --workers 2 --set train.precision=auto --set train.decay_steps=40 --resume --quiet --json >p2.json 2>p2.err
+"$program" train run.yaml --out p3 --workers 2 --set train.precision=bf16 --set train.decay_steps=40 --quiet --json >p3.json 2>p3.err
+check "precision auto goes on with what the run began with" test "$(digest p2.json)" = "$(digest p3.json)"
+check "bf16 has bits of its own" test "$(digest p1.json)" != "$(digest b.json)"
+check "run.yaml holds the precision" grep -q "^  precision: bf16$" p2/run.yaml
+"$program" eval p1 --json >p1e.json 2>p1.err
+check "eval repeats the run's evaluation in its precision" test "$(sed -n 's/.*"loss": *\([0-9.]*\).*/\1/p' p1e.json)" = "$(sed -n 's/.*"validation_loss": *\([0-9.]*\).*/\1/p' p1.json)"
 if command -v script >/dev/null 2>&1; then
     check "on a terminal: a status line" sh -c 'script -qec "\"$1\" train run.yaml --out t --set train.steps=20 --color=never" /dev/null </dev/null >tty.txt 2>&1; grep -q "train: .*20/20 .*loss=.*[0-9]% of peak" tty.txt && grep -q "the model lies in t" tty.txt' - "$program"
     check "NO_COLOR: no colour" sh -c '! NO_COLOR=1 script -qec "\"$1\" trian" /dev/null </dev/null 2>&1 | grep -q "$(printf "\033\[3")"' - "$program"
@@ -103,7 +112,7 @@ check "inspect --tensors" sh -c '"$1" inspect a --tensors | grep -q "transformer
 check "inspect --digest of a checkpoint is what train printed" sh -c 'test "$("$1" inspect a/checkpoints/step-40 --digest | sed -n "s/^sha256.*: //p")" = "$2"' - "$program" "$(digest a.err)"
 check "inspect of a safetensors file" sh -c '"$1" inspect a/model.safetensors --digest | grep -q "^transformer.wte.weight *F32 *\["' - "$program"
 "$program" inspect run.yaml --workers 3 --json >i.json
-check_json "inspect of a run file" i.json 'd["kind"] == "run" and d["workers"] == 3 and sum(v for k, v in d["memory_bytes"].items() if k not in ("total", "available") and not k.startswith("worker_")) == d["memory_bytes"]["total"] and d["operations_per_step"] > 0 and d["step_seconds"] > 0'
+check_json "inspect of a run file" i.json 'd["kind"] == "run" and d["workers"] == 3 and sum(v for k, v in d["memory_bytes"].items() if k not in ("total", "available") and not k.startswith("worker_")) == d["memory_bytes"]["total"] and d["operations_per_step"] > 0 and d["step_seconds"] > 0 and d["precision"] == "float32"'
 check_json "inspect says what a worker takes, to the byte" i.json '(lambda m: m["worker_total"] == m["worker_activations"] + m["worker_gradient_buffers"] * m["weights"] + m["worker_share"])(d["memory_bytes"])'
 check "inspect tells the exactness in words" sh -c '"$1" inspect run.yaml | grep -q "^exactness: exact: the same bits for any number of workers"' - "$program"
 check "inspect of a run file leaves nothing" sh -c '! test -e runs'
