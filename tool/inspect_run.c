@@ -50,7 +50,8 @@ static enum status print_json(const struct forecast *f)
 {
     const struct memory_report *m = &f->memory;
     return output_json(json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:I, s:I}, "
+        "{s:s, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:I, "
+        "s:I}, "
         "s:f, s:f, s:f, "
         "s:f, s:s, s:s, s:s}",
         "kind", "run", "parameters", (json_int_t)f->parameters, "workers",
@@ -60,11 +61,12 @@ static enum status print_json(const struct forecast *f)
         (json_int_t)m->gradients, "activations", (json_int_t)m->activations, "data",
         (json_int_t)m->data, "other", (json_int_t)m->other, "total", (json_int_t)m->total,
         "available", (json_int_t)m->available, "worker_activations",
-        (json_int_t)m->worker_activations, "worker_gradient_buffers", m->worker_gradients,
-        "worker_share", (json_int_t)m->worker_share, "worker_total", (json_int_t)m->worker_total,
-        "operations_per_step", f->flops, "measured_operations_per_second", f->flops_a_second,
-        "step_seconds", f->step_seconds, "run_seconds", f->step_seconds * (double)f->config->steps,
-        "isa", isa_name(f->isa), "precision", f->config->precision, "exactness", "exact"));
+        (json_int_t)m->worker_activations, "packed_weights", (json_int_t)m->packed_weights,
+        "worker_gradient_buffers", m->worker_gradients, "worker_share", (json_int_t)m->worker_share,
+        "worker_total", (json_int_t)m->worker_total, "operations_per_step", f->flops,
+        "measured_operations_per_second", f->flops_a_second, "step_seconds", f->step_seconds,
+        "run_seconds", f->step_seconds * (double)f->config->steps, "isa", isa_name(f->isa),
+        "precision", f->config->precision, "exactness", "exact"));
 }
 
 static enum status print_bytes(const char *name, size_t bytes, const char *remark)
@@ -94,6 +96,7 @@ static enum status print_memory(const struct forecast *f)
         const char *remark;
     } line[] = {
         {"weights", m->weights, "one copy"},
+        {"packed weights", m->packed_weights, "for products, one copy"},
         {"optimizer state", m->optimizer_state, f->config->optimizer.name},
         {"gradients", m->gradients, buffers},
         {"activations", m->activations, arena},

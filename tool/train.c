@@ -70,7 +70,7 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
         output_bytes((double)memory.total, a), output_bytes((double)memory.available, b),
         output_bytes((double)memory.weights, c), output_bytes((double)memory.optimizer_state, d),
         output_bytes((double)memory.gradients, e), output_bytes((double)memory.activations, f),
-        output_bytes((double)(memory.data + memory.other), g));
+        output_bytes((double)(memory.data + memory.packed_weights + memory.other), g));
     terminal_say("processor  %s, %d cores, %s; %s", cpu_name(), cpu_cores(), isa_name(isa),
                  config->precision);
     terminal_say("exactness  %s", exactness_sentence);

@@ -48,8 +48,9 @@ void stn_trainer_destroy(struct stn_trainer *trainer)
 struct stn_memory stn_trainer_memory(const struct stn_trainer *trainer)
 {
     struct memory_report m = trainer_memory(trainer->trainer);
-    return (struct stn_memory){m.weights, m.optimizer_state, m.gradients, m.activations,
-                               m.data,    m.other,           m.total,     m.available};
+    size_t other = m.other + m.packed_weights;
+    return (struct stn_memory){m.weights, m.optimizer_state, m.gradients, m.activations, m.data,
+                               other,     m.total,           m.available};
 }
 
 int64_t stn_trainer_parameters(const struct stn_trainer *trainer)

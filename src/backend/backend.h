@@ -23,6 +23,22 @@ struct scratch {
     size_t shared, each;
 };
 
+// A weight that a step would rather read packed: a product's operand B [depth, cols], b_depth and b_col its strides.
+// backend/packed.h keeps the copies.
+struct packing {
+    // Writes columns [first, first + cols) of the operand, which begins at `weight`, to their place in `packed`. NULL: the
+    // step reads nothing packed.
+    void (*fill)(const struct packing *packing, const real *weight, void *packed, int64_t first,
+                 int64_t cols);
+    kernel_function pack;       // for fill's own use; copies written by different ones differ
+    kernel_function sizes;      // for launch's own use
+    const struct value *weight; // a parameter
+    int64_t cols, depth, b_depth, b_col;
+    int64_t unit; // first is a multiple of it
+    size_t bytes; // of the copy
+    bool spare;   // the copy saves time only: without it the step reads the weight
+};
+
 // One entry of the flat array. launch() unpacks the call into plain arguments of `kernel`; every
 // thread of the team calls it with its part.
 struct step {
@@ -30,6 +46,8 @@ struct step {
     kernel_function kernel; // for launch's own use; NULL for the reference
     struct op_call call;
     struct scratch scratch;
+    struct packing packing;
+    const void *packed; // the copy that packing asks for, NULL: there is none
     bool yields;
     int yield[1 + MAX_AUX];    // tags of what is handed out after this step, -1 for none
     bool movable[1 + MAX_AUX]; // handed out and read by no step: may lie outside the arena
@@ -43,7 +61,7 @@ struct program_options {
 
 struct backend {
     const char *name;
-    // Fills launch, kernel and scratch of `step` (which is zeroed) for value `v`.
+    // Fills launch, kernel, scratch and packing of `step` (which is zeroed) for value `v`.
     // Fails: STATUS_UNSUPPORTED naming op and shapes.
     enum status (*choose)(const struct backend *backend, const struct value *v,
                           const struct program_options *options, struct step *step);
@@ -75,6 +93,7 @@ enum status program_create_unshared(const struct backend *backend, struct graph 
 void program_destroy(struct program *program);
 size_t program_arena_bytes(const struct program *program);
 int program_steps(const struct program *program);
+struct step *program_step(struct program *program, int i); // borrowed
 const struct plan *program_plan(const struct program *program);
 struct cost program_cost(const struct program *program); // sums over steps
 

@@ -166,6 +166,7 @@ void program_destroy(struct program *program)
 // ---- reading ----
 size_t program_arena_bytes(const struct program *program) { return program->plan->bytes; }
 int program_steps(const struct program *program) { return program->count; }
+struct step *program_step(struct program *program, int i) { return &program->steps[i]; }
 const struct plan *program_plan(const struct program *program) { return program->plan; }
 
 static struct cost step_cost(const struct step *step)

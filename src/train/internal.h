@@ -3,7 +3,7 @@
 #ifndef STN_TRAIN_INTERNAL_H
 #define STN_TRAIN_INTERNAL_H
 
-#include "backend/backend.h"
+#include "backend/packed.h"
 #include "base/gate.h"
 #include "comm/comm.h"
 #include "data/sampler.h"
@@ -88,6 +88,9 @@ struct trainer {
     struct worker *worker;
     struct comm **comm;
     struct block weights, state[2];
+    struct packed *packed; // copies of weights that all workers' programs read
+    bool
+        packed_stale; // the weights have changed since; written by the calling thread while workers wait
     struct exchange *exchange;
     int *border, *next_border;          // [workers + 1]
     double *seconds_per_leaf;           // [workers] smoothed, 0: not measured yet
@@ -132,7 +135,7 @@ void fill_positions(const struct trainer *trainer, int32_t *positions);
 // memory.c: what a run takes. `workers` and others from config; arena: bytes of one worker's arena; heap: other bytes that are known.
 struct memory_need {
     int64_t elements; // of the block of weights
-    size_t arena, data, heap;
+    size_t arena, packed, data, heap;
     int states;
 };
 struct memory_report memory_of(const struct run_config *config, const struct memory_need *need);

@@ -34,6 +34,7 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
     int workers = (int)config->parallel.workers;
     size_t model = checked_multiply((size_t)need->elements, sizeof(float)), buffers = 0;
     struct memory_report report = {
+        .packed_weights = need->packed,
         .weights = model,
         .optimizer_state = checked_multiply(model, (size_t)need->states),
         .activations = checked_multiply(need->arena, (size_t)workers),
@@ -61,9 +62,9 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
     report.gradients = checked_multiply(model, buffers);
     report.other = PROCESS_BYTES + need->heap + (size_t)workers * THREAD_BYTES +
                    exchange_bytes(need->elements, workers, (int)config->leaves);
-    const size_t part[] = {report.weights,   report.optimizer_state,
-                           report.gradients, report.activations,
-                           report.data,      report.other};
+    const size_t part[] = {report.packed_weights, report.weights,     report.optimizer_state,
+                           report.gradients,      report.activations, report.data,
+                           report.other};
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
         if (__builtin_add_overflow(report.total, part[i], &report.total)) report.total = SIZE_MAX;
     return report;

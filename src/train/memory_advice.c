@@ -41,6 +41,7 @@ static bool fits(const struct trainer *trainer, const struct run_config *config,
     struct memory_need need = {
         .elements = trainer->parameters.elements,
         .arena = trainer->memory.worker_activations,
+        .packed = trainer->memory.packed_weights,
         .data = trainer->memory.data,
         .heap = memory_heap(trainer),
         .states = trainer->states,
@@ -172,8 +173,8 @@ enum status memory_check(struct trainer *trainer)
          "other %s), "
          "but %s are free%s; it fits with %s",
          amount(needed(report), a), amount(report->weights, b), amount(report->optimizer_state, c),
-         amount(report->gradients, d), amount(report->activations, e), amount(report->other, f),
-         amount(report->available, g),
+         amount(report->gradients, d), amount(report->activations, e),
+         amount(report->packed_weights + report->other, f), amount(report->available, g),
          trainer->config.parallel.memory_limit > 0 ? " (parallel.memory_limit counted)" : "",
          advice.text);
 }

@@ -58,7 +58,9 @@ static enum status create_programs(struct trainer *trainer)
         TRY(program_create(trainer->backend, trainer->evaluation_graph.g, &options,
                            &worker->evaluation.program));
     }
-    return STATUS_OK;
+    struct program *const programs[] = {trainer->worker[0].training.program,
+                                        trainer->worker[0].evaluation.program};
+    return packed_create(programs, 2, &trainer->packed);
 }
 
 static size_t arena_bytes(const struct trainer *trainer)
@@ -112,6 +114,7 @@ static void plan_memory(struct trainer *trainer)
     const struct memory_need need = {
         .elements = trainer->parameters.elements,
         .arena = arena_bytes(trainer),
+        .packed = packed_bytes(trainer->packed),
         .data = trainer->corpus->map_bytes + (valid ? valid->map_bytes : 0),
         .heap = memory_heap(trainer),
         .states = trainer->states,
@@ -154,6 +157,7 @@ void trainer_destroy(struct trainer *trainer)
     for (int r = 0; trainer->worker && r < trainer->workers; r++)
         release_worker(&trainer->worker[r]);
     exchange_destroy(trainer->exchange);
+    packed_destroy(trainer->packed);
     for (int i = 0; i < 2; i++) block_destroy(&trainer->state[i]);
     block_destroy(&trainer->weights);
     graph_destroy(trainer->training_graph.g);
@@ -188,6 +192,8 @@ static enum status prepare_worker(struct trainer *trainer, struct worker *worker
                          memory_worker_buffers(&trainer->config, worker->rank), trainer->isa));
     TRY(program_prepare(worker->training.program, trainer->weights.data, worker->arena.data));
     TRY(program_prepare(worker->evaluation.program, trainer->weights.data, worker->arena.data));
+    packed_use(trainer->packed, worker->training.program);
+    packed_use(trainer->packed, worker->evaluation.program);
     worker->training = prepared_program(worker->training.program, &trainer->training_graph);
     worker->evaluation = prepared_program(worker->evaluation.program, &trainer->evaluation_graph);
     return STATUS_OK;
@@ -197,6 +203,8 @@ static enum status allocate_model(struct trainer *trainer)
 {
     size_t bytes = checked_multiply((size_t)trainer->parameters.elements, sizeof(float));
     TRY(block_create(bytes, "the weights", &trainer->weights));
+    TRY(packed_prepare(trainer->packed, trainer->weights.data));
+    trainer->packed_stale = true;
     for (int i = 0; i < trainer->states; i++)
         TRY(block_create(bytes, "the optimizer's state", &trainer->state[i]));
     const struct exchange_setup setup = {

@@ -15,6 +15,7 @@ struct trainer;
 
 // What the run takes at its peak, to the byte, by kind.
 struct memory_report {
+    size_t packed_weights; // copies that products read faster (backend/packed.h)
     size_t weights, optimizer_state, gradients, activations, data, other, total;
     size_t worker_activations; // one worker's arena
     int worker_gradients;      // most gradient buffers that one worker keeps

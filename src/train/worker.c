@@ -45,13 +45,23 @@ void worker_initialise(struct worker *worker)
                                 update_kernels_of(trainer->isa)->normal, trainer->weights.data);
 }
 
+// Copies of weights that have changed since are written anew, by each worker a share.
+static enum status refresh_packed(struct worker *worker)
+{
+    struct trainer *trainer = worker->trainer;
+    if (!trainer->packed_stale || packed_bytes(trainer->packed) == 0) return STATUS_OK;
+    packed_fill(trainer->packed, worker->rank, trainer->workers);
+    return comm_barrier(worker->comm);
+}
+
 static void carry_out(struct worker *worker, enum task task)
 {
     enum status status = STATUS_OK;
     if (task == TASK_INITIALISE) worker_initialise(worker);
-    if (task == TASK_STEP) status = worker_step(worker);
-    if (task == TASK_EXAMINE) worker_examine(worker);
-    if (task == TASK_EVALUATE) worker_evaluate(worker);
+    if (task != TASK_INITIALISE) status = refresh_packed(worker);
+    if (!status && task == TASK_STEP) status = worker_step(worker);
+    if (!status && task == TASK_EXAMINE) worker_examine(worker);
+    if (!status && task == TASK_EVALUATE) worker_evaluate(worker);
     worker->status = status;
     if (!status) return;
     snprintf(worker->message, sizeof worker->message, "%s", error_message());
@@ -128,6 +138,8 @@ enum status workers_run(struct trainer *trainer, enum task task)
     unsigned round = gate_round(&trainer->finished);
     give_command(trainer, task);
     gate_wait(&trainer->finished, round);
+    // A step changes the weights; what comes before it leaves them as they were packed.
+    trainer->packed_stale = task == TASK_INITIALISE || task == TASK_STEP;
     // The error that made the others give up is the one that is not STATUS_PEER.
     const struct worker *failed = NULL;
     for (int r = 0; r < trainer->workers; r++) {

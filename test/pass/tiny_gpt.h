@@ -15,7 +15,8 @@ struct gpt_sizes {
     int64_t batch, tokens, width, layers, heads, vocabulary;
     double dropout;
     bool recompute, gradient;
-    int threads; // of the team that runs it; 0: none
+    int threads;   // of the team that runs it; 0: none
+    int precision; // enum precision of its products
 };
 
 struct gpt {

@@ -3,7 +3,7 @@
 #ifndef STN_BACKEND_CPU_LAUNCH_H
 #define STN_BACKEND_CPU_LAUNCH_H
 
-#include "backend/backend.h"
+#include "backend/cpu/table.h"
 #include "base/philox.h"
 #include "kernel/cpu/kernels.h"
 #include "kernel/cpu/product_part.h"
@@ -42,6 +42,12 @@ struct scratch scratch_linear(const struct value *v, kernel_function sizes, int 
 struct scratch scratch_linear_grad_input(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_linear_grad_weight(const struct value *v, kernel_function sizes,
                                           int threads);
+// What of a layer's weight is worth a copy. In float32, what would have to be turned to be packed: columns that are dense, small
+// products read in place, and large ones copy in order. In other precisions all, since it has to be rounded. Copies are spare
+// but for bf16 on tiles, which compute so fast that packing is felt in products of any size.
+struct packing packing_linear(const struct value *v, const struct cpu_row *row);
+struct packing packing_linear_grad_input(const struct value *v, const struct cpu_row *row);
+struct packing packing_linear_grad_weight(const struct value *v, const struct cpu_row *row); // none
 // ---- launch_attention.c ----
 void launch_attention(const struct step *step, const struct part *part);
 void launch_attention_grad(const struct step *step, const struct part *part);

@@ -53,10 +53,62 @@ static struct product grad_weight(const struct value *v)
                             .c_row = cols};
 }
 
+// ---- packed weights ----
+static void fill_packed(const struct packing *packing, const real *weight, void *packed,
+                        int64_t first, int64_t cols)
+{
+    const struct product product = {.cols = packing->cols,
+                                    .depth = packing->depth,
+                                    .b = weight,
+                                    .b_depth = packing->b_depth,
+                                    .b_col = packing->b_col};
+    ((__typeof__(&product_pack_generic))packing->pack)(packed, &product, first, cols);
+}
+
+static struct packing packing_of(const struct value *v, const struct cpu_row *row,
+                                 struct product product)
+{
+    const struct value *weight = v->input[1];
+    bool in_order = row->precision == PRECISION_FLOAT32 && product.b_col == 1;
+    if (weight->storage != STORAGE_PARAMETER || in_order) return (struct packing){0};
+    return (struct packing){
+        .fill = fill_packed,
+        .pack = row->pack,
+        .sizes = row->packed_bytes,
+        .weight = weight,
+        .cols = product.cols,
+        .depth = product.depth,
+        .b_depth = product.b_depth,
+        .b_col = product.b_col,
+        .unit = PRODUCT_PANEL,
+        .bytes = ((__typeof__(&product_packed_bytes_generic))row->packed_bytes)(product.cols,
+                                                                                product.depth),
+        .spare = row->isa != ISA_AMX || row->precision != PRECISION_BF16,
+    };
+}
+
+struct packing packing_linear(const struct value *v, const struct cpu_row *row)
+{
+    return packing_of(v, row, forward(v));
+}
+struct packing packing_linear_grad_input(const struct value *v, const struct cpu_row *row)
+{
+    return packing_of(v, row, grad_input(v));
+}
+
+struct packing packing_linear_grad_weight(const struct value *v, const struct cpu_row *row)
+{
+    (void)v, (void)row;
+    return (struct packing){0};
+}
+
+// ---- launches ----
 // This part of it.
 static void product_run(const struct step *step, struct product *product, const struct part *part)
 {
-    product_take_part(product, part, NULL);
+    product->packed = step->packed;
+    product_take_part(product, part,
+                      (__typeof__(&product_packed_bytes_generic))step->packing.sizes);
     KERNEL_OF(step, product)(product, step_part_scratch(step, part));
 }
 

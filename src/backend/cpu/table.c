@@ -2,65 +2,64 @@
 // Operation -> kernels, best first. LANES_ROWS(operation, kernel, tolerance) stands for one row per
 // instruction set that kernels over 16 lanes are compiled for, launched by launch_<operation>.
 // SCRATCH_ROWS(operation, kernel, sizes, tolerance) adds scratch_<operation> and
-// <sizes>_scratch_bytes.
+// <sizes>_scratch_bytes. PRODUCT_ROWS and PRECISE_PRODUCT_ROWS (AMX too) add packing_<operation>,
+// <product>_pack and <product>_packed_bytes.
 #include "backend/cpu/table.h"
 
 #include "backend/cpu/launch.h"
 
-#define LANES_ROW(name, set, function, bound)                                                      \
-    {&name##_op, set,  launch_##name, (kernel_function)(function),                                 \
-     NULL,       NULL, bound,         PRECISION_FLOAT32},
-#define PRECISE_ROW(name, set, function, sizes_of, bound, precision)                               \
-    {&name##_op,     set,                                                                          \
-     launch_##name,  (kernel_function)(function),                                                  \
-     scratch_##name, (kernel_function)(sizes_of),                                                  \
-     bound,          precision},
-#define SCRATCH_ROW(name, set, function, sizes_of, bound)                                          \
-    PRECISE_ROW(name, set, function, sizes_of, bound, PRECISION_FLOAT32)
-// PRECISION_ROWS(operation, kernel, precision, tolerance): the same, with AMX's.
-#define PRECISION_ROW(name, set, suffix, kernel, precision, bound)                                 \
-    PRECISE_ROW(name, set, kernel##_##suffix, kernel##_scratch_bytes_##suffix, bound, precision)
-#if defined(HAVE_AMX)
-#    define AMX_ROW(name, kernel, precision, bound)                                                \
-        PRECISION_ROW(name, ISA_AMX, amx, kernel, precision, bound)
-#else
-#    define AMX_ROW(name, kernel, precision, bound)
-#endif
+// Of each, one row: SET is an enum isa, isa_name what kernels' names end with.
+#define LANES_ROW(SET, isa_name, name, kernel_name, bound)                                         \
+    {.op = &name##_op,                                                                             \
+     .isa = SET,                                                                                   \
+     .launch = launch_##name,                                                                      \
+     .kernel = (kernel_function)kernel_name##_##isa_name,                                          \
+     .tolerance = bound},
+#define SCRATCH_ROW(SET, isa_name, name, kernel_name, sizes_name, products, bound)                 \
+    {.op = &name##_op,                                                                             \
+     .isa = SET,                                                                                   \
+     .launch = launch_##name,                                                                      \
+     .kernel = (kernel_function)kernel_name##_##isa_name,                                          \
+     .scratch = scratch_##name,                                                                    \
+     .sizes = (kernel_function)sizes_name##_scratch_bytes_##isa_name,                              \
+     .tolerance = bound,                                                                           \
+     .precision = products},
+#define PRODUCT_ROW(SET, isa_name, name, product, products, bound)                                 \
+    {.op = &name##_op,                                                                             \
+     .isa = SET,                                                                                   \
+     .launch = launch_##name,                                                                      \
+     .kernel = (kernel_function)product##_##isa_name,                                              \
+     .scratch = scratch_##name,                                                                    \
+     .sizes = (kernel_function)product##_scratch_bytes_##isa_name,                                 \
+     .packing = packing_##name,                                                                    \
+     .pack = (kernel_function)product##_pack_##isa_name,                                           \
+     .packed_bytes = (kernel_function)product##_packed_bytes_##isa_name,                           \
+     .tolerance = bound,                                                                           \
+     .precision = products},
 
-#define LANES_GENERIC(name, kernel, bound) LANES_ROW(name, ISA_GENERIC, kernel##_generic, bound)
-#define SCRATCH_GENERIC(name, kernel, sizes, bound)                                                \
-    SCRATCH_ROW(name, ISA_GENERIC, kernel##_generic, sizes##_scratch_bytes_generic, bound)
-#define PRECISION_GENERIC(name, kernel, precision, bound)                                          \
-    PRECISION_ROW(name, ISA_GENERIC, generic, kernel, precision, bound)
 #if defined(__x86_64__)
-#    define LANES_ROWS(name, kernel, bound)                                                        \
-        LANES_ROW(name, ISA_AVX512, kernel##_avx512, bound)                                        \
-        LANES_ROW(name, ISA_AVX2, kernel##_avx2, bound)                                            \
-        LANES_GENERIC(name, kernel, bound)
-#    define SCRATCH_ROWS(name, kernel, sizes, bound)                                               \
-        SCRATCH_ROW(name, ISA_AVX512, kernel##_avx512, sizes##_scratch_bytes_avx512, bound)        \
-        SCRATCH_ROW(name, ISA_AVX2, kernel##_avx2, sizes##_scratch_bytes_avx2, bound)              \
-        SCRATCH_GENERIC(name, kernel, sizes, bound)
-#    define PRECISION_ROWS(name, kernel, precision, bound)                                         \
-        AMX_ROW(name, kernel, precision, bound)                                                    \
-        PRECISION_ROW(name, ISA_AVX512, avx512, kernel, precision, bound)                          \
-        PRECISION_ROW(name, ISA_AVX2, avx2, kernel, precision, bound)                              \
-        PRECISION_GENERIC(name, kernel, precision, bound)
+#    define EACH_SET(ROW, ...)                                                                     \
+        ROW(ISA_AVX512, avx512, __VA_ARGS__)                                                       \
+        ROW(ISA_AVX2, avx2, __VA_ARGS__) ROW(ISA_GENERIC, generic, __VA_ARGS__)
 #elif defined(__aarch64__)
-#    define LANES_ROWS(name, kernel, bound)                                                        \
-        LANES_ROW(name, ISA_NEON, kernel##_neon, bound)                                            \
-        LANES_GENERIC(name, kernel, bound)
-#    define SCRATCH_ROWS(name, kernel, sizes, bound)                                               \
-        SCRATCH_ROW(name, ISA_NEON, kernel##_neon, sizes##_scratch_bytes_neon, bound)              \
-        SCRATCH_GENERIC(name, kernel, sizes, bound)
-#    define PRECISION_ROWS(name, kernel, precision, bound)                                         \
-        PRECISION_ROW(name, ISA_NEON, neon, kernel, precision, bound)                              \
-        PRECISION_GENERIC(name, kernel, precision, bound)
+#    define EACH_SET(ROW, ...)                                                                     \
+        ROW(ISA_NEON, neon, __VA_ARGS__) ROW(ISA_GENERIC, generic, __VA_ARGS__)
 #else
-#    define LANES_ROWS     LANES_GENERIC
-#    define SCRATCH_ROWS   SCRATCH_GENERIC
-#    define PRECISION_ROWS PRECISION_GENERIC
+#    define EACH_SET(ROW, ...) ROW(ISA_GENERIC, generic, __VA_ARGS__)
 #endif
+#if defined(HAVE_AMX)
+#    define EACH_TILE_SET(ROW, ...) ROW(ISA_AMX, amx, __VA_ARGS__) EACH_SET(ROW, __VA_ARGS__)
+#else
+#    define EACH_TILE_SET EACH_SET
+#endif
+#define LANES_ROWS(name, kernel, bound) EACH_SET(LANES_ROW, name, kernel, bound)
+#define SCRATCH_ROWS(name, kernel, sizes, bound)                                                   \
+    EACH_SET(SCRATCH_ROW, name, kernel, sizes, PRECISION_FLOAT32, bound)
+#define PRODUCT_ROWS(name, bound) EACH_SET(PRODUCT_ROW, name, product, PRECISION_FLOAT32, bound)
+#define PRECISE_PRODUCT_ROWS(name, product, precision, bound)                                      \
+    EACH_TILE_SET(PRODUCT_ROW, name, product, precision, bound)
+#define PRECISION_ROWS(name, kernel, precision, bound)                                             \
+    EACH_TILE_SET(SCRATCH_ROW, name, kernel, kernel, precision, bound)
 
 // One line each.
 // clang-format off
@@ -68,18 +67,18 @@ const struct cpu_row cpu_table[] = {
     LANES_ROWS(add, add, 0)
     LANES_ROWS(scale, scale, 0)
     LANES_ROWS(dot, dot, 1e-6)
-    LANES_ROW(ones, ISA_GENERIC, NULL, 0)
+    {.op = &ones_op, .isa = ISA_GENERIC, .launch = launch_ones},
     LANES_ROWS(embedding, embedding, 0)
     LANES_ROWS(embedding_grad, embedding_grad, 0)
-    SCRATCH_ROWS(linear, product, product, 1e-6)
-    SCRATCH_ROWS(linear_grad_input, product, product, 1e-6)
-    SCRATCH_ROWS(linear_grad_weight, product, product, 1e-6)
-    PRECISION_ROWS(linear, product_bf16, PRECISION_BF16, 2e-2)
-    PRECISION_ROWS(linear, product_bf16x3, PRECISION_BF16X3, 5e-5)
-    PRECISION_ROWS(linear_grad_input, product_bf16, PRECISION_BF16, 2e-2)
-    PRECISION_ROWS(linear_grad_input, product_bf16x3, PRECISION_BF16X3, 5e-5)
-    PRECISION_ROWS(linear_grad_weight, product_bf16, PRECISION_BF16, 2e-2)
-    PRECISION_ROWS(linear_grad_weight, product_bf16x3, PRECISION_BF16X3, 5e-5)
+    PRODUCT_ROWS(linear, 1e-6)
+    PRODUCT_ROWS(linear_grad_input, 1e-6)
+    PRODUCT_ROWS(linear_grad_weight, 1e-6)
+    PRECISE_PRODUCT_ROWS(linear, product_bf16, PRECISION_BF16, 2e-2)
+    PRECISE_PRODUCT_ROWS(linear, product_bf16x3, PRECISION_BF16X3, 5e-5)
+    PRECISE_PRODUCT_ROWS(linear_grad_input, product_bf16, PRECISION_BF16, 2e-2)
+    PRECISE_PRODUCT_ROWS(linear_grad_input, product_bf16x3, PRECISION_BF16X3, 5e-5)
+    PRECISE_PRODUCT_ROWS(linear_grad_weight, product_bf16, PRECISION_BF16, 2e-2)
+    PRECISE_PRODUCT_ROWS(linear_grad_weight, product_bf16x3, PRECISION_BF16X3, 5e-5)
     LANES_ROWS(column_sum, column_sum, 0)
     LANES_ROWS(activation, activation, 1e-6)
     LANES_ROWS(activation_grad, activation_grad, 1e-6)
@@ -124,4 +123,5 @@ void cpu_row_use(const struct cpu_row *row, const struct value *v, int threads, 
     step->launch = row->launch;
     step->kernel = row->kernel;
     step->scratch = row->scratch ? row->scratch(v, row->sizes, threads) : (struct scratch){0, 0};
+    if (row->packing) step->packing = row->packing(v, row);
 }

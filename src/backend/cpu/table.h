@@ -19,6 +19,9 @@ struct cpu_row {
     // same instruction set.
     struct scratch (*scratch)(const struct value *v, kernel_function sizes, int threads);
     kernel_function sizes;
+    // (optional) the weight that v would read packed, by `pack`, in packed_bytes.
+    struct packing (*packing)(const struct value *v, const struct cpu_row *row);
+    kernel_function pack, packed_bytes;
     // Largest difference from the reference over the largest magnitude of its output, or over 0.1
     // where that is less: the inputs of test cases are about 1, and what cancels between them
     // leaves errors of their size.
@@ -30,6 +33,6 @@ extern const int cpu_table_rows;
 
 // The first row for an operation that `isa` can run, with products of `precision` where it has such rows; or NULL.
 const struct cpu_row *cpu_row_find(const struct op *op, enum isa isa, enum precision precision);
-// Fills launch, kernel and scratch of `step` for a team of `threads`.
+// Fills launch, kernel, scratch and packing of `step` for a team of `threads`.
 void cpu_row_use(const struct cpu_row *row, const struct value *v, int threads, struct step *step);
 #endif
