@@ -2,21 +2,24 @@
 // What do more workers gain, and where does a step's time go? Two trainers of one run, one with one worker and one with several,
 // take steps in turn; for each the medians of a step's seconds and of worker 0's three parts, and the ratio of the first two.
 //
-// between_us: what a step takes beyond worker 0's parts (commands, wake-ups, bookkeeping). Wall time, so a quiet machine is needed;
-// `speed_up` is the median of the ratios of neighbouring steps. Usage: bench_workers [char | 124m] [workers, default 2] [steps]
+// between_us: what a step takes beyond worker 0's parts (commands, wake-ups, bookkeeping). `speed_up` is the median of the ratios of
+// neighbouring steps, in wall time, so it needs a quiet machine. `processor_ms` is the most processor time that one worker took for a
+// step; its ratio, `processor_speed_up`, says what the machine's load hides: how the work divides, and what it costs that workers share
+// memory. It counts no waiting. Usage: bench_workers [char | 124m] [workers, default 2] [steps]
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/philox.h"
-#include "train/trainer.h"
+#include "train/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_STEPS = 2000, WARM = 2 };
+enum { MOST_STEPS = 2000, WARM = 1 };
 static struct step_report reports[2][MOST_STEPS];
+static double processor[2][MOST_STEPS]; // of the worker that took most
 
 static int compare(const void *a, const void *b)
 {
@@ -80,28 +83,56 @@ static enum status make(const char *folder, const char *model, int workers,
     return STATUS_OK;
 }
 
+static double thread_time(pthread_t thread)
+{
+    clockid_t clock;
+    struct timespec t = {0, 0};
+    if (pthread_getcpuclockid(thread, &clock) == 0) clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static enum status step(struct trainer *trainer, struct step_report *report_p, double *processor_p)
+{
+    double before[64], most = 0;
+    int workers = trainer->workers < 64 ? trainer->workers : 64;
+    for (int r = 0; r < workers; r++) before[r] = thread_time(trainer->worker[r].thread);
+    TRY(trainer_step(trainer, report_p));
+    for (int r = 0; r < workers; r++) {
+        double seconds = thread_time(trainer->worker[r].thread) - before[r];
+        if (seconds > most) most = seconds;
+    }
+    *processor_p = most;
+    return STATUS_OK;
+}
+
 static enum status run(const char *folder, const char *model, int workers, int steps)
 {
     struct trainer *trainer[2] = {NULL, NULL};
-    double ratio[MOST_STEPS];
+    double ratio[MOST_STEPS], processor_ratio[MOST_STEPS];
     enum status status = make(folder, model, 1, &trainer[0]);
     if (!status) status = make(folder, model, workers, &trainer[1]);
     for (int i = -WARM; i < steps && !status; i++)
         for (int t = 0; t < 2 && !status; t++) {
-            struct step_report report = {0};
-            status = trainer_step(trainer[t], &report);
-            if (i >= 0) reports[t][i] = report;
+            int at = i < 0 ? 0 : i;
+            status = step(trainer[t], &reports[t][at], &processor[t][at]);
         }
-    for (int i = 0; i < steps; i++) ratio[i] = reports[0][i].seconds / reports[1][i].seconds;
+    for (int i = 0; i < steps; i++) {
+        ratio[i] = reports[0][i].seconds / reports[1][i].seconds;
+        processor_ratio[i] = processor[0][i] / processor[1][i];
+    }
+    double divided = median(processor_ratio, steps);
     for (int t = 0; t < 2 && !status; t++) {
         printf(
             "{\"bench\": \"workers\", \"processor\": \"%s\", \"model\": \"%s\", \"workers\": %d, "
             "\"steps\": %d, \"step_ms\": %.3f, \"compute_ms\": %.3f, \"exchange_ms\": %.3f, "
-            "\"wait_ms\": %.3f, \"between_us\": %.0f",
+            "\"wait_ms\": %.3f, \"between_us\": %.0f, \"processor_ms\": %.3f",
             cpu_name(), model, t ? workers : 1, steps, 1e3 * median_of(reports[t], steps, 0),
             1e3 * median_of(reports[t], steps, 1), 1e3 * median_of(reports[t], steps, 2),
-            1e3 * median_of(reports[t], steps, 3), 1e6 * median_of(reports[t], steps, 4));
-        if (t) printf(", \"speed_up\": %.3f", median(ratio, steps));
+            1e3 * median_of(reports[t], steps, 3), 1e6 * median_of(reports[t], steps, 4),
+            1e3 * median(processor[t], steps));
+        if (t)
+            printf(", \"speed_up\": %.3f, \"processor_speed_up\": %.3f", median(ratio, steps),
+                   divided);
         printf("}\n");
     }
     for (int t = 0; t < 2; t++) trainer_destroy(trainer[t]);
