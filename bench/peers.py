@@ -213,11 +213,13 @@ class Torch:
 
 def settings(options, case, precision, folder):
     c, workers = case, options.workers
-    micro = options.micro_batch or max(1, c["batch"] // workers)
+    # Products of at least 512 rows, where a worker's share of the batch has them; larger ones only take memory.
+    micro = options.micro_batch or next(m for m in range(1, c["batch"] + 1) if c["batch"] % m == 0 and
+                                        (m * c["context"] >= 512 or m * workers >= c["batch"]))
     pairs = {"model.layers": c["layers"], "model.heads": c["heads"], "model.width": c["width"], "model.context": c["context"],
              "model.activation": c["activation"], "model.vocabulary": c["vocabulary"], "data.train": options.text,
              "data.tokenizer": "char", "data.valid_fraction": 0, "data.cache": f"{folder}/cache", "train.batch": c["batch"],
-             "train.micro_batch": micro, "train.eval_every": 0, "train.save_every": 0, "train.log_every": c["log"],
+             "train.micro_batch": micro, "train.leaves": workers, "train.eval_every": 0, "train.save_every": 0, "train.log_every": c["log"],
              "train.steps": 1000000, "train.learning_rate": 1e-3, "train.clip": 1, "parallel.workers": workers,
              "train.precision": precision, "out": f"{folder}/run"}
     words = [word for pair in pairs.items() for word in ("--set", f"{pair[0]}={pair[1]}")]
@@ -443,7 +445,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5, help="turns of each side")
     parser.add_argument("--mode", help="PyTorch's, as eager:2 or compile:1, instead of searching")
     parser.add_argument("--workers", type=int, default=CORES)
-    parser.add_argument("--micro-batch", type=int, default=0, help="ours; 0: the batch over the workers")
+    parser.add_argument("--micro-batch", type=int, default=0, help="ours; 0: chosen")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="more of our run file")
     parser.add_argument("--steps", type=int, help="steps of one measurement, instead of the case's own")
     parser.add_argument("--program", default=os.path.join(os.environ.get("BUILD", str(HERE / "build/release")), "stentor"))

@@ -135,7 +135,7 @@ static double measured_peak(const struct trainer *trainer)
     return peak;
 }
 
-// Of as many threads as workers compute at once.
+// Of as many threads as workers compute at once; arithmetic at the peak of the run's precision.
 static enum status measured_roof(const struct trainer *trainer, struct roof *roof_p)
 {
     const struct run_config *config = trainer_config(trainer);
@@ -145,7 +145,7 @@ static enum status measured_roof(const struct trainer *trainer, struct roof *roo
     if (threads > config->leaves) threads = config->leaves;
     if (threads > cpu_cores()) threads = cpu_cores();
     TRY(isa_choose(&isa));
-    TRY(roof_measure_fma(isa, (int)threads, 0.03, &roof.fma));
+    TRY(speed_peak(run_precision(config), (int)threads, &roof.fma));
     TRY(roof_measure_triad(isa, (int)threads, 0, 0.06, &roof.triad));
     *roof_p = roof;
     return STATUS_OK;
