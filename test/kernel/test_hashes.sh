@@ -7,10 +7,18 @@ BUILD=${BUILD:-build/release}
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
 
-# Objects that the battery needs, below build folder $1, for the instruction sets $2….
+# Objects that the battery needs, below build folder $1, for the instruction sets $2…. Those for AVX-512 name AMX's
+# where compiler $compiler knows it, as the Makefile asks.
 objects() {
     folder=$1
     shift
+    case " $* " in
+    *" avx512 "*)
+        echo 'int main(void) { _tile_zero(0); return 0; }' >"$work/tile.c"
+        if $compiler -mamx-tile -mamx-bf16 -include immintrin.h -c "$work/tile.c" -o "$work/tile.o" 2>/dev/null; then
+            for file in src/kernel/cpu/amx/*.c; do echo "$folder/${file%.c}.o"; done
+        fi ;;
+    esac
     for room in affinity cpu memory status team; do echo "$folder/src/base/$room.o"; done
     for file in src/kernel/cpu/lanes/*.c; do
         for isa in "$@"; do echo "$folder/${file%.c}.$isa.o"; done

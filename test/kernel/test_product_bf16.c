@@ -285,6 +285,40 @@ static void equals_the_definition(void **state)
                 check_size(&sizes[i], number + 9 * (i % 5), kind);
 }
 
+// A depth that is cut at whole blocks and accumulated: the same bits. The output layer's chunks rest on it.
+static void depth_may_be_cut_between_blocks(void **state)
+{
+    (void)state;
+    enum { N = 37, DEPTH = 203 };
+    float *a = random_floats(N * DEPTH, 9, 1), *b = random_floats(N * DEPTH, 10, 1);
+    float *whole = floats(N * N), *parts = floats(N * N);
+    for (int f = 0; f < FORMS; f++) {
+        for (int kind = 0; kind < KINDS && isa_available(forms[f].isa); kind++) {
+            struct product p = {.rows = N,
+                                .cols = N,
+                                .depth = DEPTH,
+                                .a = a,
+                                .a_row = 1,
+                                .a_depth = N,
+                                .b = b,
+                                .b_depth = N,
+                                .b_col = 1,
+                                .c = whole,
+                                .c_row = N};
+            run_form(&forms[f], kind, &p);
+            p.c = parts;
+            for (int64_t k = 0; k < DEPTH; k += 96) {
+                p.depth = DEPTH - k < 96 ? DEPTH - k : 96;
+                p.a = a + k * N, p.b = b + k * N;
+                p.accumulate = k > 0;
+                run_form(&forms[f], kind, &p);
+            }
+            assert_memory_equal(parts, whole, N * N * sizeof *whole);
+        }
+    }
+    buffers_check_and_free();
+}
+
 // ---- accuracy ----
 static struct product square(const float *a, const float *b, float *c, int64_t n, int64_t depth)
 {
@@ -493,10 +527,11 @@ int main(void)
 {
     cpu_flush_to_zero();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_the_definition),    cmocka_unit_test(is_as_accurate_as_said),
-        cmocka_unit_test(rounds_to_nearest_even),   cmocka_unit_test(nans_stay_nans),
-        cmocka_unit_test(splits_keep_infinities),   cmocka_unit_test(zeros_have_one_sign),
-        cmocka_unit_test(spreads_nan_and_infinity), cmocka_unit_test(amx_itself_was_tried),
+        cmocka_unit_test(equals_the_definition),  cmocka_unit_test(depth_may_be_cut_between_blocks),
+        cmocka_unit_test(is_as_accurate_as_said), cmocka_unit_test(rounds_to_nearest_even),
+        cmocka_unit_test(nans_stay_nans),         cmocka_unit_test(splits_keep_infinities),
+        cmocka_unit_test(zeros_have_one_sign),    cmocka_unit_test(spreads_nan_and_infinity),
+        cmocka_unit_test(amx_itself_was_tried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
