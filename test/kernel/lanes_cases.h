@@ -174,7 +174,7 @@ static void integers_and_powers(void **state)
                    (uint32_t)(int32_t)rintf(a[i + l] * 1e6f));
         CHECK("from_int", lanes_from_int(x), (float)(int32_t)p[l]);
         for (int n = -252; n <= 252; n += 9)
-            CHECK("scale_power2", lanes_scale_power2(f, lanes_u32_set((uint32_t)n)),
+            CHECK("scale_power2", lanes_scale_power2(f, lanes_set((float)n)),
                   fabsf(power_scaled(u, n)) < 0x1p-126f ? copysignf(0, u) : power_scaled(u, n));
     }
 }

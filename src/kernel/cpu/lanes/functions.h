@@ -16,10 +16,10 @@
 LANES_INLINE lanes lanes_line(float a, lanes b, lanes x) { return lanes_fma(b, x, lanes_set(a)); }
 
 // x = n ln 2 + rest with an integer n; |rest| <= ln 2 / 2. Source of the split: Cody and Waite 1980.
-LANES_INLINE lanes lanes_reduce_exp(lanes x, lanes_u32 *n_p)
+LANES_INLINE lanes lanes_reduce_exp(lanes x, lanes *n_p)
 {
     lanes n = lanes_round(lanes_mul(x, lanes_set(0x1.715476p+0f)));
-    *n_p = lanes_to_int(n);
+    *n_p = n;
     lanes rest = lanes_fnma(n, lanes_set(0x1.62e4p-1f), x); // 15 bits: n times it is exact
     return lanes_fnma(n, lanes_set(0x1.7f7d1cp-20f), rest);
 }
@@ -27,8 +27,8 @@ LANES_INLINE lanes lanes_reduce_exp(lanes x, lanes_u32 *n_p)
 // e to the x: 0 below -87.34 (no denormals), infinity above 88.72.
 LANES_INLINE lanes lanes_exp(lanes x)
 {
-    lanes_u32 n;
-    lanes limited = lanes_min(lanes_max(x, lanes_set(-104)), lanes_set(89)); // a NaN becomes -104
+    lanes n;
+    lanes limited = lanes_min(lanes_set(89), lanes_max(lanes_set(-104), x)); // a NaN stays one
     lanes r = lanes_reduce_exp(limited, &n);
     lanes p = lanes_set(0x1.6a4f88p-10f);
     p = lanes_line(0x1.123988p-7f, p, r);
@@ -36,7 +36,7 @@ LANES_INLINE lanes lanes_exp(lanes x)
     p = lanes_line(0x1.555492p-3f, p, r);
     p = lanes_line(0x1.fffffcp-2f, p, r);
     p = lanes_add(lanes_fma(lanes_mul(r, r), p, r), lanes_set(1));
-    return lanes_select(lanes_is_nan(x), x, lanes_scale_power2(p, n));
+    return lanes_scale_power2(p, n);
 }
 
 // Natural logarithm: -infinity at 0 (and denormals), NaN below.
@@ -72,7 +72,7 @@ LANES_INLINE lanes lanes_log(lanes x)
 // t / (t + 2) with t = e^(2|x|) - 1, which loses nothing near 0; 1 from |x| = 9.02.
 LANES_INLINE lanes lanes_tanh(lanes x)
 {
-    lanes_u32 n;
+    lanes n;
     lanes size = lanes_abs(x),
           twice = lanes_min(lanes_add(size, size), lanes_set(20)); // a NaN becomes 20
     lanes r = lanes_reduce_exp(twice, &n);
@@ -83,7 +83,8 @@ LANES_INLINE lanes lanes_tanh(lanes x)
     p = lanes_line(0x1.555554p-3f, p, r);
     p = lanes_line(0.5f, p, r);
     p = lanes_fma(lanes_mul(r, r), p, r);
-    lanes power = lanes_from_bits(lanes_u32_left(lanes_u32_add(n, lanes_u32_set(127)), 23));
+    lanes power =
+        lanes_from_bits(lanes_u32_left(lanes_u32_add(lanes_to_int(n), lanes_u32_set(127)), 23));
     lanes t = lanes_fma(power, p, lanes_sub(power, lanes_set(1)));
     lanes y = lanes_copy_sign(lanes_div(t, lanes_add(t, lanes_set(2))), x);
     return lanes_select(lanes_is_nan(x), x, y);

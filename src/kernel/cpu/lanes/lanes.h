@@ -79,14 +79,16 @@ LANES_INLINE lanes lanes_keep(lanes next, lanes old, int64_t n)
     return n == LANES ? next : lanes_select(lanes_first(n), next, old);
 }
 
-// x 2^n for integers |n| <= 252 (int32 lanes), rounded once: overflows to infinity, underflows to
-// zero.
-LANES_INLINE lanes lanes_scale_power2(lanes x, lanes_u32 n)
+#if !defined(LANES_avx512)
+// x 2^n for integers |n| <= 252, rounded once: overflows to infinity, underflows to zero. A NaN in x
+// stays one, whatever n.
+LANES_INLINE lanes lanes_scale_power2(lanes x, lanes n)
 {
-    lanes_u32 half = lanes_u32_right_signed(n, 1);
-    lanes_u32 rest = lanes_u32_sub(n, half), bias = lanes_u32_set(127);
+    lanes_u32 whole = lanes_to_int(n), half = lanes_u32_right_signed(whole, 1);
+    lanes_u32 rest = lanes_u32_sub(whole, half), bias = lanes_u32_set(127);
     lanes a = lanes_from_bits(lanes_u32_left(lanes_u32_add(half, bias), 23));
     lanes b = lanes_from_bits(lanes_u32_left(lanes_u32_add(rest, bias), 23));
     return lanes_mul(lanes_mul(x, a), b);
 }
+#endif
 #endif

@@ -66,6 +66,8 @@ LANES_INLINE lanes lanes_round(lanes x)
 {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
+// See lanes.h.
+LANES_INLINE lanes lanes_scale_power2(lanes x, lanes n) { return _mm512_scalef_ps(x, n); }
 LANES_INLINE lanes lanes_floor(lanes x)
 {
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
@@ -136,6 +138,37 @@ LANES_INLINE lanes_u32 lanes_u32_select(lanes_mask m, lanes_u32 a, lanes_u32 b)
 }
 
 // ---- across ----
+// x[i] lane j and x[j] lane i change places.
+LANES_INLINE void lanes_turn(lanes x[16])
+{
+    __m512 t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(x[i], x[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(x[i], x[i + 1]);
+    }
+    // Of each four rows: quarter q of x[4 i + j] holds column 4 q + j.
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 1]);
+        __m512d c = _mm512_castps_pd(t[i + 2]), d = _mm512_castps_pd(t[i + 3]);
+        x[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        x[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        x[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        x[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+#pragma GCC unroll 4
+    for (int j = 0; j < 4; j++) {
+        __m512 even = _mm512_shuffle_f32x4(x[j], x[4 + j], 0x88);
+        __m512 odd = _mm512_shuffle_f32x4(x[j], x[4 + j], 0xdd);
+        __m512 even_below = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0x88);
+        __m512 odd_below = _mm512_shuffle_f32x4(x[8 + j], x[12 + j], 0xdd);
+        x[j] = _mm512_shuffle_f32x4(even, even_below, 0x88);
+        x[8 + j] = _mm512_shuffle_f32x4(even, even_below, 0xdd);
+        x[4 + j] = _mm512_shuffle_f32x4(odd, odd_below, 0x88);
+        x[12 + j] = _mm512_shuffle_f32x4(odd, odd_below, 0xdd);
+    }
+}
 LANES_INLINE float lanes_sum(lanes x)
 {
     __m256 a = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
