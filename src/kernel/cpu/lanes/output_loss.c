@@ -1,238 +1,393 @@
 // SPDX-License-Identifier: Apache-2.0
-// Cross-entropy fused with the output layer, in chunks of rows: the logits of a chunk become their
-// own gradient where they lie.
+// Cross-entropy fused with the output layer, in chunks of rows. A chunk's logits lie across, [vocabulary, rows], so
+// that everything about a row is done for 16 rows at once, and no product needs w packed: its rows are read where
+// they lie for the logits, and by narrow panels for dx.
 //
-// Per row: m = the largest logit; e = e^(logit - m); sum = lane reduction of e; log of the sum of
-// exponentials L = m + log(sum). loss = (1 - s) (L - logit[target]) + s (L - mean of the logits),
-// its gradient e / sum - s / vocabulary - (1 - s) [target]. dw adds rows upwards through all
-// chunks, so the size of a chunk changes no bit. An ignored row has loss and gradient 0.
+// Per row: m = the largest logit; e = e^(logit - m); sum = lane reduction of e (16 partial sums, by vocabulary
+// entry mod 16); log of the sum of exponentials L = m + log(sum). loss = (1 - s) (L - logit[target]) + s (L - mean of
+// the logits), its gradient e / sum - s / vocabulary - (1 - s) [target]. dx adds vocabulary entries upwards, dw rows
+// upwards through all chunks, so the size of a chunk changes no bit. An ignored row has loss and gradient 0.
+//
+// A chunk goes over all of w twice (logits, dx) and over dw once; between these its logits wait for the sums of
+// their rows: 80 rows of 50,257 entries are 15 MiB. To keep less, a fourth product would have to make the logits
+// again.
 #include "kernel/cpu/kernels.h"
 #include "kernel/cpu/lanes/functions.h"
-#include "kernel/cpu/product_part.h"
+#include "kernel/cpu/lanes/tile.h"
 
-// Every chunk reads and packs all of w, and reads and writes all of dw: 1,024 rows of width 768,
-// vocabulary 50,257 on one Zen 4 core ran at 47 GFLOP/s in chunks of 28 rows, 71 of 56, 79 of 84
-// (17 MiB), 80 of 168.
-enum { CHUNK_BYTES = 17 << 20, MOST_ROWS = 1008 }; // of logits
+#include <math.h>
 
-// How products are computed, and chunks of how many rows suit them: multiples of row_unit, at least least_rows.
-struct arithmetic {
-    void (*product)(const struct product *p, void *scratch);
-    size_t (*scratch_bytes)(int64_t rows, int64_t cols, int64_t depth);
-    size_t (*packed_bytes)(int64_t cols, int64_t depth);
-    int64_t row_unit, least_rows;
+enum {
+    CHUNK_BYTES = 16 << 20, // of logits
+    LEAST_ROWS = 48,
+    MOST_ROWS = 96,
+#if defined(LANES_avx512)
+    TILE_ROWS = 8,
+    TILE_VECTORS = 3,
+#elif defined(LANES_generic)
+    TILE_ROWS = 4,
+    TILE_VECTORS = 1,
+#else
+    TILE_ROWS = 6,
+    TILE_VECTORS = 1,
+#endif
+    PANEL = TILE_VECTORS * LANES,
+    BLOCK = 128, // vocabulary entries whose gradients are worked on at a time
+    CACHE_LINE = 16,
 };
-#define ARITHMETIC(name, isa, row_unit, least_rows)                                                \
-    {                                                                                              \
-        LANES_PASTE(name, isa), LANES_PASTE(name##_scratch_bytes, isa),                            \
-            LANES_PASTE(name##_packed_bytes, isa), row_unit, least_rows                            \
-    }
-// Whole tiles of 6 and of 14 rows.
-static const struct arithmetic float32 = ARITHMETIC(product, LANES_ISA, 42, 28);
-// Whole blocks of 32 terms of dw: so chunks change no bit here either.
-static const struct arithmetic bf16 = ARITHMETIC(product_bf16, LANES_ISA, 96, 32);
-static const struct arithmetic bf16x3 = ARITHMETIC(product_bf16x3, LANES_ISA, 96, 32);
 
-static int64_t chunk_rows(const struct arithmetic *by, int64_t rows, int64_t vocabulary)
+static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static int64_t chunk_rows(int64_t rows, int64_t vocabulary)
 {
-    int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / vocabulary;
-    if (fit > MOST_ROWS) fit = MOST_ROWS;
-    fit = fit / by->row_unit * by->row_unit;
-    if (fit < by->least_rows) fit = by->least_rows;
-    return fit < rows ? fit : rows;
+    int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / vocabulary / LANES * LANES;
+    if (fit < LEAST_ROWS) fit = LEAST_ROWS;
+    return smaller(smaller(fit, MOST_ROWS), rows);
 }
 
-static size_t line_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+// ---- what a chunk works on ----
+struct chunk {
+    const struct output_loss *o;
+    int64_t start, rows;
+    int64_t columns;   // rows, filled up to whole lanes
+    float *logits;     // [vocabulary, columns], then e^(logit - most)
+    float *x_across;   // panels [width, PANEL] of rows
+    float *x_panels;   // panels [rows, PANEL] of columns of x
+    float *maxima;     // [parts, columns]
+    float *most;       // [columns] the largest logit
+    float *factor;     // [columns] 1 / sum
+    float *alive;      // [columns] 1, or 0 for ignored rows
+    float *sums, *all; // [16, columns] lanes of the sums of e, and of logits
+    float *losses;     // [rows of the problem]
+    float *gradient;   // own: [BLOCK, columns]
+    float *w_panel;    // own: [BLOCK, PANEL]
+};
 
-static float largest(const float *x, int64_t n)
+static float *take(char **place, int64_t count)
 {
-    lanes most = lanes_set(-__builtin_inff());
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) most = lanes_max(most, lanes_load(x + i));
-    if (i < n)
-        most =
-            lanes_select(lanes_first(n - i), lanes_max(most, lanes_load_some(x + i, n - i)), most);
-    return lanes_max_all(most);
+    float *taken = (float *)*place;
+    *place += (size_t)round_up(count, LANES) * sizeof(float);
+    return taken;
+}
+
+// Lays out the scratch of `parts`; returns its bytes.
+static size_t chunk_lay_out(struct chunk *c, const struct output_loss *o, void *scratch, int part,
+                            int parts)
+{
+    char *place = scratch;
+    int64_t rows = chunk_rows(o->rows, o->vocabulary), columns = round_up(rows, LANES);
+    *c = (struct chunk){.o = o};
+    c->logits = take(&place, o->vocabulary * columns);
+    c->x_across = take(&place, o->width * round_up(columns, PANEL));
+    c->x_panels = take(&place, rows * round_up(o->width, PANEL));
+    c->maxima = take(&place, parts * columns);
+    c->most = take(&place, columns);
+    c->factor = take(&place, columns);
+    c->alive = take(&place, columns);
+    c->sums = take(&place, LANES * columns);
+    c->all = take(&place, LANES * columns);
+    c->losses = take(&place, o->rows);
+    if (o->losses) c->losses = o->losses;
+    float *own = take(&place, parts * BLOCK * (columns + PANEL));
+    c->gradient = own + part * BLOCK * (columns + PANEL);
+    c->w_panel = c->gradient + BLOCK * columns;
+    return (size_t)(place - (char *)scratch);
+}
+
+static void pack_x(const struct chunk *c)
+{
+    int64_t width = c->o->width;
+    const float *x = c->o->x + c->start * width;
+    for (int64_t col = 0; col < c->columns; col += PANEL)
+        for (int64_t r = col; r < col + PANEL; r++)
+            for (int64_t k = 0; k < width; k++)
+                c->x_across[col * width + k * PANEL + r - col] = r < c->rows ? x[r * width + k] : 0;
+    for (int64_t col = 0; col < width; col += PANEL) {
+        float *panel = c->x_panels + col * c->rows;
+        int64_t cols = smaller(PANEL, width - col);
+        for (int64_t r = 0; r < c->rows; r++, panel += PANEL) {
+            memcpy(panel, x + r * width + col, (size_t)cols * sizeof *panel);
+            memset(panel + cols, 0, (size_t)(PANEL - cols) * sizeof *panel);
+        }
+    }
+}
+
+// ---- products ----
+LANES_INLINE void multiply_tile(float *c, int64_t c_row, const struct panel *p, const float *a,
+                                bool accumulate, const int rows, int64_t vectors)
+{
+#if defined(LANES_avx512)
+    if (vectors == 3)
+        tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 3);
+    else if (vectors == 2)
+        tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 2);
+    else
+        tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 1);
+#else
+    (void)vectors;
+    tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 1);
+#endif
+}
+
+// Brings what is needed next nearer while sums run: `count` runs of `lines` cache lines.
+struct fetch {
+    const float *run;
+    int64_t stride, count, lines, line;
+};
+static void fetch_some(struct fetch *f, int64_t lines)
+{
+    for (; lines > 0 && f->count > 0; lines--) {
+        __builtin_prefetch(f->run + f->line * CACHE_LINE, 0, 2);
+        if (++f->line < f->lines) continue;
+        f->line = 0;
+        f->run += f->stride;
+        f->count--;
+    }
+}
+
+// The same for any number of rows; of the last group of columns only those that C has. With each tile, the next
+// one's rows of C are fetched, and a share of `next`.
+static void multiply(float *c, int64_t c_row, const struct panel *p, int64_t rows, int64_t cols,
+                     bool accumulate, struct fetch next)
+{
+    float beside[TILE_ROWS * PANEL];
+    int64_t vectors = (cols + LANES - 1) / LANES;
+    int64_t share = next.count * next.lines * TILE_ROWS / rows + 1;
+    bool whole = cols == vectors * LANES;
+    for (int64_t r = 0, height; r < rows; r += height) {
+        height = rows - r < TILE_ROWS ? 1 : TILE_ROWS;
+        float *corner = c + r * c_row, *to = whole ? corner : beside;
+        int64_t to_row = whole ? c_row : PANEL;
+        for (int64_t i = r + height; i < smaller(r + 2 * height, rows); i++)
+            for (int64_t j = 0; j < cols; j += CACHE_LINE)
+                __builtin_prefetch(c + i * c_row + j, 1, 2);
+        fetch_some(&next, share);
+        for (int64_t i = 0; !whole && accumulate && i < height; i++)
+            memcpy(to + i * to_row, corner + i * c_row, (size_t)cols * sizeof *c);
+        const float *a = p->a + r * p->a_row;
+        if (height == 1)
+            multiply_tile(to, to_row, p, a, accumulate, 1, vectors);
+        else
+            multiply_tile(to, to_row, p, a, accumulate, TILE_ROWS, vectors);
+        for (int64_t i = 0; !whole && i < height; i++)
+            memcpy(corner + i * c_row, to + i * to_row, (size_t)cols * sizeof *c);
+    }
+}
+
+// Logits of the vocabulary entries [first, last), and the largest of them in each row.
+static void make_logits(const struct chunk *c, struct range entries, float *maxima)
+{
+    int64_t width = c->o->width, columns = c->columns;
+    for (int64_t g = 0; g < columns; g += LANES) lanes_store(maxima + g, lanes_set(-INFINITY));
+    for (int64_t v = entries.first; v < entries.last; v += TILE_ROWS) {
+        int64_t rows = smaller(TILE_ROWS, entries.last - v);
+        float *logits = c->logits + v * columns;
+        for (int64_t col = 0; col < columns; col += PANEL) {
+            struct panel p = {c->o->w + v * width,       width, 1,
+                              c->x_across + col * width, PANEL, width};
+            multiply(logits + col, columns, &p, rows, smaller(PANEL, columns - col), false,
+                     (struct fetch){0});
+        }
+        for (int64_t g = 0; g < columns; g += LANES) {
+            lanes most = lanes_load(maxima + g);
+            for (int64_t r = 0; r < rows; r++)
+                most = lanes_max(most, lanes_load(logits + r * columns + g));
+            lanes_store(maxima + g, most);
+        }
+    }
+}
+
+// ---- sums and losses of rows, by columns of the logits ----
+// Lane l of a row's sum lies at sums[l * columns]: the tree over them.
+static lanes add_up(const float *sums, int64_t columns)
+{
+    lanes s[LANES];
+    for (int l = 0; l < LANES; l++) s[l] = lanes_load(sums + l * columns);
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++) s[l] = lanes_add(s[l], s[l + half]);
+    return s[0];
+}
+
+// Losses of the 16 rows from g, and what their gradients need. chosen: logits of the targets.
+static void finish_rows(const struct chunk *c, int64_t g, const float *chosen)
+{
+    const struct output_loss *o = c->o;
+    float sum[LANES], total[LANES], all[LANES];
+    lanes most = lanes_load(c->most + g), sums = add_up(c->sums + g, c->columns);
+    lanes_store(sum, sums);
+    lanes_store(total, lanes_add(most, lanes_log(sums)));
+    if (o->smoothing > 0) lanes_store(all, add_up(c->all + g, c->columns));
+    for (int64_t i = 0; i < LANES; i++) {
+        bool there = g + i < c->rows;
+        int32_t target = there ? o->targets[c->start + g + i] : -1;
+        c->factor[g + i] = 1 / sum[i];
+        c->alive[g + i] = target < 0 ? 0 : 1;
+        if (!there) continue;
+        float loss = (1 - o->smoothing) * (total[i] - chosen[i]);
+        if (o->smoothing > 0) loss += o->smoothing * (total[i] - all[i] / (float)o->vocabulary);
+        // The trainer stops at a loss that is not finite.
+        if (target >= o->vocabulary) loss = __builtin_nanf("");
+        c->losses[c->start + g + i] = target < 0 ? 0 : loss;
+    }
+}
+
+// Logits of the rows [first, last) become e^(logit - most), added up.
+static void add_exponentials(const struct chunk *c, int64_t first, int64_t last)
+{
+    bool keeps = c->o->dx, smooth = c->o->smoothing > 0;
+    int64_t columns = c->columns;
+    for (int64_t l = 0; l < LANES; l++)
+        for (int64_t g = first; g < last; g += LANES) {
+            lanes_store(c->sums + l * columns + g, lanes_zero());
+            lanes_store(c->all + l * columns + g, lanes_zero());
+        }
+    for (int64_t v = 0; v < c->o->vocabulary; v++) {
+        float *logits = c->logits + v * columns, *sums = c->sums + v % LANES * columns;
+        float *all = c->all + v % LANES * columns;
+        for (int64_t g = first; g < last; g += LANES) {
+            lanes x = lanes_load(logits + g);
+            lanes e = lanes_exp(lanes_sub(x, lanes_load(c->most + g)));
+            if (keeps) lanes_store(logits + g, e);
+            lanes_store(sums + g, lanes_add(lanes_load(sums + g), e));
+            if (smooth) lanes_store(all + g, lanes_add(lanes_load(all + g), x));
+        }
+    }
+}
+
+static void sum_rows(const struct chunk *c, int64_t first, int64_t last, int parts)
+{
+    float chosen[MOST_ROWS] = {0};
+    for (int64_t g = first; g < last; g += LANES) {
+        lanes most = lanes_load(c->maxima + g);
+        for (int p = 1; p < parts; p++)
+            most = lanes_max(most, lanes_load(c->maxima + p * c->columns + g));
+        lanes_store(c->most + g, most);
+    }
+    for (int64_t r = first; r < smaller(last, c->rows); r++) {
+        int32_t target = c->o->targets[c->start + r];
+        if (target >= 0 && target < c->o->vocabulary)
+            chosen[r] = c->logits[target * c->columns + r];
+    }
+    add_exponentials(c, first, last);
+    for (int64_t g = first; g < last; g += LANES) finish_rows(c, g, chosen + g);
+}
+
+// ---- gradients ----
+// Gradients of the logits of `count` vocabulary entries.
+static void make_gradient(const struct chunk *c, int64_t entry, int64_t count)
+{
+    const struct output_loss *o = c->o;
+    lanes less = lanes_set(-(o->smoothing / (float)o->vocabulary));
+    for (int64_t g = 0; g < c->columns; g += LANES) {
+        lanes factor = lanes_load(c->factor + g);
+        lanes_mask alive = lanes_less(lanes_zero(), lanes_load(c->alive + g));
+        for (int64_t v = 0; v < count; v++) {
+            lanes e = lanes_load(c->logits + (entry + v) * c->columns + g);
+            lanes_store(c->gradient + v * c->columns + g,
+                        lanes_select(alive, lanes_fma(e, factor, less), lanes_zero()));
+        }
+    }
+    for (int64_t r = 0; r < c->rows; r++) {
+        int64_t v = o->targets[c->start + r] - entry;
+        if (v >= 0 && v < count) c->gradient[v * c->columns + r] -= 1 - o->smoothing;
+    }
+}
+
+static void pack_w(const struct chunk *c, int64_t entry, int64_t count, int64_t col, int64_t cols)
+{
+    const float *w = c->o->w + entry * c->o->width + col;
+    for (int64_t v = 0; v < count; v++, w += c->o->width)
+        for (int64_t j = 0; j < PANEL; j += LANES) {
+            int64_t left = cols - j;
+            lanes_store(c->w_panel + v * PANEL + j,
+                        left >= LANES ? lanes_load(w + j)
+                                      : lanes_load_some(w + j, left > 0 ? left : 0));
+        }
+}
+
+// The panel of w that comes after one that ends before `col`; after the last, the first of the next entries.
+static struct fetch fetch_w(const struct chunk *c, int64_t entry, int64_t count, int64_t col,
+                            struct range columns)
+{
+    int64_t width = c->o->width, rest = c->o->vocabulary - (entry + count);
+    const float *w = c->o->w + entry * width;
+    if (col < columns.last) return (struct fetch){w + col, width, count, PANEL / CACHE_LINE, 0};
+    return (struct fetch){w + count * width + columns.first, width, smaller(BLOCK, rest),
+                          PANEL / CACHE_LINE, 0};
+}
+
+// What `count` entries add to dx, in the columns of x that are this part's.
+static void add_dx(const struct chunk *c, int64_t entry, int64_t count, struct range columns)
+{
+    int64_t width = c->o->width;
+    for (int64_t col = columns.first; col < columns.last; col += PANEL) {
+        int64_t cols = smaller(PANEL, width - col);
+        pack_w(c, entry, count, col, cols);
+        struct panel p = {c->gradient, 1, c->columns, c->w_panel, PANEL, count};
+        struct fetch next = fetch_w(c, entry, count, col + PANEL, columns);
+        multiply(c->o->dx + c->start * width + col, width, &p, c->rows, cols, entry > 0, next);
+    }
+}
+
+// Their rows of dw.
+static void add_dw(const struct chunk *c, int64_t entry, int64_t count)
+{
+    int64_t width = c->o->width;
+    for (int64_t col = 0; col < width; col += PANEL) {
+        struct panel p = {c->gradient, c->columns, 1, c->x_panels + col * c->rows, PANEL, c->rows};
+        float *dw = c->o->dw + entry * width + col;
+        struct fetch next = {0};
+        if (col + PANEL < width) // the first rows of C of the next panel
+            next =
+                (struct fetch){dw + PANEL, width, smaller(TILE_ROWS, count), PANEL / CACHE_LINE, 0};
+        multiply(dw, width, &p, count, smaller(PANEL, width - col), c->start > 0, next);
+    }
 }
 
 static float sum_of(const float *x, int64_t n)
 {
     lanes sum = lanes_zero();
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) sum = lanes_add(sum, lanes_load(x + i));
-    if (i < n)
-        sum = lanes_select(lanes_first(n - i), lanes_add(sum, lanes_load_some(x + i, n - i)), sum);
-    return lanes_sum(sum);
-}
-
-// Replaces x by e^(x - most) when `keep`; returns the sum.
-LANES_INLINE float exponentials(float *x, int64_t n, float most, bool keep)
-{
-    lanes sum = lanes_zero(), shift = lanes_set(most);
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        lanes e = lanes_exp(lanes_sub(lanes_load(x + i), shift));
-        if (keep) lanes_store(x + i, e);
-        sum = lanes_add(sum, e);
-    }
-    if (i < n) {
-        lanes e = lanes_exp(lanes_sub(lanes_load_some(x + i, n - i), shift));
-        if (keep) lanes_store_some(x + i, e, n - i);
-        sum = lanes_select(lanes_first(n - i), lanes_add(sum, e), sum);
+    for (int64_t i = 0; i < n; i += LANES) {
+        int64_t some = lanes_left(i, n);
+        sum = lanes_keep(lanes_add(sum, lanes_load_some(x + i, some)), sum, some);
     }
     return lanes_sum(sum);
 }
 
-// x factor - less
-static void scale_and_lower(float *x, int64_t n, float factor, float less)
+// Parts make logits and dw by vocabulary entries, sums by rows, dx by columns of x.
+void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch, const struct part *part)
 {
-    lanes f = lanes_set(factor), l = lanes_set(-less);
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES) lanes_store(x + i, lanes_fma(lanes_load(x + i), f, l));
-    if (i < n) lanes_store_some(x + i, lanes_fma(lanes_load_some(x + i, n - i), f, l), n - i);
-}
-
-// Loss of one row of logits, which become their gradient when `gradient`.
-static float row_loss(float *logits, int64_t vocabulary, int32_t target, float smoothing,
-                      bool gradient)
-{
-    if (target < 0) {
-        if (gradient) memset(logits, 0, (size_t)vocabulary * sizeof *logits);
-        return 0;
-    }
-    if (target >= vocabulary)
-        return __builtin_nanf(""); // the trainer stops at a loss that is not finite
-    float most = largest(logits, vocabulary), chosen = logits[target];
-    float mean = smoothing > 0 ? sum_of(logits, vocabulary) / (float)vocabulary : 0;
-    float sum = gradient ? exponentials(logits, vocabulary, most, true)
-                         : exponentials(logits, vocabulary, most, false);
-    float log_sum[LANES];
-    lanes_store(log_sum, lanes_log(lanes_set(sum)));
-    float total = most + log_sum[0], on_target = 1 - smoothing, loss = on_target * (total - chosen);
-    if (smoothing > 0) loss += smoothing * (total - mean);
-    if (gradient) {
-        scale_and_lower(logits, vocabulary, 1 / sum, smoothing / (float)vocabulary);
-        logits[target] -= on_target;
-    }
-    return loss;
-}
-
-// This part of a product.
-static void multiply(const struct arithmetic *by, struct product p, void *scratch,
-                     const struct part *part)
-{
-    product_take_part(&p, part, by->packed_bytes);
-    by->product(&p, scratch);
-}
-
-// dx of a chunk, and its rows' share of dw.
-static void chunk_gradients(const struct arithmetic *by, const struct output_loss *o,
-                            const float *logits, int64_t start, int64_t rows, void *scratch,
-                            const struct part *part)
-{
-    struct product dx = {.rows = rows,
-                         .cols = o->width,
-                         .depth = o->vocabulary,
-                         .a = logits,
-                         .a_row = o->vocabulary,
-                         .a_depth = 1,
-                         .b = o->w,
-                         .b_depth = o->width,
-                         .b_col = 1,
-                         .c = o->dx + start * o->width,
-                         .c_row = o->width};
-    multiply(by, dx, scratch, part);
-    struct product dw = {.rows = o->vocabulary,
-                         .cols = o->width,
-                         .depth = rows,
-                         .a = logits,
-                         .a_row = 1,
-                         .a_depth = o->vocabulary,
-                         .b = o->x + start * o->width,
-                         .b_depth = o->width,
-                         .b_col = 1,
-                         .c = o->dw,
-                         .c_row = o->width,
-                         .accumulate = start > 0};
-    multiply(by, dw, scratch, part);
-}
-
-// Scratch of one part, for any of the products.
-static size_t part_bytes(const struct arithmetic *by, int64_t chunk, int64_t width,
-                         int64_t vocabulary)
-{
-    size_t most = by->scratch_bytes(chunk, vocabulary, width);
-    size_t dx = by->scratch_bytes(chunk, width, vocabulary);
-    size_t dw = by->scratch_bytes(vocabulary, width, chunk);
-    if (dx > most) most = dx;
-    if (dw > most) most = dw;
-    return line_up(most);
-}
-
-// A chunk's logits are made by columns, turned into gradients by rows, and read by all.
-static void compute(const struct arithmetic *by, const struct output_loss *o, void *scratch,
-                    const struct part *part)
-{
-    int64_t chunk = chunk_rows(by, o->rows, o->vocabulary);
-    float *logits = scratch;
-    char *behind = (char *)scratch + line_up((size_t)(chunk * o->vocabulary) * sizeof *logits);
-    float *losses = o->losses ? o->losses : (float *)behind;
-    behind += line_up((size_t)o->rows * sizeof *losses);
-    void *own = behind + (size_t)part->index * part_bytes(by, chunk, o->width, o->vocabulary);
-    for (int64_t start = 0; start < o->rows; start += chunk) {
-        int64_t rows = o->rows - start < chunk ? o->rows - start : chunk;
-        struct product p = {.rows = rows,
-                            .cols = o->vocabulary,
-                            .depth = o->width,
-                            .a = o->x + start * o->width,
-                            .a_row = o->width,
-                            .a_depth = 1,
-                            .b = o->w,
-                            .b_depth = 1,
-                            .b_col = o->width,
-                            .c = logits,
-                            .c_row = o->vocabulary};
-        multiply(by, p, own, part);
+    struct chunk c;
+    chunk_lay_out(&c, o, scratch, part->index, part->count);
+    struct range entries = part_range(part, o->vocabulary, BLOCK);
+    struct range columns = part_range(part, o->width, PANEL);
+    int64_t most = chunk_rows(o->rows, o->vocabulary);
+    for (; c.start < o->rows; c.start += c.rows) {
+        c.rows = smaller(o->rows - c.start, most);
+        c.columns = round_up(c.rows, LANES);
+        if (part->index == 0) pack_x(&c);
         part_meet(part);
-        struct range mine = part_range(part, rows, 1);
-        for (int64_t r = mine.first; r < mine.last; r++)
-            losses[start + r] = row_loss(logits + r * o->vocabulary, o->vocabulary,
-                                         o->targets[start + r], o->smoothing, o->dx != NULL);
+        make_logits(&c, entries, c.maxima + part->index * c.columns);
         part_meet(part);
-        if (!o->dx) continue;
-        chunk_gradients(by, o, logits, start, rows, own, part);
+        struct range rows = part_range(part, c.columns, LANES);
+        sum_rows(&c, rows.first, rows.last, part->count);
+        part_meet(part);
+        for (int64_t v = 0; o->dx && v < o->vocabulary; v += BLOCK) {
+            int64_t count = smaller(BLOCK, o->vocabulary - v);
+            make_gradient(&c, v, count);
+            add_dx(&c, v, count, columns);
+            if (v >= entries.first && v < entries.last) add_dw(&c, v, count);
+        }
         part_meet(part); // the next chunk's logits come where these lie
     }
-    if (part->index == 0) *o->loss = sum_of(losses, o->rows);
+    if (part->index == 0) *o->loss = sum_of(c.losses, o->rows);
 }
 
-static size_t bytes_of(const struct arithmetic *by, int64_t rows, int64_t width, int64_t vocabulary,
-                       int parts)
+size_t KERNEL_NAME(output_loss_scratch_bytes)(int64_t rows, int64_t width, int64_t vocabulary,
+                                              int parts)
 {
-    int64_t chunk = chunk_rows(by, rows, vocabulary);
-    return line_up((size_t)(chunk * vocabulary) * sizeof(float)) +
-           line_up((size_t)rows * sizeof(float)) +
-           (size_t)parts * part_bytes(by, chunk, width, vocabulary);
+    struct chunk c;
+    const struct output_loss o = {.rows = rows, .width = width, .vocabulary = vocabulary};
+    return chunk_lay_out(&c, &o, NULL, 0, parts);
 }
-
-#define OUTPUT_LOSS(name, isa, by)                                                                 \
-    void LANES_PASTE(name, isa)(const struct output_loss *o, void *scratch,                        \
-                                const struct part *part)                                           \
-    {                                                                                              \
-        compute(by, o, scratch, part);                                                             \
-    }                                                                                              \
-    size_t LANES_PASTE(name##_scratch_bytes, isa)(int64_t rows, int64_t width, int64_t vocabulary, \
-                                                  int parts)                                       \
-    {                                                                                              \
-        return bytes_of(by, rows, width, vocabulary, parts);                                       \
-    }
-OUTPUT_LOSS(output_loss, LANES_ISA, &float32)
-OUTPUT_LOSS(output_loss_bf16, LANES_ISA, &bf16)
-OUTPUT_LOSS(output_loss_bf16x3, LANES_ISA, &bf16x3)
-// AMX computes the products alone.
-#if defined(LANES_avx512) && defined(HAVE_AMX)
-static const struct arithmetic bf16_tiles = ARITHMETIC(product_bf16, amx, 96, 32);
-static const struct arithmetic bf16x3_tiles = ARITHMETIC(product_bf16x3, amx, 96, 32);
-OUTPUT_LOSS(output_loss_bf16, amx, &bf16_tiles)
-OUTPUT_LOSS(output_loss_bf16x3, amx, &bf16x3_tiles)
-#endif
