@@ -319,7 +319,7 @@ static uint64_t attentions(enum isa isa)
     float *qkv = numbers(3 * COUNT, 19, 2), *dy = numbers(COUNT, 20, 1), *y = blank(COUNT),
           *dqkv = blank(3 * COUNT);
     float *lse = blank(BATCH * HEADS * TOKENS);
-    void *scratch = take(attention_scratch_bytes_of[isa](SIZE));
+    void *scratch = take(attention_scratch_bytes_of[isa](TOKENS, TOKENS, 1, SIZE));
     struct attention a = {.batch = BATCH,
                           .tokens = TOKENS,
                           .heads = HEADS,
@@ -350,7 +350,7 @@ static uint64_t grouped_attentions(enum isa isa)
     float *qkv = numbers((HEADS + 2 * KV) * N, 19, 2), *dy = numbers(HEADS * N, 20, 1);
     float *y = blank(HEADS * N), *dqkv = blank((HEADS + 2 * KV) * N),
           *lse = blank(HEADS * N / SIZE);
-    void *scratch = take(attention_scratch_bytes_of[isa](SIZE));
+    void *scratch = take(attention_scratch_bytes_of[isa](TOKENS, TOKENS, HEADS / KV, SIZE));
     struct attention a = {.batch = BATCH,
                           .tokens = TOKENS,
                           .heads = HEADS,
@@ -379,7 +379,7 @@ static uint64_t cached_attention(enum isa isa)
     enum { TOKENS = 100, HEADS = 3, SIZE = 24, WIDTH = HEADS * SIZE };
     float *qkv = numbers(TOKENS * 3 * WIDTH, 21, 2), *cache = blank(2 * TOKENS * WIDTH),
           *y = blank(TOKENS * WIDTH);
-    void *scratch = take(attention_scratch_bytes_of[isa](SIZE));
+    void *scratch = take(attention_scratch_bytes_of[isa](TOKENS, TOKENS, 1, SIZE));
     struct attention_cached a = {
         .context = TOKENS, .heads = HEADS, .kv_heads = HEADS, .head_size = SIZE, .cache = cache};
     for (int64_t more = 1; a.position < TOKENS; a.position += a.tokens, more += 3) {

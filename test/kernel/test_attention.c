@@ -10,7 +10,8 @@ static void (*const backward[ISA_COUNT])(const struct attention *, int64_t, int6
                                          void *) = KERNEL_ROW(attention_grad);
 static void (*const cached[ISA_COUNT])(const struct attention_cached *, int64_t, int64_t,
                                        void *) = KERNEL_ROW(attention_cached);
-static size_t (*const scratch_bytes[ISA_COUNT])(int64_t) = KERNEL_ROW(attention_scratch_bytes);
+static size_t (*const scratch_bytes[ISA_COUNT])(int64_t, int64_t, int64_t,
+                                                int64_t) = KERNEL_ROW(attention_scratch_bytes);
 
 static const int64_t sizes[] = {1, 7, 16, 17, 32, 64, 65, 80};
 static const int64_t lengths[] = {1, 7, 17, 33, 64, 65, 130};
@@ -191,13 +192,14 @@ static void run(int64_t tokens, int64_t size, const struct kind *kind)
     for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
         if (!isa_available(isa) || !forward[isa]) continue;
         float *y = floats(n), *lse = floats(rows), *dqkv = floats(all);
-        void *scratch = scratch_of(scratch_bytes[isa](size));
+        size_t bytes = scratch_bytes[isa](tokens, tokens, HEADS / a.kv_heads, size);
+        void *scratch = scratch_of(bytes);
         struct attention call = a;
         call.y = y, call.lse = lse;
         // In two parts, the second first: no head depends on another.
         forward[isa](&call, 2, BATCH * HEADS, scratch);
         forward[isa](&call, 0, 2, scratch);
-        memset(scratch, 0xFF, scratch_bytes[isa](size));
+        memset(scratch, 0xFF, bytes);
         call.dqkv = dqkv;
         backward[isa](&call, 1, BATCH * a.kv_heads, scratch);
         backward[isa](&call, 0, 1, scratch);
@@ -258,7 +260,7 @@ static void padding_is_as_if_the_sequence_ended(void **state)
         a.batch = 1, a.qkv = qkv, a.lengths = &length;
         struct attention end = a;
         end.tokens = LENGTH, end.lengths = NULL;
-        void *scratch = scratch_of(scratch_bytes[ISA_GENERIC](SIZE));
+        void *scratch = scratch_of(scratch_bytes[ISA_GENERIC](TOKENS, TOKENS, 1, SIZE));
         a.y = floats(TOKENS * N), a.lse = floats(HEADS * TOKENS);
         end.y = floats(LENGTH * N), end.lse = floats(HEADS * LENGTH);
         attention_generic(&a, 0, HEADS, scratch);
@@ -291,7 +293,8 @@ static void check_cached(double value_size, int64_t kv_heads)
                 for (int64_t t = 0; t < TOKENS; t++)
                     for (int64_t i = width + kv_width; i < row; i++)
                         qkv[t * row + i] *= (float)value_size;
-                void *scratch = scratch_of(scratch_bytes[isa](size));
+                void *scratch =
+                    scratch_of(scratch_bytes[isa](TOKENS, CONTEXT, HEADS / kv_heads, size));
                 struct attention a = {.batch = 1,
                                       .tokens = TOKENS,
                                       .heads = HEADS,
@@ -344,7 +347,7 @@ static void sequences_are_alone(void **state)
     const uint32_t shifted[4] = {numbers[0], numbers[1], numbers[2], numbers[3] + 1};
     const struct dropout second = {.rate = 0.1, .stream = d.stream, .random = shifted};
     struct attention both = problem(TOKENS, SIZE, &(struct kind){.dropout = &d}), one = both;
-    void *scratch = scratch_of(scratch_bytes[ISA_GENERIC](SIZE));
+    void *scratch = scratch_of(scratch_bytes[ISA_GENERIC](TOKENS, TOKENS, 1, SIZE));
     both.y = floats(2 * N), both.lse = floats(2 * HEADS * TOKENS);
     one.batch = 1, one.qkv += 3 * N, one.dy += N, one.dropout = &second;
     one.y = floats(N), one.lse = floats(HEADS * TOKENS);
@@ -367,7 +370,7 @@ static void large_scores_stay_finite_and_a_nan_shows(void **state)
         if (!isa_available(isa) || !forward[isa]) continue;
         struct attention a = problem(TOKENS, SIZE, &(struct kind){0});
         float *qkv = random_floats(3 * BATCH * TOKENS * WIDTH, 4, 300);
-        void *scratch = scratch_of(scratch_bytes[isa](SIZE));
+        void *scratch = scratch_of(scratch_bytes[isa](TOKENS, TOKENS, 1, SIZE));
         a.qkv = qkv;
         a.y = floats(BATCH * TOKENS * WIDTH), a.lse = floats(BATCH * HEADS * TOKENS);
         forward[isa](&a, 0, BATCH * HEADS, scratch);

@@ -81,13 +81,20 @@ void launch_attention_cached(const struct step *step, const struct part *part)
     KERNEL_OF(step, attention_cached)(&attention, r.first, r.last, step_part_scratch(step, part));
 }
 
-// Depends on the size of heads alone: scores are kept block by block.
+static struct scratch scratch_for(const struct value *v, kernel_function sizes, int64_t keys)
+{
+    const struct attention_attributes *attributes = attributes_of(v);
+    __typeof__(&attention_scratch_bytes_generic) bytes =
+        (__typeof__(&attention_scratch_bytes_generic))sizes;
+    return (struct scratch){.each =
+                                bytes(v->input[0]->shape.size[1], keys,
+                                      attributes->heads / attributes->kv_heads, head_size_of(v))};
+}
+
 struct scratch scratch_attention(const struct value *v, kernel_function sizes, int threads)
 {
     (void)threads;
-    return (struct scratch){
-        .each = ((__typeof__(&attention_scratch_bytes_generic))sizes)(head_size_of(v)),
-    };
+    return scratch_for(v, sizes, v->input[0]->shape.size[1]);
 }
 
 struct scratch scratch_attention_grad(const struct value *v, kernel_function sizes, int threads)
@@ -97,5 +104,6 @@ struct scratch scratch_attention_grad(const struct value *v, kernel_function siz
 
 struct scratch scratch_attention_cached(const struct value *v, kernel_function sizes, int threads)
 {
-    return scratch_attention(v, sizes, threads);
+    (void)threads;
+    return scratch_for(v, sizes, v->input[1]->shape.size[1]);
 }

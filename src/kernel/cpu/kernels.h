@@ -149,7 +149,8 @@ struct attention {
 KERNEL(void, attention, const struct attention *a, int64_t from, int64_t to, void *scratch)
 // Heads of keys and values [from, to) of the batch * kv_heads, with the queries that they serve. y: forward's output, read.
 KERNEL(void, attention_grad, const struct attention *a, int64_t from, int64_t to, void *scratch)
-KERNEL(size_t, attention_scratch_bytes, int64_t head_size) // enough for all three
+// Enough for all three; group: heads / kv_heads. Cached: as many keys as the context.
+KERNEL(size_t, attention_scratch_bytes, int64_t queries, int64_t keys, int64_t group, int64_t head_size)
 struct attention_cached {
     int64_t tokens, context, heads, kv_heads, head_size;
     const float *qkv;  // [tokens, heads + 2 kv_heads, head_size]
