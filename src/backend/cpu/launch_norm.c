@@ -44,33 +44,29 @@ struct scratch scratch_rms_norm_grad(const struct value *v, kernel_function size
     return scratch_layer_norm_grad(v, sizes, threads);
 }
 
+// RMS norm has no auxiliary output for a bias.
+static struct norm_grad describe_grad(const struct op_call *call)
+{
+    struct shape dx = call->value->shape;
+    return (struct norm_grad){.dx = call->output[0],
+                              .dgain = call->output[1],
+                              .dbias = call->output[2],
+                              .x = call->input[0],
+                              .gain = call->input[1],
+                              .dy = call->input[2],
+                              .rows = shape_rows(dx),
+                              .width = shape_last(dx),
+                              .epsilon = epsilon_of(call->value)};
+}
+
 void launch_layer_norm_grad(const struct step *step, const struct part *part)
 {
-    const struct op_call *call = &step->call;
-    struct shape dx = call->value->shape;
-    const struct norm_grad norm = {.dx = call->output[0],
-                                   .dgain = call->output[1],
-                                   .dbias = call->output[2],
-                                   .x = call->input[0],
-                                   .gain = call->input[1],
-                                   .dy = call->input[2],
-                                   .rows = shape_rows(dx),
-                                   .width = shape_last(dx),
-                                   .epsilon = epsilon_of(call->value)};
-    KERNEL_OF(step, layer_norm_grad)(&norm, call->scratch, part);
+    const struct norm_grad norm = describe_grad(&step->call);
+    KERNEL_OF(step, layer_norm_grad)(&norm, step->call.scratch, part);
 }
 
 void launch_rms_norm_grad(const struct step *step, const struct part *part)
 {
-    const struct op_call *call = &step->call;
-    struct shape dx = call->value->shape;
-    const struct norm_grad norm = {.dx = call->output[0],
-                                   .dgain = call->output[1],
-                                   .x = call->input[0],
-                                   .gain = call->input[1],
-                                   .dy = call->input[2],
-                                   .rows = shape_rows(dx),
-                                   .width = shape_last(dx),
-                                   .epsilon = epsilon_of(call->value)};
-    KERNEL_OF(step, rms_norm_grad)(&norm, call->scratch, part);
+    const struct norm_grad norm = describe_grad(&step->call);
+    KERNEL_OF(step, rms_norm_grad)(&norm, step->call.scratch, part);
 }

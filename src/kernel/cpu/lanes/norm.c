@@ -8,26 +8,46 @@
 
 #include <math.h>
 
-static float row_mean(const float *x, int64_t width)
+enum { ROWS_AT_ONCE = 4 }; // whose sums run side by side: one row's wait for each other
+
+// Means (0 without centering) and 1 / sqrt(mean((x - mean)^2) + epsilon) of `rows` rows.
+LANES_INLINE void some_moments(const int rows, const float *x, int64_t width, float epsilon,
+                               bool centered, float *mean, float *scale)
 {
-    lanes sum = lanes_zero();
+    lanes sum[ROWS_AT_ONCE], center[ROWS_AT_ONCE];
+    for (int r = 0; r < rows; r++) sum[r] = lanes_zero();
+    for (int64_t j = 0; centered && j < width; j += LANES) {
+        int64_t some = lanes_left(j, width);
+        for (int r = 0; r < rows; r++) {
+            lanes next = lanes_add(sum[r], lanes_load_some(x + r * width + j, some));
+            sum[r] = lanes_keep(next, sum[r], some);
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        mean[r] = centered ? lanes_sum(sum[r]) / (float)width : 0;
+        center[r] = lanes_set(mean[r]);
+        sum[r] = lanes_zero();
+    }
     for (int64_t j = 0; j < width; j += LANES) {
         int64_t some = lanes_left(j, width);
-        sum = lanes_keep(lanes_add(sum, lanes_load_some(x + j, some)), sum, some);
+        for (int r = 0; r < rows; r++) {
+            lanes d = lanes_sub(lanes_load_some(x + r * width + j, some), center[r]);
+            sum[r] = lanes_keep(lanes_fma(d, d, sum[r]), sum[r], some);
+        }
     }
-    return lanes_sum(sum) / (float)width;
+    for (int r = 0; r < rows; r++) scale[r] = 1 / sqrtf(lanes_sum(sum[r]) / (float)width + epsilon);
 }
 
-// 1 / sqrt(mean((x - mean)^2) + epsilon)
-static float row_scale(const float *x, int64_t width, float mean, float epsilon)
+// The same for up to ROWS_AT_ONCE of the rows that are left; returns how many.
+static int64_t moments(int64_t left, const float *x, int64_t width, float epsilon, bool centered,
+                       float mean[ROWS_AT_ONCE], float scale[ROWS_AT_ONCE])
 {
-    lanes sum = lanes_zero(), center = lanes_set(mean);
-    for (int64_t j = 0; j < width; j += LANES) {
-        int64_t some = lanes_left(j, width);
-        lanes d = lanes_sub(lanes_load_some(x + j, some), center);
-        sum = lanes_keep(lanes_fma(d, d, sum), sum, some);
+    if (left >= ROWS_AT_ONCE) {
+        some_moments(ROWS_AT_ONCE, x, width, epsilon, centered, mean, scale);
+        return ROWS_AT_ONCE;
     }
-    return 1 / sqrtf(lanes_sum(sum) / (float)width + epsilon);
+    some_moments(1, x, width, epsilon, centered, mean, scale);
+    return 1;
 }
 
 static void row_norm(float *y, const float *x, const float *gain, const float *bias, int64_t width,
@@ -43,23 +63,28 @@ static void row_norm(float *y, const float *x, const float *gain, const float *b
     }
 }
 
+static void norm(float *y, const float *x, const float *gain, const float *bias, int64_t rows,
+                 int64_t width, float epsilon, bool centered)
+{
+    float mean[ROWS_AT_ONCE], scale[ROWS_AT_ONCE];
+    for (int64_t i = 0, count; i < rows; i += count) {
+        count = moments(rows - i, x + i * width, width, epsilon, centered, mean, scale);
+        for (int64_t r = 0; r < count; r++)
+            row_norm(y + (i + r) * width, x + (i + r) * width, gain, bias, width, mean[r],
+                     scale[r]);
+    }
+}
+
 void KERNEL_NAME(layer_norm)(float *y, const float *x, const float *gain, const float *bias,
                              int64_t rows, int64_t width, float epsilon)
 {
-    for (int64_t i = 0; i < rows; i++) {
-        const float *row = x + i * width;
-        float mean = row_mean(row, width);
-        row_norm(y + i * width, row, gain, bias, width, mean, row_scale(row, width, mean, epsilon));
-    }
+    norm(y, x, gain, bias, rows, width, epsilon, true);
 }
 
 void KERNEL_NAME(rms_norm)(float *y, const float *x, const float *gain, int64_t rows, int64_t width,
                            float epsilon)
 {
-    for (int64_t i = 0; i < rows; i++) {
-        const float *row = x + i * width;
-        row_norm(y + i * width, row, gain, NULL, width, 0, row_scale(row, width, 0, epsilon));
-    }
+    norm(y, x, gain, NULL, rows, width, epsilon, false);
 }
 
 // One row of a gradient; dgain and dbias: NULL, or the sums so far.
@@ -134,16 +159,19 @@ static void norm_grad(const struct norm_grad *n, float *statistics, const struct
     struct range rows = part_range(part, n->rows, 1);
     if (alone && n->dgain) memset(n->dgain, 0, (size_t)n->width * sizeof *n->dgain);
     if (alone && n->dbias) memset(n->dbias, 0, (size_t)n->width * sizeof *n->dbias);
-    for (int64_t i = rows.first; i < rows.last; i++) {
-        const float *x = n->x + i * n->width;
-        float mean = centered ? row_mean(x, n->width) : 0;
-        float scale = row_scale(x, n->width, mean, n->epsilon);
-        row_grad(&(struct row_grad){n->dx + i * n->width, alone ? n->dgain : NULL,
-                                    alone ? n->dbias : NULL, x, n->gain, n->dy + i * n->width,
-                                    n->width, mean, scale, centered});
-        if (alone) continue;
-        statistics[2 * i] = mean;
-        statistics[2 * i + 1] = scale;
+    for (int64_t i = rows.first, count; i < rows.last; i += count) {
+        float mean[ROWS_AT_ONCE], scale[ROWS_AT_ONCE];
+        count = moments(rows.last - i, n->x + i * n->width, n->width, n->epsilon, centered, mean,
+                        scale);
+        for (int64_t r = 0; r < count; r++) {
+            int64_t at = (i + r) * n->width;
+            row_grad(&(struct row_grad){n->dx + at, alone ? n->dgain : NULL,
+                                        alone ? n->dbias : NULL, n->x + at, n->gain, n->dy + at,
+                                        n->width, mean[r], scale[r], centered});
+            if (alone) continue;
+            statistics[2 * (i + r)] = mean[r];
+            statistics[2 * (i + r) + 1] = scale[r];
+        }
     }
     if (alone || (!n->dgain && !n->dbias)) return;
     part_meet(part);
