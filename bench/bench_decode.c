@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// How many tokens a second does one thread write, and how many does it read of a prompt?
+// How many tokens a second do so many threads write, and how many do they read of a prompt?
 //
 // One line of JSON per model size. Decoding reads every weight once a token, so bytes_per_second, weights times tokens a second,
-// stands beside: it is what the memory gives. Usage: bench_decode [seconds per measurement, default 1]
+// stands beside: it is what the memory gives. Usage: bench_decode [seconds per measurement, default 1] [threads, default 1]
 #include "base/cpu.h"
 #include "infer/generate.h"
 
@@ -58,14 +58,14 @@ static bool is_time_left(void *context, const uint8_t *text, size_t bytes)
     return now() < ((const struct clock *)context)->until;
 }
 
-static enum status measure(const struct size *size, double seconds)
+static enum status measure(const struct size *size, double seconds, int threads)
 {
     struct loaded_model model;
     struct generator *generator;
     struct generate_options options;
     struct generate_result result;
     TRY(make_model(size, &model));
-    TRY(generator_create(&model, &generator));
+    TRY(generator_create(&model, threads, &generator));
 
     // Reading: the longest prompt that is cheap, again and again.
     int64_t prompt = size->context < 512 ? size->context : 512, read = 0;
@@ -85,11 +85,13 @@ static enum status measure(const struct size *size, double seconds)
     struct clock clock = {now() + seconds};
     TRY(generator_run(generator, (const uint8_t *)"a", 1, &options, is_time_left, &clock, &result));
     double rate = (double)result.tokens / result.seconds;
-    printf("{\"bench\": \"decode\", \"model\": \"%s\", \"tokens_per_second\": %.1f, "
-           "\"bytes_per_second\": %.3g, \"prompt_tokens\": %lld, \"prompt_tokens_per_second\": "
-           "%.1f}\n",
-           size->name, rate, rate * (double)parameters_total(&model.parameters) * sizeof(float),
-           (long long)prompt, (double)read / reading);
+    printf(
+        "{\"bench\": \"decode\", \"model\": \"%s\", \"threads\": %d, \"tokens_per_second\": %.1f, "
+        "\"bytes_per_second\": %.3g, \"prompt_tokens\": %lld, \"prompt_tokens_per_second\": "
+        "%.1f}\n",
+        size->name, threads, rate,
+        rate * (double)parameters_total(&model.parameters) * sizeof(float), (long long)prompt,
+        (double)read / reading);
     fflush(stdout);
     free(ids);
     free(logits);
@@ -103,8 +105,10 @@ static enum status measure(const struct size *size, double seconds)
 int main(int count, char **argument)
 {
     double seconds = count > 1 ? strtod(argument[1], NULL) : 1;
+    int threads = count > 2 ? (int)strtol(argument[2], NULL, 10) : 1;
+    if (threads < 1) threads = 1;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        enum status status = measure(&sizes[i], seconds);
+        enum status status = measure(&sizes[i], seconds, threads);
         if (status) {
             fprintf(stderr, "bench_decode: %s\n", error_message());
             return status_exit_code(status);

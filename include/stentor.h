@@ -163,7 +163,8 @@ struct stn_generation {
     double repetition_penalty; /* 1: none */
     uint64_t seed;             /* 0; the same seed writes the same text */
     const char *const
-        *stop; /* NULL, or texts ending with NULL before which to end; borrowed during the call */
+        *stop;   /* NULL, or texts ending with NULL before which to end; borrowed during the call */
+    int threads; /* 1; 0: one for each core. The text is the same for any number */
 };
 /* The defaults above. */
 STN_API void stn_generation_defaults(struct stn_generation *generation);

@@ -2,7 +2,7 @@
 # make exact: the same bits, shown with sha256sum on the files of a checkpoint. One TAP line a comparison.
 #   exact.sh          the demo's model, 200 steps, dropout 0.1, accumulation and clipping on; text: build/demo/en.txt or LICENSE
 #   exact.sh small    examples/digest.yaml (seconds; part of make test)
-# Compared with one worker: 2, 3, 4, 5 and 8 workers, random and measured borders, recompute, each instruction set of this machine,
+# Compared with one worker: 2, 3, 4, 5 and 8 workers, workers of several threads, random and measured borders, recompute, each instruction set of this machine,
 # an aarch64 build under QEMU, and a run killed with kill -9 at 20 random moments and resumed each time on another number of workers.
 set -u
 cd "$(dirname "$0")/.."
@@ -51,6 +51,8 @@ for workers in 2 3 4 5 8; do
     train w$workers --workers $workers
     compare w$workers "$workers workers, $steps steps"
 done
+train threads --workers 2 --set parallel.threads=3 --set parallel.pin=on
+compare threads "2 workers of 3 threads, tied to cores"
 train random --workers 3 --set parallel.balance=random
 compare random "3 workers, borders at random"
 train measured --workers 4 --set parallel.balance=measured --set parallel.balance_every=5

@@ -2,6 +2,7 @@
 // stentor generate: continues a prompt, and streams what it writes to standard output.
 #include "infer/generate.h"
 
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "options.h"
@@ -23,6 +24,7 @@ static const struct option_row rows[] = {
     {"repetition-penalty", "X", "above 1: makes tokens that are there already less likely (1)"},
     {"seed", "N", "the same seed writes the same text (0)"},
     {"stop", "TEXT", "ends before this text; may be repeated"},
+    {"threads", "N", "threads; the text is the same for any number (one for each core)"},
     {"json", NULL, "prints text and figures as one JSON object at the end"},
     {NULL, NULL, NULL},
 };
@@ -97,6 +99,7 @@ static enum status generate(const struct options *options, const struct loaded_m
     struct generate_options settings;
     struct generate_result result = {0};
     struct generator *generator;
+    int64_t threads = cpu_cores();
     const char *stop[MOST_OPTIONS + 1];
     struct writer writer = {.collect = option_given(options, "json")};
     TRY(read_options(options, &settings, stop));
@@ -104,7 +107,8 @@ static enum status generate(const struct options *options, const struct loaded_m
         FAIL(STATUS_UNSUPPORTED,
              "%s: the model has no tokenizer that is known here, so it cannot read or write text",
              options->argument[0]);
-    TRY(generator_create(model, &generator));
+    TRY(option_integer(options, "threads", 1, 1024, &threads));
+    TRY(generator_create(model, (int)threads, &generator));
     enum status status = STATUS_OK;
     if (option_given(options, "echo") && !writer.collect)
         status = output_write(prompt, prompt_bytes);

@@ -36,8 +36,9 @@ static enum status forecast_time(struct forecast *f)
     int64_t cols = smaller(config->model.hidden, 2048), depth = smaller(config->model.width, 1024);
     // Workers without a leaf compute nothing, and more workers than cores are no faster.
     int workers = (int)smaller(smaller(config->parallel.workers, config->leaves), cpu_cores());
+    int threads = (int)smaller(workers * config->parallel.threads, cpu_cores());
     TRY(isa_choose(&f->isa));
-    TRY(speed_measure(f->isa, run_precision(config), workers, rows, cols, depth, MEASURE_SECONDS,
+    TRY(speed_measure(f->isa, run_precision(config), threads, rows, cols, depth, MEASURE_SECONDS,
                       &f->flops_a_second));
     // The worker with the longest run of leaves decides.
     int64_t longest = (config->leaves + workers - 1) / workers;
@@ -50,23 +51,24 @@ static enum status print_json(const struct forecast *f)
 {
     const struct memory_report *m = &f->memory;
     return output_json(json_pack(
-        "{s:s, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, s:I, "
+        "{s:s, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, "
+        "s:I, "
         "s:I}, "
         "s:f, s:f, s:f, "
         "s:f, s:s, s:s, s:s}",
         "kind", "run", "parameters", (json_int_t)f->parameters, "workers",
-        (json_int_t)f->config->parallel.workers, "training_tokens", (json_int_t)f->text.tokens,
-        "held_out_tokens", (json_int_t)f->text.held_out, "memory_bytes", "weights",
-        (json_int_t)m->weights, "optimizer_state", (json_int_t)m->optimizer_state, "gradients",
-        (json_int_t)m->gradients, "activations", (json_int_t)m->activations, "data",
-        (json_int_t)m->data, "other", (json_int_t)m->other, "total", (json_int_t)m->total,
-        "available", (json_int_t)m->available, "worker_activations",
-        (json_int_t)m->worker_activations, "packed_weights", (json_int_t)m->packed_weights,
-        "worker_gradient_buffers", m->worker_gradients, "worker_share", (json_int_t)m->worker_share,
-        "worker_total", (json_int_t)m->worker_total, "operations_per_step", f->flops,
-        "measured_operations_per_second", f->flops_a_second, "step_seconds", f->step_seconds,
-        "run_seconds", f->step_seconds * (double)f->config->steps, "isa", isa_name(f->isa),
-        "precision", f->config->precision, "exactness", "exact"));
+        (json_int_t)f->config->parallel.workers, "threads", (json_int_t)f->config->parallel.threads,
+        "training_tokens", (json_int_t)f->text.tokens, "held_out_tokens",
+        (json_int_t)f->text.held_out, "memory_bytes", "weights", (json_int_t)m->weights,
+        "optimizer_state", (json_int_t)m->optimizer_state, "gradients", (json_int_t)m->gradients,
+        "activations", (json_int_t)m->activations, "data", (json_int_t)m->data, "other",
+        (json_int_t)m->other, "total", (json_int_t)m->total, "available", (json_int_t)m->available,
+        "worker_activations", (json_int_t)m->worker_activations, "packed_weights",
+        (json_int_t)m->packed_weights, "worker_gradient_buffers", m->worker_gradients,
+        "worker_share", (json_int_t)m->worker_share, "worker_total", (json_int_t)m->worker_total,
+        "operations_per_step", f->flops, "measured_operations_per_second", f->flops_a_second,
+        "step_seconds", f->step_seconds, "run_seconds", f->step_seconds * (double)f->config->steps,
+        "isa", isa_name(f->isa), "precision", f->config->precision, "exactness", "exact"));
 }
 
 static enum status print_bytes(const char *name, size_t bytes, const char *remark)
@@ -106,8 +108,9 @@ static enum status print_memory(const struct forecast *f)
         {"a worker", m->worker_total, worker},
         {"available", m->available, ""},
     };
-    TRY(output_print("memory at the peak, %lld workers:\n",
-                     (long long)f->config->parallel.workers));
+    TRY(output_print("memory at the peak, %lld workers of %lld thread%s:\n",
+                     (long long)f->config->parallel.workers, (long long)f->config->parallel.threads,
+                     f->config->parallel.threads == 1 ? "" : "s"));
     for (size_t i = 0; i < sizeof line / sizeof line[0]; i++)
         TRY(print_bytes(line[i].name, line[i].bytes, line[i].remark));
     return STATUS_OK;

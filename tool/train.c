@@ -49,7 +49,7 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
     const struct run_config *config = trainer_config(trainer);
     struct memory_report memory = trainer_memory(trainer);
     struct text_report text = trainer_text(trainer);
-    char a[32], b[32], c[32], d[32], e[32], f[32], g[32];
+    char a[32], b[32], c[32], d[32], e[32], f[32], g[32], threads[48] = "";
     enum isa isa;
     if (isa_choose(&isa)) return error_clear();
     terminal_say("model      %s, %lld layers, %lld heads, width %lld, context %lld: %s parameters",
@@ -60,10 +60,12 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
     terminal_say("text       %s: %s tokens (%s, %lld different), %s held out", config->data.train,
                  output_count((double)text.tokens, a), text.tokenizer, (long long)text.vocabulary,
                  output_count((double)text.held_out, b));
+    if (config->parallel.threads > 1)
+        snprintf(threads, sizeof threads, " of %lld threads", (long long)config->parallel.threads);
     terminal_say(
-        "workers    %lld (%s); a step is %lld sequences in %lld leaves, micro-batches of %lld",
-        (long long)config->parallel.workers, config->parallel.exchange, (long long)config->batch,
-        (long long)config->leaves, (long long)config->micro_batch);
+        "workers    %lld%s (%s); a step is %lld sequences in %lld leaves, micro-batches of %lld",
+        (long long)config->parallel.workers, threads, config->parallel.exchange,
+        (long long)config->batch, (long long)config->leaves, (long long)config->micro_batch);
     terminal_say(
         "memory     %s of %s: weights %s, optimizer %s, gradients %s, activations %s, data and "
         "other %s",
@@ -88,13 +90,13 @@ static enum status print_json(const struct trainer *trainer, const struct train_
 {
     const struct run_config *config = trainer_config(trainer);
     json_t *object = json_pack(
-        "{s:I, s:o, s:o, s:o, s:f, s:b, s:I, s:I, s:s, s:s, s:s}", "steps",
+        "{s:I, s:o, s:o, s:o, s:f, s:b, s:I, s:I, s:I, s:s, s:s, s:s}", "steps",
         (json_int_t)result->steps, "train_loss", output_json_number(result->train_loss),
         "validation_loss", output_json_number(result->last_loss), "best_validation_loss",
         output_json_number(result->best_loss), "seconds", result->seconds, "stopped_early",
         result->stopped_early, "parameters", (json_int_t)trainer_parameters(trainer), "workers",
-        (json_int_t)config->parallel.workers, "exactness", "exact", "out", config->out, "sha256",
-        digest);
+        (json_int_t)config->parallel.workers, "threads", (json_int_t)config->parallel.threads,
+        "exactness", "exact", "out", config->out, "sha256", digest);
     if (object && profile) json_object_set_new(object, "profile", profile_json(profile));
     return output_json(object);
 }
@@ -129,9 +131,10 @@ static enum status print_result(const struct options *options, const struct trai
 // 0 where it cannot be measured: the run does not depend on it.
 static double measured_peak(const struct trainer *trainer)
 {
-    double peak = 0;
     const struct run_config *config = trainer_config(trainer);
-    if (speed_peak(run_precision(config), (int)config->parallel.workers, &peak)) error_clear();
+    double peak = 0;
+    int threads = (int)(config->parallel.workers * config->parallel.threads);
+    if (speed_peak(run_precision(config), threads, &peak)) error_clear();
     return peak;
 }
 
@@ -143,6 +146,7 @@ static enum status measured_roof(const struct trainer *trainer, struct roof *roo
     enum isa isa;
     int64_t threads = config->parallel.workers;
     if (threads > config->leaves) threads = config->leaves;
+    threads *= config->parallel.threads;
     if (threads > cpu_cores()) threads = cpu_cores();
     TRY(isa_choose(&isa));
     TRY(speed_peak(run_precision(config), (int)threads, &roof.fma));

@@ -15,7 +15,8 @@ enum { GROUP = 8 };
 
 struct stn_model {
     struct loaded_model *loaded;
-    struct generator *generator; // made at the first use
+    struct generator *generator; // made at the first use, and again for another number of threads
+    int threads;                 // of the generator
 };
 
 static enum status open_model(const char *directory, struct stn_model **model)
@@ -69,6 +70,7 @@ void stn_generation_defaults(struct stn_generation *generation)
         .min_p = o.min_p,
         .repetition_penalty = o.repetition_penalty,
         .seed = o.seed,
+        .threads = 1,
     };
 }
 
@@ -80,6 +82,19 @@ static bool hand_on(void *context, const uint8_t *text, size_t bytes)
 {
     const struct receiver *receiver = context;
     return receiver->function(receiver->context, (const char *)text, bytes);
+}
+
+static enum status make_generator(struct stn_model *model, int threads)
+{
+    if (threads < 0 || threads > 1024)
+        FAIL(STATUS_USAGE, "threads: %d is out of range; it goes from 0 to 1024", threads);
+    if (!threads) threads = cpu_cores();
+    if (model->generator && model->threads == threads) return STATUS_OK;
+    generator_destroy(model->generator);
+    model->generator = NULL;
+    TRY(generator_create(model->loaded, threads, &model->generator));
+    model->threads = threads;
+    return STATUS_OK;
 }
 
 static enum status generate(struct stn_model *model, const char *prompt, size_t bytes,
@@ -103,7 +118,7 @@ static enum status generate(struct stn_model *model, const char *prompt, size_t 
         .stop = g->stop,
     };
     TRY(generate_check(&options));
-    if (!model->generator) TRY(generator_create(model->loaded, &model->generator));
+    TRY(make_generator(model, g->threads));
     TRY(generator_run(model->generator, (const uint8_t *)(prompt ? prompt : ""), bytes, &options,
                       hand_on, &receiver, &result));
     if (tokens) *tokens = result.tokens;

@@ -5,6 +5,7 @@
 #    include <sched.h>
 #    include <stdio.h>
 #    include <stdlib.h>
+#    include <unistd.h>
 
 // How many hyperthreads of the same physical core stand before `core` in what is allowed. The system writes "0,64" or "0-1".
 static int siblings_before(const cpu_set_t *allowed, int core)
@@ -41,6 +42,13 @@ int affinity_cores(int most, int *core_p)
     return count;
 }
 
+bool affinity_is_narrowed(void)
+{
+    cpu_set_t allowed;
+    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 &&
+           CPU_COUNT(&allowed) < sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 bool affinity_tie(int core)
 {
     cpu_set_t one;
@@ -56,6 +64,8 @@ int affinity_cores(int most, int *core_p)
     (void)core_p;
     return 0;
 }
+
+bool affinity_is_narrowed(void) { return false; }
 
 bool affinity_tie(int core)
 {

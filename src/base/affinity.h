@@ -8,6 +8,8 @@
 // Up to `most` cores that the process may use (what a launcher has bound it to), in the order in which to take them: one of each
 // physical core first, then the second hyperthreads. Returns how many.
 int affinity_cores(int most, int *core_p);
+// Whether somebody, a launcher or the user, has bound the process to some of the machine's cores.
+bool affinity_is_narrowed(void);
 // Ties the calling thread to `core`. False when the system refuses, which changes nothing but speed.
 bool affinity_tie(int core);
 #endif

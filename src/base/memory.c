@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static _Atomic uint64_t allocations;
 static _Atomic size_t block_bytes;
@@ -63,12 +64,46 @@ enum status memory_copy_string(const char *text, char **copy_p)
     return STATUS_OK;
 }
 
+// ---- blocks ----
+static const size_t HUGE_PAGE = (size_t)2 << 20;
+
+// STENTOR_HUGE_PAGES=off: for measuring what they bring, and for tests.
+static bool huge_pages_wanted(void)
+{
+    const char *text = getenv("STENTOR_HUGE_PAGES");
+    return !text || strcmp(text, "off") != 0;
+}
+
+// Zeroed pages from the system; MAP_FAILED when it has none.
+static void *map_pages(size_t bytes)
+{
+    return mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+#if defined(MADV_HUGEPAGE)
+// Of a larger mapping what begins at a huge page stays. Its end is left where it is: only whole huge pages inside can become such,
+// so a block takes no more memory than it asked for.
+static void *map_huge(size_t bytes)
+{
+    unsigned char *all = map_pages(bytes + HUGE_PAGE);
+    if (all == MAP_FAILED) return map_pages(bytes);
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), used = (bytes + page - 1) / page * page;
+    size_t before = (HUGE_PAGE - (uintptr_t)all % HUGE_PAGE) % HUGE_PAGE;
+    if (before) munmap(all, before);
+    if (before < HUGE_PAGE) munmap(all + before + used, HUGE_PAGE - before);
+    madvise(all + before, used, MADV_HUGEPAGE); // a system that has none goes on without
+    return all + before;
+}
+#else
+static void *map_huge(size_t bytes) { return map_pages(bytes); }
+#endif
+
 enum status block_create(size_t bytes, const char *what, struct block *block_p)
 {
     if (bytes == 0) bytes = 64;
-    void *data = bytes > PTRDIFF_MAX || must_fail() ? MAP_FAILED
-                                                    : mmap(NULL, bytes, PROT_READ | PROT_WRITE,
-                                                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool huge = bytes >= 2 * HUGE_PAGE && huge_pages_wanted();
+    void *data = MAP_FAILED;
+    if (bytes < PTRDIFF_MAX / 2 && !must_fail()) data = huge ? map_huge(bytes) : map_pages(bytes);
     if (data == MAP_FAILED)
         FAIL(STATUS_MEMORY, "not enough memory for %s: %.1f MB asked", what, (double)bytes / 1e6);
     atomic_fetch_add(&block_bytes, bytes);

@@ -30,7 +30,8 @@ uint64_t memory_allocations(void);
 size_t checked_multiply(size_t a, size_t b);
 
 // ---- blocks: zeroed pages straight from the system, aligned to 64 bytes and more, for large
-// long-lived arrays ----
+// long-lived arrays. From 4 MiB on they begin at, and ask for, pages of 2 MiB (Linux; not with
+// STENTOR_HUGE_PAGES=off). A page belongs to the node of the thread that touches it first. ----
 struct block {
     void *data;
     size_t bytes;

@@ -3,10 +3,10 @@
 
 #include "base/affinity.h"
 #include "base/cpu.h"
+#include "base/gate.h"
 #include "base/memory.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,29 +23,16 @@ struct member {
     int core; // -1: not tied
 };
 
-// Arrivals are counted; the last one opens the next round. What arrivals write lies apart from the round, which the others watch.
+// Arrivals are counted; the last one opens the gate at which the others wait.
 struct team {
     _Alignas(CACHE_LINE) atomic_int arrived;
-    _Alignas(CACHE_LINE) atomic_uint round;
-    _Alignas(CACHE_LINE) atomic_int sleepers;
-    pthread_mutex_t mutex;
-    pthread_cond_t opened;
+    struct gate gate;
     atomic_int threads; // changes only where not all could be started
-    int spins;
     // Written by the caller before all meet, read by all after.
     team_function function; // NULL: the end
     void *context;
     struct member *member; // [threads]
 };
-
-static void relax(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
 
 struct range part_range(const struct part *part, int64_t count, int64_t unit)
 {
@@ -56,43 +43,15 @@ struct range part_range(const struct part *part, int64_t count, int64_t unit)
     return (struct range){first < count ? first : count, last < count ? last : count};
 }
 
-static bool opened(struct team *team, unsigned round)
-{
-    return atomic_load_explicit(&team->round, memory_order_acquire) != round;
-}
-
-// A sleeper is counted before it looks at the round for the last time, and the round changes before the sleepers are counted: so
-// either it sees the new round or it is woken.
-static void sleep_until_opened(struct team *team, unsigned round)
-{
-    atomic_fetch_add(&team->sleepers, 1);
-    pthread_mutex_lock(&team->mutex);
-    while (atomic_load(&team->round) == round) pthread_cond_wait(&team->opened, &team->mutex);
-    pthread_mutex_unlock(&team->mutex);
-    atomic_fetch_sub(&team->sleepers, 1);
-}
-
 static void meet(struct team *team)
 {
-    unsigned round = atomic_load(&team->round);
-    if (atomic_fetch_add(&team->arrived, 1) + 1 == atomic_load(&team->threads)) {
+    unsigned round = gate_round(&team->gate);
+    if (atomic_fetch_add(&team->arrived, 1) + 1 < atomic_load(&team->threads)) {
+        gate_wait(&team->gate, round);
+    } else {
         atomic_store(&team->arrived, 0);
-        atomic_store(&team->round, round + 1);
-        if (atomic_load(&team->sleepers) == 0) return;
-        pthread_mutex_lock(&team->mutex);
-        pthread_cond_broadcast(&team->opened);
-        pthread_mutex_unlock(&team->mutex);
-        return;
+        gate_open(&team->gate);
     }
-    for (int i = 0; i < team->spins; i++) {
-        if (opened(team, round)) return;
-        relax();
-    }
-    for (int i = 0; i < YIELDS; i++) {
-        if (opened(team, round)) return;
-        sched_yield();
-    }
-    sleep_until_opened(team, round);
 }
 
 void part_meet_others(const struct part *part) { meet(part->team); }
@@ -142,8 +101,7 @@ static void end_members(struct team *team, int started)
 
 static void free_team(struct team *team)
 {
-    pthread_cond_destroy(&team->opened);
-    pthread_mutex_destroy(&team->mutex);
+    gate_release(&team->gate);
     free(team->member);
     free(team);
 }
@@ -161,10 +119,8 @@ enum status team_create(const struct team_options *options, struct team **team_p
     }
     memset(team, 0, sizeof *team);
     atomic_store(&team->threads, options->threads);
-    team->spins = options->crowded ? 0 : SPINS;
+    gate_init(&team->gate, options->crowded ? 0 : SPINS, YIELDS);
     team->member = member;
-    pthread_mutex_init(&team->mutex, NULL);
-    pthread_cond_init(&team->opened, NULL);
     int started = 0, error = start_members(team, options->cores, &started);
     if (error) {
         end_members(team, started);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "infer/decoder.h"
 
+#include "base/cpu.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,7 +33,8 @@ static enum status build_graph(struct decoder *decoder, const struct backend *ba
     struct value *logits =
         decoder->model->type->decode(&builder, config, inputs, out->cache, out->inputs[2]);
     graph_yield(g, logits, 0);
-    return program_create(backend, g, NULL, &out->program);
+    const struct program_options options = {.threads = team_threads(decoder->team)};
+    return program_create(backend, g, &options, &out->program);
 }
 
 static void release_graph(struct decode_graph *graph)
@@ -50,6 +53,7 @@ static int64_t layer_elements(const struct model_config *config)
 static enum status prepare_graph(struct decoder *decoder, struct decode_graph *graph)
 {
     const struct model_config *config = &decoder->model->config;
+    program_set_team(graph->program, decoder->team);
     TRY(program_prepare(graph->program, decoder->model->weights.data, decoder->arena.data));
     for (int64_t i = 0; i < config->layers; i++)
         program_bind(graph->program, graph->cache[i],
@@ -75,11 +79,13 @@ static enum status take_memory(struct decoder *decoder)
                            &decoder->logits);
 }
 
-static enum status create_parts(struct decoder *decoder, const struct backend *backend)
+static enum status create_parts(struct decoder *decoder, const struct backend *backend, int threads)
 {
+    const struct team_options team = {.threads = threads, .crowded = threads > cpu_cores()};
     int64_t context = decoder->model->config.context;
     INVARIANT(decoder->model->parameters.closed,
               "decoding needs a model whose parameters are declared");
+    if (threads > 1) TRY(team_create(&team, &decoder->team));
     TRY(build_graph(decoder, backend, 1, &decoder->step));
     TRY(build_graph(decoder, backend, context < CHUNK ? context : CHUNK, &decoder->chunk));
     TRY(take_memory(decoder));
@@ -88,10 +94,10 @@ static enum status create_parts(struct decoder *decoder, const struct backend *b
 }
 
 enum status decoder_create(const struct loaded_model *model, const struct backend *backend,
-                           struct decoder *decoder_p)
+                           int threads, struct decoder *decoder_p)
 {
     struct decoder decoder = {.model = model};
-    enum status status = create_parts(&decoder, backend);
+    enum status status = create_parts(&decoder, backend, threads);
     if (status) {
         decoder_release(&decoder);
         return status;
@@ -104,6 +110,7 @@ void decoder_release(struct decoder *decoder)
 {
     release_graph(&decoder->step);
     release_graph(&decoder->chunk);
+    team_destroy(decoder->team);
     block_destroy(&decoder->arena);
     block_destroy(&decoder->cache);
     free(decoder->history);

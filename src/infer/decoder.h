@@ -22,13 +22,15 @@ struct decode_graph {
 struct decoder {
     const struct loaded_model *model; // borrowed
     struct decode_graph step, chunk;
+    struct team *team; // NULL for one thread
     struct block cache, arena;
     int64_t filled;   // positions in the cache
     int32_t *history; // [context] their ids
     float *logits;    // [vocabulary] of the last position
 };
+// By `threads` threads, at least 1: the logits are the same bits for any number.
 enum status decoder_create(const struct loaded_model *model, const struct backend *backend,
-                           struct decoder *decoder_p) CHECK_RESULT;
+                           int threads, struct decoder *decoder_p) CHECK_RESULT;
 void decoder_release(struct decoder *decoder); // also of a zeroed one
 void decoder_start(struct decoder *decoder);   // an empty cache
 // Appends ids (each within the vocabulary) to the sequence. logits: [count, vocabulary], or NULL;

@@ -81,13 +81,14 @@ static int64_t meaningful_ids(const struct loaded_model *model)
     return known < vocabulary ? known : vocabulary;
 }
 
-enum status generator_create(const struct loaded_model *model, struct generator **generator_p)
+enum status generator_create(const struct loaded_model *model, int threads,
+                             struct generator **generator_p)
 {
     const struct backend *backend;
     struct generator *generator;
     TRY(backend_find("cpu", &backend));
     TRY(memory_allocate(1, sizeof *generator, "a generator", &generator));
-    enum status status = decoder_create(model, backend, &generator->decoder);
+    enum status status = decoder_create(model, backend, threads, &generator->decoder);
     if (!status) status = sampler_create(meaningful_ids(model), &generator->sampler);
     if (status) {
         generator_destroy(generator);

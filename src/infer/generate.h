@@ -21,7 +21,8 @@ enum status generate_check(const struct generate_options *options)
 
 struct generator; // graphs and cache for one model, one sequence at a time
 // Borrows the model, which must outlive it. Several generators may share a model, one thread each.
-enum status generator_create(const struct loaded_model *model,
+// threads: at least 1; what it writes is the same for any number.
+enum status generator_create(const struct loaded_model *model, int threads,
                              struct generator **generator_p) CHECK_RESULT;
 void generator_destroy(struct generator *generator);
 // Gives text to `emit` as it is made: whole characters, bytes that might begin a stop string held back. emit

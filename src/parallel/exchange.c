@@ -15,9 +15,9 @@ struct exchange {
     struct exchange_setup setup;
     const struct update_kernels *kernels;
     double *partial;  // [grains] sums of squares
-    float *largest;   // [workers]
+    float *largest;   // [owners]
     float **source;   // [leaves] where the nodes lie, in order of leaves
-    const float **at; // [workers * leaves] the same at a chunk's place, for each worker's own use
+    const float **at; // [owners * leaves] the same at a chunk's place, for each owner's own use
     struct node *node;
     int16_t *program;
     int sources, operations;
@@ -32,29 +32,30 @@ enum status exchange_check(const char *name)
     return STATUS_OK;
 }
 
-size_t exchange_bytes(int64_t elements, int workers, int leaves)
+size_t exchange_bytes(int64_t elements, int owners, int leaves)
 {
-    size_t w = (size_t)workers, l = (size_t)leaves;
+    size_t o = (size_t)owners, l = (size_t)leaves;
     return sizeof(struct exchange) + (size_t)grains_of(elements) * sizeof(double) +
-           w * sizeof(float) + l * (sizeof(float *) + sizeof(struct node) + 2 * sizeof(int16_t)) +
-           w * l * sizeof(float *);
+           o * sizeof(float) + l * (sizeof(float *) + sizeof(struct node) + 2 * sizeof(int16_t)) +
+           o * l * sizeof(float *);
 }
 
 enum status exchange_create(const struct exchange_setup *setup, struct exchange **exchange_p)
 {
     struct exchange *exchange = NULL;
     TRY(memory_allocate(1, sizeof *exchange, "the exchange", &exchange));
-    size_t workers = (size_t)setup->workers, leaves = (size_t)setup->leaves;
     exchange->setup = *setup;
+    if (!setup->owners) exchange->setup.owners = setup->workers;
+    size_t owners = (size_t)exchange->setup.owners, leaves = (size_t)setup->leaves;
     exchange->kernels = update_kernels_of(setup->isa);
     enum status status = memory_allocate((size_t)grains_of(setup->elements), sizeof(double),
                                          "the gradient's norm", &exchange->partial);
     if (!status)
-        status = memory_allocate(workers, sizeof(float), "the exchange", &exchange->largest);
+        status = memory_allocate(owners, sizeof(float), "the exchange", &exchange->largest);
     if (!status)
         status = memory_allocate(leaves, sizeof(float *), "the exchange", &exchange->source);
     if (!status)
-        status = memory_allocate(workers * leaves, sizeof(float *), "the exchange", &exchange->at);
+        status = memory_allocate(owners * leaves, sizeof(float *), "the exchange", &exchange->at);
     if (!status)
         status = memory_allocate(leaves, sizeof(struct node), "the exchange", &exchange->node);
     if (!status)
@@ -116,13 +117,13 @@ struct exchange_traffic exchange_traffic(const struct exchange *exchange)
                                      array * (gradients + 2 * (1 + states))};
 }
 
-void exchange_reduce(struct exchange *exchange, int rank, double scale)
+void exchange_reduce(struct exchange *exchange, int owner, double scale)
 {
     const struct exchange_setup *setup = &exchange->setup;
     const struct update_kernels *kernels = exchange->kernels;
-    const float **at = exchange->at + (int64_t)rank * setup->leaves;
+    const float **at = exchange->at + (int64_t)owner * setup->leaves;
     int64_t first, last;
-    slice_of(setup->elements, setup->workers, rank, &first, &last);
+    slice_of(setup->elements, setup->owners, owner, &first, &last);
     float largest = 0;
     for (int64_t chunk = first; chunk < last; chunk += CHUNK) {
         int64_t n = last - chunk < CHUNK ? last - chunk : CHUNK;
@@ -142,25 +143,25 @@ void exchange_reduce(struct exchange *exchange, int rank, double scale)
         // A NaN, once there, stays: it is larger than nothing, and nothing is larger than it.
         if (magnitude > largest || isnan(magnitude)) largest = magnitude;
     }
-    exchange->largest[rank] = largest;
+    exchange->largest[owner] = largest;
 }
 
 struct gradient_size exchange_measure(const struct exchange *exchange, double scale)
 {
     struct gradient_size size = {0, 0};
     size.norm = sqrt(pairwise_sum(exchange->partial, grains_of(exchange->setup.elements)));
-    for (int r = 0; r < exchange->setup.workers; r++) {
-        double magnitude = (double)exchange->largest[r] * scale;
+    for (int i = 0; i < exchange->setup.owners; i++) {
+        double magnitude = (double)exchange->largest[i] * scale;
         if (magnitude > size.largest || isnan(magnitude)) size.largest = magnitude;
     }
     return size;
 }
 
-void exchange_update(struct exchange *exchange, int rank, const struct optimizer_step *step)
+void exchange_update(struct exchange *exchange, int owner, const struct optimizer_step *step)
 {
     const struct exchange_setup *setup = &exchange->setup;
     int64_t first, last;
-    slice_of(setup->elements, setup->workers, rank, &first, &last);
+    slice_of(setup->elements, setup->owners, owner, &first, &last);
     for (int i = 0; i < setup->segments; i++) {
         const struct segment *segment = &setup->segment[i];
         int64_t from = segment->first > first ? segment->first : first;

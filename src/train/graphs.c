@@ -14,7 +14,8 @@ static struct model_inputs make_inputs(struct graph *g, const struct run_config 
 
 struct program_options program_options_of(const struct run_config *config)
 {
-    return (struct program_options){.precision = run_precision(config)};
+    return (struct program_options){.precision = run_precision(config),
+                                    .threads = (int)config->parallel.threads};
 }
 
 static bool has_dropout(const struct model_config *model)

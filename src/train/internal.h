@@ -48,6 +48,7 @@ struct worker {
     struct trainer *trainer;
     int rank;
     struct comm *comm;
+    struct team *team; // NULL for one thread
     pthread_t thread;
     bool running;
     struct worker_program training, evaluation;
@@ -83,7 +84,8 @@ struct trainer {
     const struct optimizer *optimizer;
     int states;
     enum isa isa;
-    int workers, leaves;
+    int workers, threads, leaves; // threads of each worker
+    const int *core;              // [workers * threads] that threads are tied to, or NULL
     int64_t micro_batches;
     struct worker *worker;
     struct comm **comm;
@@ -124,6 +126,13 @@ void workers_release(struct trainer *trainer);
 enum status workers_start(struct trainer *trainer) CHECK_RESULT;
 void workers_end(struct trainer *trainer);
 enum status workers_run(struct trainer *trainer, enum task task) CHECK_RESULT;
+// threads.c: chooses cores and starts the workers' teams, before the workers; ties a worker's own thread.
+enum status threads_start(struct trainer *trainer) CHECK_RESULT;
+void worker_tie(const struct worker *worker);
+// What a worker's team does in parts: each thread on its own slice, which it is the first to touch.
+void worker_pack(struct worker *worker);
+void worker_reduce(struct worker *worker, double scale);
+void worker_update(struct worker *worker, const struct optimizer_step *step);
 // What one worker does for each task. Fails: STATUS_PEER when another has given up.
 enum status worker_step(struct worker *worker) CHECK_RESULT;
 void worker_examine(struct worker *worker);

@@ -9,7 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-// What a worker's thread touches of its stack, and the kernel's and the C library's tables for it.
+// What a computing thread touches of its stack, and the kernel's and the C library's tables for it.
 // Code that runs, libraries, and what the heap keeps of preparing, as seen (bench/memory.sh).
 enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 2300 * 1024 };
 
@@ -32,6 +32,7 @@ int memory_worker_buffers(const struct run_config *config, int rank)
 struct memory_report memory_of(const struct run_config *config, const struct memory_need *need)
 {
     int workers = (int)config->parallel.workers;
+    int threads = workers * (int)config->parallel.threads; // of all workers
     size_t model = checked_multiply((size_t)need->elements, sizeof(float)), buffers = 0;
     struct memory_report report = {
         .packed_weights = need->packed,
@@ -60,8 +61,8 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
         if (__builtin_add_overflow(report.worker_total, worker[i], &report.worker_total))
             report.worker_total = SIZE_MAX;
     report.gradients = checked_multiply(model, buffers);
-    report.other = PROCESS_BYTES + need->heap + (size_t)workers * THREAD_BYTES +
-                   exchange_bytes(need->elements, workers, (int)config->leaves);
+    report.other = PROCESS_BYTES + need->heap + (size_t)threads * THREAD_BYTES +
+                   exchange_bytes(need->elements, threads, (int)config->leaves);
     const size_t part[] = {report.packed_weights, report.weights,     report.optimizer_state,
                            report.gradients,      report.activations, report.data,
                            report.other};

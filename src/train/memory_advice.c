@@ -47,6 +47,7 @@ static bool fits(const struct trainer *trainer, const struct run_config *config,
         .states = trainer->states,
     };
     bool same = config->micro_batch == trainer->config.micro_batch &&
+                config->parallel.threads == trainer->config.parallel.threads &&
                 config->model.recompute_layers == trainer->config.model.recompute_layers;
     if (!same && arena_with(trainer, config, &need.arena)) {
         error_clear();
@@ -94,6 +95,17 @@ static void try_workers(const struct trainer *trainer, struct advice *advice)
     }
 }
 
+// A thread takes scratch alone.
+static void try_threads(const struct trainer *trainer, struct advice *advice)
+{
+    struct run_config config = trainer->config;
+    while (--config.parallel.threads >= 1) {
+        if (!fits(trainer, &config, NULL)) continue;
+        advise(advice, "parallel.threads", config.parallel.threads, true);
+        return;
+    }
+}
+
 // The fewest layers that are enough, by halving: more recomputed layers never take more.
 static void try_recompute(const struct trainer *trainer, struct advice *advice)
 {
@@ -137,6 +149,7 @@ static void try_all(const struct trainer *trainer, struct advice *advice)
     struct run_config config = trainer->config;
     size_t least = 0;
     config.parallel.workers = 1;
+    config.parallel.threads = 1;
     config.leaves = 1;
     config.micro_batch = 1;
     config.model.recompute_layers = config.model.layers;
@@ -163,6 +176,7 @@ enum status memory_check(struct trainer *trainer)
     if (needed(report) <= report->available) return STATUS_OK;
     struct advice advice = {.count = 0};
     try_workers(trainer, &advice);
+    try_threads(trainer, &advice);
     try_recompute(trainer, &advice);
     try_micro_batch(trainer, &advice);
     try_leaves(trainer, &advice);

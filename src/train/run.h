@@ -38,7 +38,9 @@ struct run_config {
     int64_t patience;   // evaluations without improvement before the run stops early, 0: never
     char precision[12]; // float32 | bf16x3 | bf16 | auto (until run_config_check)
     struct {
-        int64_t workers;       // 0: one for each core
+        int64_t workers;       // 0: one for each core, or for as many cores as a worker has threads
+        int64_t threads;       // of each worker; 0: the cores shared out among the workers
+        char pin[8];           // auto | on | off
         char exchange[16];     // direct
         char balance[12];      // none | measured | random
         int64_t balance_every; // steps

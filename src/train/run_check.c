@@ -115,6 +115,25 @@ static enum status check_optimizer(struct run_config *config)
     return STATUS_OK;
 }
 
+enum { MOST_THREADS = 4096 }; // of all workers
+
+static enum status check_parallel(struct run_config *config)
+{
+    int64_t cores = cpu_cores(), *workers = &config->parallel.workers;
+    int64_t *threads = &config->parallel.threads;
+    if (!*workers) {
+        *workers = *threads > 1 ? cores / *threads : cores;
+        if (*workers < 1) *workers = 1;
+        if (*workers > config->leaves) *workers = config->leaves;
+    }
+    if (!*threads) *threads = cores > *workers ? cores / *workers : 1;
+    if (*workers * *threads > MOST_THREADS)
+        FAIL_KEY(config, "parallel.threads", "%lld of %lld workers are %lld; at most %lld may be",
+                 (long long)*threads, (long long)*workers, (long long)(*workers * *threads),
+                 (long long)MOST_THREADS);
+    return STATUS_OK;
+}
+
 // "runs/" and the run file's name without folder and ending.
 static void choose_out(struct run_config *config)
 {
@@ -173,13 +192,9 @@ enum status run_config_check(struct run_config *config)
     if (!config->data.valid[0] && config->data.valid_fraction == 0 && config->patience)
         FAIL_KEY(config, "train.patience",
                  "stopping early needs held-out text: data.valid or data.valid_fraction");
-    if (!config->parallel.workers) {
-        config->parallel.workers = cpu_cores();
-        if (config->parallel.workers > config->leaves) config->parallel.workers = config->leaves;
-    }
     if (!config->out[0]) choose_out(config);
     if (!strcmp(config->precision, "auto")) TRY(resolve_precision(config));
-    return STATUS_OK;
+    return check_parallel(config);
 }
 
 int64_t run_held_out_start(const struct run_config *config, int64_t count)

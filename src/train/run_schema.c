@@ -130,6 +130,10 @@ const struct run_key run_schema[] = {
 
     INTEGER("parallel.workers", parallel.workers, "0", 0, 1024, FREE,
             "workers; 0: one for each core, at most one for each leaf"),
+    INTEGER("parallel.threads", parallel.threads, "1", 0, 1024, FREE,
+            "threads of each worker; 0: the cores shared out among the workers"),
+    CHOICE("parallel.pin", RUN_CHOICE, parallel.pin, "auto", "auto | on | off", FREE,
+           "ties each thread to a core: auto (where a launcher gave some of the cores), on, off"),
     CHOICE("parallel.exchange", RUN_CHOICE, parallel.exchange, "direct", "direct", FREE,
            "how gradients and weights travel"),
     CHOICE("parallel.balance", RUN_CHOICE, parallel.balance, "none", "none | measured | random",

@@ -42,17 +42,21 @@ static int64_t load_micro_batch(const struct worker *worker, int64_t m)
     return targets;
 }
 
-// A value that the training program yields: a gradient, or the loss.
-static void fold_yield(void *context, int tag, const void *data)
+enum { FOLD_UNIT = 1024 }; // elements: fewer are worth no second thread
+
+// A value that the training program yields: a gradient, of which each thread folds its part, or the loss.
+static void fold_yield(void *context, int tag, const void *data, const struct part *part)
 {
     struct worker *worker = context;
     const struct parameters *parameters = &worker->trainer->parameters;
     if (tag == parameters->count) {
-        worker->loss = *(const float *)data;
+        if (part->index == 0) worker->loss = *(const float *)data;
         return;
     }
     const struct parameter *parameter = &parameters->list[tag];
-    gradients_add(&worker->gradients, parameter->offset, data, parameter->count);
+    struct range r = part_range(part, parameter->count, FOLD_UNIT);
+    gradients_add(&worker->gradients, parameter->offset + r.first, (const float *)data + r.first,
+                  r.last - r.first);
 }
 
 // Where the program writes a gradient that is the first of its sum: copying it took 0.1 of the time of the product that made it
@@ -78,7 +82,7 @@ static void compute_leaves(struct worker *worker)
             worker->times.data += thread_seconds() - start;
             gradients_begin(&worker->gradients, first, last, leaf, m - from, to - from);
             program_place(worker->training.program, place_gradient, worker);
-            program_run(worker->training.program, fold_yield, worker);
+            program_run_parts(worker->training.program, fold_yield, worker);
             trainer->loss[m] = (double)worker->loss;
         }
     }
@@ -108,7 +112,7 @@ enum status worker_step(struct worker *worker)
     double reduced = met, met_again = met;
     if (isfinite(outcome.loss) && outcome.tokens > 0) {
         double begun = thread_seconds();
-        exchange_reduce(trainer->exchange, worker->rank, scale);
+        worker_reduce(worker, scale);
         worker->times.reduce += thread_seconds() - begun;
         reduced = monotonic_seconds();
         TRY(comm_barrier(worker->comm));
@@ -123,7 +127,7 @@ enum status worker_step(struct worker *worker)
                 .gradient_scale = scale * factor,
             };
             double begin = thread_seconds();
-            exchange_update(trainer->exchange, worker->rank, &step);
+            worker_update(worker, &step);
             worker->times.update += thread_seconds() - begin;
         }
     }

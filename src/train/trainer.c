@@ -81,6 +81,7 @@ static enum status resolve(struct trainer *trainer)
         FAIL(STATUS_USAGE, "train.leaves: %lld is too many; it must be 1 to %d",
              (long long)config->leaves, MAX_LEAVES);
     trainer->workers = (int)config->parallel.workers;
+    trainer->threads = (int)config->parallel.threads;
     trainer->leaves = (int)config->leaves;
     trainer->micro_batches = config->batch / config->micro_batch;
     TRY(optimizer_find(config->optimizer.name, &trainer->optimizer));
@@ -143,6 +144,7 @@ enum status trainer_create(const struct run_config *config, struct trainer **tra
 
 static void release_worker(struct worker *worker)
 {
+    team_destroy(worker->team);
     program_destroy(worker->training.program);
     program_destroy(worker->evaluation.program);
     gradients_release(&worker->gradients);
@@ -210,6 +212,7 @@ static enum status allocate_model(struct trainer *trainer)
     const struct exchange_setup setup = {
         .elements = trainer->parameters.elements,
         .workers = trainer->workers,
+        .owners = trainer->workers * trainer->threads,
         .leaves = trainer->leaves,
         .isa = trainer->isa,
         .optimizer = trainer->config.optimizer,
@@ -304,6 +307,7 @@ static enum status prepare_workers(struct trainer *trainer)
     TRY(comm_create(NULL, trainer->workers, trainer->comm));
     for (int r = 0; r < trainer->workers; r++) TRY(prepare_worker(trainer, &trainer->worker[r]));
     exchange_route(trainer->exchange, trainer->border, trainer->gradients);
+    TRY(threads_start(trainer));
     TRY(workers_start(trainer));
     return STATUS_OK;
 }

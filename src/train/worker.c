@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The workers' threads: they wait for a command, carry it out together, and report.
 //
-// The caller's thread computes nothing, so its floating-point mode, its stack and its place stay as they are. Threads are
-// not tied to cores: whoever else uses a core would then hold up one worker, and with it all.
+// The caller's thread computes nothing, so its floating-point mode, its stack and its place stay as they are. Where
+// threads are tied to cores, threads.c says.
 // No lock is taken between steps that follow each other closely: workers look for the next command for a while before they
 // sleep, giving their turn to the caller, who has no core of its own. The caller sleeps while they compute.
 #include "base/cpu.h"
-#include "parallel/slices.h"
-#include "parallel/update_kernels.h"
 #include "train/internal.h"
 
 #include <limits.h>
@@ -35,22 +33,12 @@ double thread_seconds(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-// The owner of a slice is the first to touch it.
-void worker_initialise(struct worker *worker)
-{
-    const struct trainer *trainer = worker->trainer;
-    int64_t first, last;
-    slice_of(trainer->parameters.elements, trainer->workers, worker->rank, &first, &last);
-    parameters_initialise_range(&trainer->parameters, trainer->config.seed, first, last,
-                                update_kernels_of(trainer->isa)->normal, trainer->weights.data);
-}
-
-// Copies of weights that have changed since are written anew, by each worker a share.
+// Copies of weights that have changed since are written anew, by each thread a share.
 static enum status refresh_packed(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
     if (!trainer->packed_stale || packed_bytes(trainer->packed) == 0) return STATUS_OK;
-    packed_fill(trainer->packed, worker->rank, trainer->workers);
+    worker_pack(worker);
     return comm_barrier(worker->comm);
 }
 
@@ -74,6 +62,7 @@ static void *worker_main(void *context)
 {
     struct worker *worker = context;
     struct trainer *trainer = worker->trainer;
+    worker_tie(worker);
     cpu_flush_to_zero();
     for (unsigned seen = 0;; seen++) {
         gate_wait(&trainer->commanded, seen);

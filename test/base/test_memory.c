@@ -74,6 +74,27 @@ static void strings_are_copied(void **state)
     free(copy);
 }
 
+static void large_blocks_begin_at_huge_pages(void **state)
+{
+    (void)state;
+    const size_t huge = (size_t)2 << 20, sizes[] = {2 * huge, 2 * huge + 1, 7 * huge - 5};
+    for (int i = 0; i < 6; i++) {
+        struct block block = {0};
+        size_t bytes = sizes[i / 2];
+        if (i % 2) setenv("STENTOR_HUGE_PAGES", "off", 1);
+        assert_int_equal(block_create(bytes, "weights", &block), STATUS_OK);
+        unsetenv("STENTOR_HUGE_PAGES");
+#if defined(__linux__)
+        if (i % 2 == 0) assert_int_equal((uintptr_t)block.data % huge, 0);
+#endif
+        assert_int_equal(block.bytes, bytes);
+        unsigned char *data = block.data;
+        for (size_t b = 0; b < bytes; b += 4001) assert_int_equal(data[b]++, 0);
+        data[bytes - 1] = 1;
+        block_destroy(&block);
+    }
+}
+
 static void blocks_are_zeroed_aligned_and_counted(void **state)
 {
     (void)state;
@@ -185,6 +206,7 @@ int main(int count, char **words)
         cmocka_unit_test_setup(products_that_overflow_are_refused, clear),
         cmocka_unit_test_setup(growing_keeps_contents_and_failing_keeps_the_pointer, clear),
         cmocka_unit_test_setup(strings_are_copied, clear),
+        cmocka_unit_test_setup(large_blocks_begin_at_huge_pages, clear),
         cmocka_unit_test_setup(blocks_are_zeroed_aligned_and_counted, clear),
         cmocka_unit_test_setup(arenas_give_zeroed_memory_of_any_size, clear),
         cmocka_unit_test_setup(the_nth_allocation_fails_on_demand, clear),

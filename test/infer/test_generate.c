@@ -87,7 +87,7 @@ static void cached_logits_equal_those_of_the_whole_sequence(void **state)
           *whole = calloc(COUNT * VOCABULARY, sizeof *whole);
     make_ids(ids, COUNT);
     make_model(VOCABULARY, 140, &model);
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     assert_ok(generator_logits(generator, ids, COUNT, cached));
     whole_sequence_logits(&model, ids, COUNT, whole);
     double against_graph = largest_difference(cached, whole, COUNT * VOCABULARY), largest = 0;
@@ -133,8 +133,8 @@ static void chunks_equal_single_steps_bit_for_bit(void **state)
           *all = calloc(COUNT * VOCABULARY, sizeof *all);
     make_ids(ids, COUNT);
     make_model(VOCABULARY, 150, &model); // two chunks of 64, then single steps
-    assert_ok(decoder_create(&model, cpu_backend(), &chunked));
-    assert_ok(decoder_create(&model, cpu_backend(), &single));
+    assert_ok(decoder_create(&model, cpu_backend(), 2, &chunked));
+    assert_ok(decoder_create(&model, cpu_backend(), 1, &single));
     for (int64_t i = 0; i < COUNT; i++) decoder_append(&single, ids + i, 1, some + i * VOCABULARY);
     for (int64_t first = 1; first < COUNT; first += 13) { // chunks that begin anywhere
         decoder_start(&chunked);
@@ -163,8 +163,8 @@ static void a_full_context_keeps_its_last_half(void **state)
         int32_t ids[21];
         make_ids(ids, 21);
         make_model(VOCABULARY, context, &model);
-        assert_ok(decoder_create(&model, cpu_backend(), &full));
-        assert_ok(decoder_create(&model, cpu_backend(), &fresh));
+        assert_ok(decoder_create(&model, cpu_backend(), 1, &full));
+        assert_ok(decoder_create(&model, cpu_backend(), 1, &fresh));
         decoder_append(&full, ids, context, NULL);
         decoder_append(&full, ids + context, 1, NULL);
         decoder_append(&fresh, ids + context - keep, keep + 1, NULL);
@@ -186,7 +186,7 @@ static void wrong_ids_and_counts_are_refused(void **state)
     struct generator *generator;
     float logits[9 * VOCABULARY];
     make_model(VOCABULARY, 8, &model);
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     error_clear();
     assert_int_equal(generator_logits(generator, (int32_t[]){1, 256}, 2, logits), STATUS_USAGE);
     assert_string_equal(error_message(),
@@ -260,7 +260,7 @@ static void every_instruction_set_writes_the_same_text(void **state)
         struct generator *generator;
         if (!isa_available((enum isa)isa)) continue;
         setenv("STENTOR_ISA", isa_name((enum isa)isa), 1);
-        assert_ok(generator_create(&model, &generator));
+        assert_ok(generator_create(&model, 1, &generator));
         struct generate_result result = generate(generator, "Sing", &o, tried ? &heard : &first);
         assert_int_equal(result.tokens, 120);
         assert_false(result.stopped);
@@ -284,7 +284,7 @@ static void a_run_depends_on_prompt_seed_and_options_alone(void **state)
     struct generator *generator;
     struct generate_options o = options();
     make_model(VOCABULARY, 40, &model);
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     generate(generator, "Sing", &o, &first);
     generate(generator, "another prompt in between", &o, &heard);
     generate(generator, "Sing", &o, &heard);
@@ -312,7 +312,7 @@ static void generation_stops_where_it_should(void **state)
     struct generator *generator;
     struct generate_options o = options();
     make_model(128, 40, &model); // only ASCII bytes can be drawn
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     assert_int_equal(generate(generator, "Sing", &o, &whole).tokens, 120);
     assert_int_equal(whole.bytes, 120);
     char stop[4] = {0};
@@ -356,12 +356,12 @@ static void padded_vocabularies_are_not_drawn_from(void **state)
     struct generate_options o = options();
     make_model(5000, 16, &model);
     o.temperature = 10;
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     assert_int_equal(generate(generator, "a", &o, &heard).tokens, 120);
     generator_destroy(generator);
     tokenizer_destroy(model.tokenizer);
     model.tokenizer = NULL;
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     error_clear();
     assert_int_equal(generator_run(generator, (const uint8_t *)"a", 1, &o, hear, &heard, NULL),
                      STATUS_UNSUPPORTED);
@@ -380,7 +380,7 @@ static void greedy_repeats_itself_less_with_a_penalty(void **state)
     int distinct[2] = {0, 0};
     o.temperature = 0;
     make_model(128, 40, &model);
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     for (int penalised = 0; penalised < 2; penalised++) {
         bool seen[128] = {false};
         o.repetition_penalty = penalised ? 1.5 : 1;
@@ -405,7 +405,7 @@ static void tokens_take_no_allocation(void **state)
     struct generate_options o = options();
     uint64_t used[2];
     make_model(VOCABULARY, 32, &model);
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     for (int i = 0; i < 2; i++) {
         uint64_t before = memory_allocations();
         o.max_tokens = i ? 200 : 2;
@@ -428,7 +428,7 @@ static void damaged_weights_are_an_error(void **state)
     float *weights = model.weights.data;
     weights[model.parameters.list[parameters_find(&model.parameters, "transformer.ln_f.bias")]
                 .offset] = NAN;
-    assert_ok(generator_create(&model, &generator));
+    assert_ok(generator_create(&model, 1, &generator));
     error_clear();
     assert_int_equal(generator_run(generator, (const uint8_t *)"a", 1, &o, hear, &heard, NULL),
                      STATUS_DIVERGED);

@@ -83,7 +83,7 @@ static enum status write_logits(char **argument)
     int64_t count = 0;
     float *logits;
     TRY(model_directory_load(argument[0], &model));
-    TRY(generator_create(model, &generator));
+    TRY(generator_create(model, 1, &generator));
     TRY(read_ids(argument[1], &ids, &count));
     size_t size = (size_t)(count * model->config.vocabulary);
     TRY(memory_allocate(size, sizeof *logits, "logits", &logits));
@@ -133,7 +133,7 @@ static enum status write_greedy(char **argument)
     options.temperature = 0;
     options.max_tokens = strtol(argument[2], NULL, 10);
     TRY(model_directory_load(argument[0], &model));
-    TRY(generator_create(model, &generator));
+    TRY(generator_create(model, 1, &generator));
     TRY(generator_run(generator, (const uint8_t *)argument[1], strlen(argument[1]), &options,
                       print_text, stdout, &result));
     generator_destroy(generator);

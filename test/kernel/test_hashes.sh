@@ -19,7 +19,7 @@ objects() {
             for file in src/kernel/cpu/amx/*.c; do echo "$folder/${file%.c}.o"; done
         fi ;;
     esac
-    for room in affinity cpu memory status team; do echo "$folder/src/base/$room.o"; done
+    for room in affinity cpu gate memory status team; do echo "$folder/src/base/$room.o"; done
     for file in src/kernel/cpu/lanes/*.c; do
         for isa in "$@"; do echo "$folder/${file%.c}.$isa.o"; done
     done

@@ -70,16 +70,34 @@ static void the_prediction_is_what_is_taken(void **state)
         print_message("# SKIP this system has no /proc/self/status\n");
         skip();
     }
-    for (int workers = 1; workers <= 4; workers++) {
-        struct run_config config = large_run("memory", workers);
+    for (int workers = 1; workers <= 5; workers++) {
+        struct run_config config = large_run("memory", workers < 5 ? workers : 2);
+        if (workers == 5) config.parallel.threads = 3;
         struct child_result result = in_child(NULL, measure_growth, &config, NULL);
         assert_fine(&result);
         double error = result.loss / result.evaluation - 1;
-        print_message("# %d workers: predicted %.2f MB, measured %.2f MB, %+.2f %% (%s)\n", workers,
-                      result.evaluation / 1e6, result.loss / 1e6, 100 * error, result.message);
+        print_message("# %d workers (5: 2 of 3 threads): predicted %.2f MB, measured %.2f MB, "
+                      "%+.2f %% (%s)\n",
+                      workers, result.evaluation / 1e6, result.loss / 1e6, 100 * error,
+                      result.message);
         assert_true(result.evaluation > 100e6);
         assert_true(fabs(error) < 0.02);
     }
+}
+
+// Blocks of 25 MB lie in pages of 2 MiB, or not.
+static void pages_change_no_bit(void **state)
+{
+    (void)state;
+    struct run_config config = large_run("pages", 2);
+    config.steps = 2;
+    struct child_result huge = in_child(NULL, train_steps, &config, NULL);
+    setenv("STENTOR_HUGE_PAGES", "off", 1);
+    struct child_result plain = in_child(NULL, train_steps, &config, NULL);
+    unsetenv("STENTOR_HUGE_PAGES");
+    assert_fine(&huge);
+    assert_fine(&plain);
+    assert_string_equal(huge.digest, plain.digest);
 }
 
 static void kinds_add_up(void **state)
@@ -202,6 +220,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_prediction_is_what_is_taken),
+        cmocka_unit_test(pages_change_no_bit),
         cmocka_unit_test(kinds_add_up),
         cmocka_unit_test(what_does_not_fit_is_refused_with_what_would),
         cmocka_unit_test(a_process_limit_counts),

@@ -48,6 +48,20 @@ static void any_number_of_workers(void **state)
     }
 }
 
+// Threads of workers, free and tied to cores.
+static void any_number_of_threads(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 9; i++) {
+        struct run_config config = small_run("threads");
+        config.parallel.workers = 1 + i % 3;
+        config.parallel.threads = 1 + i / 3;
+        snprintf(config.parallel.pin, sizeof config.parallel.pin, "%s", i % 2 ? "on" : "off");
+        struct child_result result = in_child(NULL, train_steps, &config, NULL);
+        assert_same(&result);
+    }
+}
+
 static void random_borders(void **state)
 {
     (void)state;
@@ -164,6 +178,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(another_seed_gives_other_bits),
         cmocka_unit_test(any_number_of_workers),
+        cmocka_unit_test(any_number_of_threads),
         cmocka_unit_test(random_borders),
         cmocka_unit_test(measured_borders),
         cmocka_unit_test(recomputed_activations),
