@@ -345,7 +345,7 @@ static enum status run(int operation, const struct size *size, enum isa isa, dou
     enum status status = graph_status(l.g);
     if (!status) {
         struct step step = {.call.value = y};
-        cpu_row_use(cpu_row_find(y->op, isa), y, 1, &step);
+        cpu_row_use(cpu_row_find(y->op, isa, PRECISION_FLOAT32), y, 1, &step);
         size_t scratch = step_scratch_bytes(&step.scratch, 1);
         status = place(&memory, y, size->vocabulary, scratch, &step);
         struct result r;
