@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What do more workers gain, and where does a step's time go? Two trainers of one run, one with one worker and one with several,
-// take steps in turn; for each the medians of a step's seconds and of worker 0's three parts, and the ratio of the first two.
+// What do more workers gain, and where does a step's time go? Three trainers of one run, with one worker, with several, and with one of
+// as many threads, take steps in turn; for each the medians of a step's seconds and of worker 0's three parts, and the ratio to the first.
 //
 // between_us: what a step takes beyond worker 0's parts (commands, wake-ups, bookkeeping). `speed_up` is the median of the ratios of
 // neighbouring steps, in wall time, so it needs a quiet machine. `processor_ms` is the most processor time that one worker took for a
 // step; its ratio, `processor_speed_up`, says what the machine's load hides: how the work divides, and what it costs that workers share
-// memory. It counts no waiting. Usage: bench_workers [char | 124m] [workers, default 2] [steps]
+// memory. It counts no waiting but what spins (so it says little of threads). `load`: the machine's, in the last minute. Usage: bench_workers [char | 124m] [workers, default 2] [steps]
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -17,9 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_STEPS = 2000, WARM = 1 };
-static struct step_report reports[2][MOST_STEPS];
-static double processor[2][MOST_STEPS]; // of the worker that took most
+enum { MOST_STEPS = 2000, WARM = 1, CASES = 3 };
+static struct step_report reports[CASES][MOST_STEPS];
+static double processor[CASES][MOST_STEPS]; // of the worker that took most
 
 static int compare(const void *a, const void *b)
 {
@@ -57,7 +57,7 @@ static int write_text(const char *path)
     return fclose(file);
 }
 
-static enum status make(const char *folder, const char *model, int workers,
+static enum status make(const char *folder, const char *model, int workers, int threads,
                         struct trainer **trainer_p)
 {
     struct run_config config;
@@ -72,12 +72,13 @@ static enum status make(const char *folder, const char *model, int workers,
     config.micro_batch = large ? 2 : 3;
     config.optimizer.clip = 1;
     config.parallel.workers = workers;
+    config.parallel.threads = threads;
     config.eval_every = config.save_every = 0;
     snprintf(config.parallel.balance, sizeof config.parallel.balance, "none");
     snprintf(config.data.tokenizer, sizeof config.data.tokenizer, "char");
     snprintf(config.data.train, sizeof config.data.train, "%s/text.txt", folder);
     snprintf(config.data.cache, sizeof config.data.cache, "%s/cache", folder);
-    snprintf(config.out, sizeof config.out, "%s/%d", folder, workers);
+    snprintf(config.out, sizeof config.out, "%s/%d-%d", folder, workers, threads);
     TRY(trainer_create(&config, trainer_p));
     TRY(trainer_prepare(*trainer_p, false));
     return STATUS_OK;
@@ -105,37 +106,44 @@ static enum status step(struct trainer *trainer, struct step_report *report_p, d
     return STATUS_OK;
 }
 
+static double ratio_of(double (*of)(int t, int i), int t, int steps)
+{
+    double ratio[MOST_STEPS];
+    for (int i = 0; i < steps; i++) ratio[i] = of(0, i) / of(t, i);
+    return median(ratio, steps);
+}
+
+static double wall(int t, int i) { return reports[t][i].seconds; }
+static double used(int t, int i) { return processor[t][i]; }
+
 static enum status run(const char *folder, const char *model, int workers, int steps)
 {
-    struct trainer *trainer[2] = {NULL, NULL};
-    double ratio[MOST_STEPS], processor_ratio[MOST_STEPS];
-    enum status status = make(folder, model, 1, &trainer[0]);
-    if (!status) status = make(folder, model, workers, &trainer[1]);
+    const int of[CASES][2] = {{1, 1}, {workers, 1}, {1, workers}};
+    struct trainer *trainer[CASES] = {NULL};
+    double load[1] = {-1};
+    enum status status = STATUS_OK;
+    for (int t = 0; t < CASES && !status; t++)
+        status = make(folder, model, of[t][0], of[t][1], &trainer[t]);
     for (int i = -WARM; i < steps && !status; i++)
-        for (int t = 0; t < 2 && !status; t++) {
+        for (int t = 0; t < CASES && !status; t++) {
             int at = i < 0 ? 0 : i;
             status = step(trainer[t], &reports[t][at], &processor[t][at]);
         }
-    for (int i = 0; i < steps; i++) {
-        ratio[i] = reports[0][i].seconds / reports[1][i].seconds;
-        processor_ratio[i] = processor[0][i] / processor[1][i];
+    if (getloadavg(load, 1) != 1) load[0] = -1;
+    for (int t = 0; t < CASES && !status; t++) {
+        double speed_up = ratio_of(wall, t, steps), divided = ratio_of(used, t, steps);
+        printf("{\"bench\": \"workers\", \"processor\": \"%s\", \"load\": %.1f, \"model\": "
+               "\"%s\", \"workers\": %d, \"threads\": %d, \"steps\": %d, \"step_ms\": %.3f, "
+               "\"compute_ms\": %.3f, \"exchange_ms\": %.3f, \"wait_ms\": %.3f, "
+               "\"between_us\": %.0f, \"processor_ms\": %.3f, \"speed_up\": %.3f, "
+               "\"processor_speed_up\": %.3f}\n",
+               cpu_name(), load[0], model, of[t][0], of[t][1], steps,
+               1e3 * median_of(reports[t], steps, 0), 1e3 * median_of(reports[t], steps, 1),
+               1e3 * median_of(reports[t], steps, 2), 1e3 * median_of(reports[t], steps, 3),
+               1e6 * median_of(reports[t], steps, 4), 1e3 * median(processor[t], steps), speed_up,
+               divided);
     }
-    double divided = median(processor_ratio, steps);
-    for (int t = 0; t < 2 && !status; t++) {
-        printf(
-            "{\"bench\": \"workers\", \"processor\": \"%s\", \"model\": \"%s\", \"workers\": %d, "
-            "\"steps\": %d, \"step_ms\": %.3f, \"compute_ms\": %.3f, \"exchange_ms\": %.3f, "
-            "\"wait_ms\": %.3f, \"between_us\": %.0f, \"processor_ms\": %.3f",
-            cpu_name(), model, t ? workers : 1, steps, 1e3 * median_of(reports[t], steps, 0),
-            1e3 * median_of(reports[t], steps, 1), 1e3 * median_of(reports[t], steps, 2),
-            1e3 * median_of(reports[t], steps, 3), 1e6 * median_of(reports[t], steps, 4),
-            1e3 * median(processor[t], steps));
-        if (t)
-            printf(", \"speed_up\": %.3f, \"processor_speed_up\": %.3f", median(ratio, steps),
-                   divided);
-        printf("}\n");
-    }
-    for (int t = 0; t < 2; t++) trainer_destroy(trainer[t]);
+    for (int t = 0; t < CASES; t++) trainer_destroy(trainer[t]);
     return status;
 }
 

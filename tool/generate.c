@@ -2,7 +2,6 @@
 // stentor generate: continues a prompt, and streams what it writes to standard output.
 #include "infer/generate.h"
 
-#include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
 #include "options.h"
@@ -24,7 +23,7 @@ static const struct option_row rows[] = {
     {"repetition-penalty", "X", "above 1: makes tokens that are there already less likely (1)"},
     {"seed", "N", "the same seed writes the same text (0)"},
     {"stop", "TEXT", "ends before this text; may be repeated"},
-    {"threads", "N", "threads; the text is the same for any number (one for each core)"},
+    {"threads", "N", "threads; the text is the same for any number (1)"},
     {"json", NULL, "prints text and figures as one JSON object at the end"},
     {NULL, NULL, NULL},
 };
@@ -99,7 +98,7 @@ static enum status generate(const struct options *options, const struct loaded_m
     struct generate_options settings;
     struct generate_result result = {0};
     struct generator *generator;
-    int64_t threads = cpu_cores();
+    int64_t threads = 1; // a second one waits for its core wherever that is shared
     const char *stop[MOST_OPTIONS + 1];
     struct writer writer = {.collect = option_given(options, "json")};
     TRY(read_options(options, &settings, stop));
