@@ -35,6 +35,7 @@ struct program {
 // The value that output i of a step is, or NULL.
 static const struct value *output_of(const struct step *step, int i)
 {
+    INVARIANT(step->call.value, "output %d of a step without a value", i);
     return i ? step->call.value->aux[i - 1] : step->call.value;
 }
 

@@ -54,7 +54,7 @@ enum status threads_start(struct trainer *trainer)
         const struct team_options options = {
             .threads = threads,
             .crowded = trainer->workers * threads > cpu_cores(),
-            .cores = trainer->core ? trainer->core + r * threads : NULL,
+            .cores = trainer->core ? trainer->core + (size_t)r * (size_t)threads : NULL,
         };
         TRY(team_create(&options, &worker->team));
         program_set_team(worker->training.program, worker->team);
@@ -66,7 +66,7 @@ enum status threads_start(struct trainer *trainer)
 void worker_tie(const struct worker *worker)
 {
     const struct trainer *trainer = worker->trainer;
-    if (trainer->core) affinity_tie(trainer->core[worker->rank * trainer->threads]);
+    if (trainer->core) affinity_tie(trainer->core[(size_t)worker->rank * (size_t)trainer->threads]);
 }
 
 // ---- what a team does ----

@@ -216,7 +216,7 @@ enum status roof_measure_triad(enum isa isa, int threads, size_t bytes, double s
     struct block memory;
     if (!bytes) bytes = array_bytes();
     // Each array of each thread begins at a line of 64 bytes.
-    int64_t n = (int64_t)(bytes / sizeof(float)) / (3 * threads) / 16 * 16;
+    int64_t n = (int64_t)(bytes / sizeof(float)) / (3 * (int64_t)threads) / 16 * 16;
     n = n < 16 ? 16 : n;
     size_t all = (size_t)n * 3 * (size_t)threads * sizeof(float);
     TRY(block_create(all, "a measurement", &memory));

@@ -11,22 +11,22 @@
 // Of each, one row: SET is an enum isa, isa_name what kernels' names end with.
 #define LANES_ROW(SET, isa_name, name, kernel_name, bound)                                         \
     {.op = &name##_op,                                                                             \
-     .isa = SET,                                                                                   \
+     .isa = (SET),                                                                                 \
      .launch = launch_##name,                                                                      \
      .kernel = (kernel_function)kernel_name##_##isa_name,                                          \
-     .tolerance = bound},
+     .tolerance = (bound)},
 #define SCRATCH_ROW(SET, isa_name, name, kernel_name, sizes_name, products, bound)                 \
     {.op = &name##_op,                                                                             \
-     .isa = SET,                                                                                   \
+     .isa = (SET),                                                                                 \
      .launch = launch_##name,                                                                      \
      .kernel = (kernel_function)kernel_name##_##isa_name,                                          \
      .scratch = scratch_##name,                                                                    \
      .sizes = (kernel_function)sizes_name##_scratch_bytes_##isa_name,                              \
-     .tolerance = bound,                                                                           \
-     .precision = products},
+     .tolerance = (bound),                                                                         \
+     .precision = (products)},
 #define PRODUCT_ROW(SET, isa_name, name, product, products, bound)                                 \
     {.op = &name##_op,                                                                             \
-     .isa = SET,                                                                                   \
+     .isa = (SET),                                                                                 \
      .launch = launch_##name,                                                                      \
      .kernel = (kernel_function)product##_##isa_name,                                              \
      .scratch = scratch_##name,                                                                    \
@@ -34,8 +34,8 @@
      .packing = packing_##name,                                                                    \
      .pack = (kernel_function)product##_pack_##isa_name,                                           \
      .packed_bytes = (kernel_function)product##_packed_bytes_##isa_name,                           \
-     .tolerance = bound,                                                                           \
-     .precision = products},
+     .tolerance = (bound),                                                                         \
+     .precision = (products)},
 
 #if defined(__x86_64__)
 #    define EACH_SET(ROW, ...)                                                                     \

@@ -13,6 +13,7 @@
 struct cpu_row {
     const struct op *op;
     enum isa isa;
+    enum precision precision; // of its products; what has none is FLOAT32
     void (*launch)(const struct step *step, const struct part *part);
     kernel_function kernel;
     // (optional) scratch for v by so many threads; `sizes` is the kernel that tells its bytes for the
@@ -26,7 +27,6 @@ struct cpu_row {
     // where that is less: the inputs of test cases are about 1, and what cancels between them
     // leaves errors of their size.
     double tolerance;
-    enum precision precision; // of its products; what has none is FLOAT32
 };
 extern const struct cpu_row cpu_table[];
 extern const int cpu_table_rows;

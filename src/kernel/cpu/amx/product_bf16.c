@@ -88,8 +88,8 @@ LANES_INLINE void square_run(const struct square *s, const int rows, const int c
             square_load_a(s, a + BLOCK_WORDS, rows);
             square_multiply(rows, cols);
         }
-        a += BLOCK_WORDS * (split ? 2 : 1);
-        b += BLOCK_WORDS * (split ? 2 : 1);
+        a += block_words(split);
+        b += block_words(split);
     }
     square_store(s, rows, cols);
 }
@@ -146,7 +146,7 @@ LANES_INLINE void pack_rows(const struct region *r, const bool split)
                                      .lines = least(r->rows - i, BLOCK_LINES),
                                      .terms = least(p->depth - k, BLOCK_TERMS)};
             block_pack(to, &s, split, ORDER_LINES);
-            to += BLOCK_WORDS * (split ? 2 : 1);
+            to += block_words(split);
         }
     }
 }
@@ -168,34 +168,34 @@ static void cut_tile_write(const struct cut_tile *t)
         memcpy(t->c + i * t->c_row, t->beside + i * BLOCK_LINES, (size_t)t->cols * sizeof *t->c);
 }
 
-static void region_square(const struct region *r, struct square *s, int64_t row, int64_t col,
+static void region_square(const struct region *r, struct square s, int64_t row, int64_t col,
                           bool split)
 {
     const struct product *p = r->p;
     struct cut_tile cut[2][2];
     int64_t rows = least(r->row + r->rows - row, SQUARE), cols = least(p->cols - col, SQUARE);
     int tile_rows = rows > BLOCK_LINES ? 2 : 1, tile_cols = cols > BLOCK_LINES ? 2 : 1;
-    s->starts = r->starts;
-    for (int i = 0; i < tile_rows; i++) {
-        for (int j = 0; j < tile_cols; j++) {
+    s.starts = r->starts;
+    for (int64_t i = 0; i < tile_rows; i++) {
+        for (int64_t j = 0; j < tile_cols; j++) {
             struct cut_tile *t = &cut[i][j];
             t->c = p->c + (row + i * BLOCK_LINES) * p->c_row + col + j * BLOCK_LINES;
             t->c_row = p->c_row;
             t->rows = least(rows - i * BLOCK_LINES, BLOCK_LINES);
             t->cols = least(cols - j * BLOCK_LINES, BLOCK_LINES);
             bool whole = t->rows == BLOCK_LINES && t->cols == BLOCK_LINES;
-            s->c[i][j] = whole ? t->c : t->beside;
-            s->c_bytes[i][j] = (whole ? p->c_row : BLOCK_LINES) * (int64_t)sizeof(float);
+            s.c[i][j] = whole ? t->c : t->beside;
+            s.c_bytes[i][j] = (whole ? p->c_row : BLOCK_LINES) * (int64_t)sizeof(float);
             if (!whole && !r->starts) {
                 memset(t->beside, 0, sizeof t->beside);
                 cut_tile_read(t);
             }
         }
     }
-    square_dispatch(s, tile_rows, tile_cols, split);
+    square_dispatch(&s, tile_rows, tile_cols, split);
     for (int i = 0; i < tile_rows; i++)
         for (int j = 0; j < tile_cols; j++)
-            if (s->c[i][j] == cut[i][j].beside) cut_tile_write(&cut[i][j]);
+            if (s.c[i][j] == cut[i][j].beside) cut_tile_write(&cut[i][j]);
     if (r->finishes) product_finish(p, row, rows, col, cols);
 }
 
@@ -217,7 +217,7 @@ LANES_INLINE void region_run(const struct region *r, const bool split)
         }
         for (int64_t i = 0; i < r->rows; i += SQUARE) {
             s.a = r->a + i / BLOCK_LINES * panel;
-            region_square(r, &s, r->row + i, col, split);
+            region_square(r, s, r->row + i, col, split);
         }
     }
 }
@@ -227,7 +227,7 @@ LANES_INLINE void run(const struct product *p, void *scratch, const bool split)
     if (p->rows <= 0 || p->cols <= 0) return;
     const int64_t most = DEPTH_BLOCKS / (split ? 2 : 1);
     struct region r = {.p = p, .b = scratch, .all_blocks = blocks_of(p->depth)};
-    r.a = r.b + 2 * DEPTH_BLOCKS * BLOCK_WORDS;
+    r.a = r.b + (int64_t)2 * DEPTH_BLOCKS * BLOCK_WORDS;
     if (r.all_blocks == 0) product_without_terms(p);
     tiles_begin();
     for (; r.first < r.all_blocks; r.first += most) {

@@ -22,6 +22,8 @@ enum {
     BLOCK_PAIRS = BLOCK_TERMS / 2,
     BLOCK_WORDS = BLOCK_LINES * BLOCK_PAIRS // 1 KiB
 };
+// Of one block with all its parts.
+static inline int64_t block_words(bool split) { return split ? 2 * BLOCK_WORDS : BLOCK_WORDS; }
 enum block_order { ORDER_LINES, ORDER_PAIRS };
 
 // ---- rounding: bf16 as the upper half of each lane, the lower half 0 ----
@@ -73,8 +75,8 @@ LANES_INLINE word_quad word_quad_load(const uint32_t *p)
 // to[j][i] = from[i][j]; the two are apart.
 static inline void block_turn(uint32_t *to, const uint32_t *from)
 {
-    for (int i = 0; i < 16; i += 4) {
-        for (int j = 0; j < 16; j += 4) {
+    for (int64_t i = 0; i < 16; i += 4) {
+        for (int64_t j = 0; j < 16; j += 4) {
             const uint32_t *x = from + i * 16 + j;
             word_quad r0 = word_quad_load(x), r1 = word_quad_load(x + 16);
             word_quad r2 = word_quad_load(x + 32), r3 = word_quad_load(x + 48);
@@ -85,7 +87,7 @@ static inline void block_turn(uint32_t *to, const uint32_t *from)
             word_quad y[4] = {
                 WORD_SHUFFLE(low01, low23, 0, 1, 4, 5), WORD_SHUFFLE(low01, low23, 2, 3, 6, 7),
                 WORD_SHUFFLE(high01, high23, 0, 1, 4, 5), WORD_SHUFFLE(high01, high23, 2, 3, 6, 7)};
-            for (int d = 0; d < 4; d++) memcpy(to + (j + d) * 16 + i, &y[d], sizeof y[d]);
+            for (int64_t d = 0; d < 4; d++) memcpy(to + (j + d) * 16 + i, &y[d], sizeof y[d]);
         }
     }
 }
@@ -191,7 +193,7 @@ LANES_INLINE void panel_pack(uint32_t *to, const struct product *p, int64_t col,
                                  .lines = cols,
                                  .terms = left < BLOCK_TERMS ? left : BLOCK_TERMS};
         block_pack(to, &s, split, ORDER_PAIRS);
-        to += BLOCK_WORDS * (split ? 2 : 1);
+        to += block_words(split);
     }
 }
 

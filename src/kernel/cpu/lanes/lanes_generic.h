@@ -123,8 +123,10 @@ LANES_INLINE lanes_mask lanes_equal(lanes a, lanes b)
 }
 LANES_INLINE lanes_mask lanes_is_nan(lanes x)
 {
+    // NOLINTBEGIN(misc-redundant-expression): a NaN is not equal to itself
     return (lanes_mask){(lanes_quarter_u32)(x.q0 != x.q0), (lanes_quarter_u32)(x.q1 != x.q1),
                         (lanes_quarter_u32)(x.q2 != x.q2), (lanes_quarter_u32)(x.q3 != x.q3)};
+    // NOLINTEND(misc-redundant-expression)
 }
 LANES_INLINE lanes_mask lanes_u32_less(lanes_u32 a, lanes_u32 b)
 {
