@@ -64,10 +64,15 @@ struct chunk {
     float *w_panel;    // own: [BLOCK, PANEL]
 };
 
-static float *take(char **place, int64_t count)
+// Scratch from its beginning on; without memory only its size is counted.
+struct layout {
+    float *memory; // or NULL
+    int64_t used;
+};
+static float *take(struct layout *layout, int64_t count)
 {
-    float *taken = (float *)*place;
-    *place += (size_t)round_up(count, LANES) * sizeof(float);
+    float *taken = layout->memory ? layout->memory + layout->used : NULL;
+    layout->used += round_up(count, LANES);
     return taken;
 }
 
@@ -75,24 +80,26 @@ static float *take(char **place, int64_t count)
 static size_t chunk_lay_out(struct chunk *c, const struct output_loss *o, void *scratch, int part,
                             int parts)
 {
-    char *place = scratch;
+    struct layout layout = {scratch, 0};
     int64_t rows = chunk_rows(o->rows, o->vocabulary), columns = round_up(rows, LANES);
     *c = (struct chunk){.o = o};
-    c->logits = take(&place, o->vocabulary * columns);
-    c->x_across = take(&place, o->width * round_up(columns, PANEL));
-    c->x_panels = take(&place, rows * round_up(o->width, PANEL));
-    c->maxima = take(&place, parts * columns);
-    c->most = take(&place, columns);
-    c->factor = take(&place, columns);
-    c->alive = take(&place, columns);
-    c->sums = take(&place, LANES * columns);
-    c->all = take(&place, LANES * columns);
-    c->losses = take(&place, o->rows);
+    c->logits = take(&layout, o->vocabulary * columns);
+    c->x_across = take(&layout, o->width * round_up(columns, PANEL));
+    c->x_panels = take(&layout, rows * round_up(o->width, PANEL));
+    c->maxima = take(&layout, parts * columns);
+    c->most = take(&layout, columns);
+    c->factor = take(&layout, columns);
+    c->alive = take(&layout, columns);
+    c->sums = take(&layout, LANES * columns);
+    c->all = take(&layout, LANES * columns);
+    c->losses = take(&layout, o->rows);
     if (o->losses) c->losses = o->losses;
-    float *own = take(&place, parts * BLOCK * (columns + PANEL));
-    c->gradient = own + part * BLOCK * (columns + PANEL);
-    c->w_panel = c->gradient + BLOCK * columns;
-    return (size_t)(place - (char *)scratch);
+    float *own = take(&layout, parts * BLOCK * (columns + PANEL));
+    if (own) {
+        c->gradient = own + part * BLOCK * (columns + PANEL);
+        c->w_panel = c->gradient + BLOCK * columns;
+    }
+    return (size_t)layout.used * sizeof(float);
 }
 
 static void pack_x(const struct chunk *c)
