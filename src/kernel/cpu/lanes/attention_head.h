@@ -4,6 +4,7 @@
 #define STN_KERNEL_CPU_LANES_ATTENTION_HEAD_H
 
 #include "kernel/cpu/kernels.h"
+#include "kernel/cpu/lanes/fetch.h"
 #include "kernel/cpu/lanes/functions.h"
 #include "kernel/cpu/lanes/philox_lanes.h"
 #include "kernel/cpu/lanes/tile.h"
@@ -15,7 +16,6 @@ enum {
     STRIP = 8,
     TILE_ROWS = 4,
     MOST_KEPT = 1024, // rows of a head that stay packed for all blocks that meet them
-    CACHE_LINE = 16,
 #if defined(LANES_avx512)
     TILE_VECTORS = 4,
 #else

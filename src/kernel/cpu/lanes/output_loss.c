@@ -12,6 +12,7 @@
 // their rows: 80 rows of 50,257 entries are 15 MiB. To keep less, a fourth product would have to make the logits
 // again.
 #include "kernel/cpu/kernels.h"
+#include "kernel/cpu/lanes/fetch.h"
 #include "kernel/cpu/lanes/functions.h"
 #include "kernel/cpu/lanes/tile.h"
 
@@ -33,7 +34,6 @@ enum {
 #endif
     PANEL = TILE_VECTORS * LANES,
     BLOCK = 128, // vocabulary entries whose gradients are worked on at a time
-    CACHE_LINE = 16,
 };
 
 static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -135,22 +135,6 @@ LANES_INLINE void multiply_tile(float *c, int64_t c_row, const struct panel *p, 
     (void)vectors;
     tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 1);
 #endif
-}
-
-// Brings what is needed next nearer while sums run: `count` runs of `lines` cache lines.
-struct fetch {
-    const float *run;
-    int64_t stride, count, lines, line;
-};
-static void fetch_some(struct fetch *f, int64_t lines)
-{
-    for (; lines > 0 && f->count > 0; lines--) {
-        __builtin_prefetch(f->run + f->line * CACHE_LINE, 0, 2);
-        if (++f->line < f->lines) continue;
-        f->line = 0;
-        f->run += f->stride;
-        f->count--;
-    }
 }
 
 // The same for any number of rows; of the last group of columns only those that C has. With each tile, the next

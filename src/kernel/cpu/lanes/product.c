@@ -8,6 +8,7 @@
 // tiles need next is fetched while sums run. Source of the scheme: Goto and van de Geijn 2008, "Anatomy of
 // high-performance matrix multiplication".
 #include "kernel/cpu/kernels.h"
+#include "kernel/cpu/lanes/fetch.h"
 #include "kernel/cpu/lanes/product_finish.h"
 
 // IN_PLACE_ROWS: up to so many rows, or one block of depth, B with dense columns is not packed; 0: it always is. Narrow tiles
@@ -31,7 +32,6 @@ enum {
     FETCH_DEPTH = 32,  // terms between looks at what to fetch next
     FETCH_C_LINES = 6, // of the next tile's part of C, then
     PACK_DEPTH = 64,   // terms of a panel that are packed before the next
-    CACHE_LINE = 16,   // floats
     // Where an operand is read so few times, packing it costs more than strides do: A of 192 x 128 x 128 packed took
     // a tenth of the product's time; with 768 columns (bench/gemm, qkv, dy^T x) A in place is as slow or slower.
     IN_PLACE_COLS = 512 // up to so many columns, A is not packed
@@ -43,22 +43,6 @@ enum {
 #endif
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// Brings what is needed next nearer while sums run: `count` runs of `lines` cache lines.
-struct fetch {
-    const float *run;
-    int64_t stride, count, lines, line;
-};
-LANES_INLINE void fetch_some(struct fetch *f, int64_t lines)
-{
-    for (; lines > 0 && f->count > 0; lines--) {
-        __builtin_prefetch(f->run + f->line * CACHE_LINE, 0, 2);
-        if (++f->line < f->lines) continue;
-        f->line = 0;
-        f->run += f->stride;
-        f->count--;
-    }
-}
 
 // ---- tiles ----
 struct tile {
