@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The transports that this build has, and the calls that go through their tables.
 #include "comm/comm.h"
+#include "comm/share.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 extern const struct comm_ops self_comm, threads_comm;
 
@@ -41,25 +43,67 @@ void comm_destroy(struct comm **comm, int workers)
     comm[0]->ops->destroy(comm, workers);
 }
 
-enum status comm_barrier(struct comm *comm) { return comm->ops->barrier(comm); }
+enum status comm_barrier(struct comm *comm)
+{
+    return comm->ops->barrier ? comm->ops->barrier(comm) : barrier_by_rounds(comm);
+}
 
 enum status comm_gather(struct comm *comm, const void *mine, size_t bytes, void *all)
 {
+    if (!comm->ops->gather) return gather_by_rounds(comm, mine, bytes, all);
     return comm->ops->gather(comm, mine, bytes, all);
 }
 
+enum status comm_round(struct comm *comm, struct transfer *transfer, int count)
+{
+    for (int i = 0; i < count; i++)
+        INVARIANT(transfer[i].peer >= 0 && transfer[i].peer < comm->size &&
+                      transfer[i].peer != comm->rank,
+                  "worker %d of %d %s worker %d", comm->rank, comm->size,
+                  transfer[i].sends ? "sends to" : "receives from", transfer[i].peer);
+    return comm->ops->round(comm, transfer, count);
+}
+
+enum status comm_poll(struct comm *comm, int *peer_p) { return comm->ops->poll(comm, peer_p); }
+
 enum status comm_send(struct comm *comm, const void *data, size_t bytes, int peer)
 {
-    INVARIANT(peer >= 0 && peer < comm->size && peer != comm->rank,
-              "worker %d of %d sends to worker %d", comm->rank, comm->size, peer);
-    return comm->ops->send(comm, data, bytes, peer);
+    // A transport only reads what a sender gives.
+    struct transfer transfer = {.peer = peer, .sends = true, .data = (void *)data, .bytes = bytes};
+    return comm_round(comm, &transfer, 1);
 }
 
 enum status comm_receive(struct comm *comm, void *data, size_t bytes, int peer)
 {
-    INVARIANT(peer >= 0 && peer < comm->size && peer != comm->rank,
-              "worker %d of %d receives from worker %d", comm->rank, comm->size, peer);
-    return comm->ops->receive(comm, data, bytes, peer);
+    struct transfer transfer = {.peer = peer, .sends = false, .data = data, .bytes = bytes};
+    return comm_round(comm, &transfer, 1);
+}
+
+enum status comm_all_reduce(struct comm *comm, float *data, int64_t n)
+{
+    if (comm->size == 1) return STATUS_OK;
+    if (!comm->ops->all_reduce)
+        FAIL(STATUS_UNSUPPORTED, "the transport \"%s\" has no all-reduce of its own",
+             comm->ops->name);
+    return comm->ops->all_reduce(comm, data, n);
 }
 
 void comm_abandon(struct comm *comm) { comm->ops->abandon(comm); }
+
+const char *comm_host(const struct comm *comm, int rank)
+{
+    return comm->ops->host ? comm->ops->host(comm, rank) : "this host";
+}
+
+double comm_seconds(struct comm *comm)
+{
+    if (comm->ops->seconds) return comm->ops->seconds(comm);
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void comm_set_timeout(struct comm *comm, double seconds)
+{
+    if (comm->ops->set_timeout) comm->ops->set_timeout(comm, seconds);
+}

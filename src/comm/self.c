@@ -4,7 +4,6 @@
 #include "comm/comm.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 extern const struct comm_ops self_comm;
 
@@ -40,24 +39,18 @@ static enum status barrier_self(struct comm *comm)
     return STATUS_OK;
 }
 
-static enum status gather_self(struct comm *comm, const void *mine, size_t bytes, void *all)
+// comm_round has refused every peer before it comes here: there are no transfers.
+static enum status round_self(struct comm *comm, struct transfer *transfer, int count)
+{
+    (void)transfer, (void)count;
+    return barrier_self(comm);
+}
+
+static enum status poll_self(struct comm *comm, int *peer_p)
 {
     TRY(barrier_self(comm));
-    if (bytes) memmove(all, mine, bytes);
+    *peer_p = -1;
     return STATUS_OK;
-}
-
-// comm_send and comm_receive have refused every peer before they come here.
-static enum status send_self(struct comm *comm, const void *data, size_t bytes, int peer)
-{
-    (void)comm, (void)data;
-    FAIL(STATUS_PEER, "no worker %d to send %zu bytes to", peer, bytes);
-}
-
-static enum status receive_self(struct comm *comm, void *data, size_t bytes, int peer)
-{
-    (void)comm, (void)data;
-    FAIL(STATUS_PEER, "no worker %d to receive %zu bytes from", peer, bytes);
 }
 
 static void abandon_self(struct comm *comm)
@@ -71,9 +64,8 @@ const struct comm_ops self_comm = {
     .shares_memory = true,
     .create = create_self,
     .destroy = destroy_self,
-    .barrier = barrier_self,
-    .gather = gather_self,
-    .send = send_self,
-    .receive = receive_self,
+    .round = round_self,
+    .poll = poll_self,
     .abandon = abandon_self,
+    .barrier = barrier_self,
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every transport promises: the same cases run over each row of the registry and several numbers of workers.
+#include "base/memory.h"
 #include "comm/comm.h"
+#include "comm/share.h"
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -149,6 +151,195 @@ static void senders_do_not_mix(void **state)
     everywhere(send_to_first, all_fine);
 }
 
+// Everybody to everybody, twice to each peer, in sizes that depend on who, to whom, and when; some have no bytes.
+enum { LONGEST = 7000 };
+static size_t length_of(int from, int to, int which, int round)
+{
+    return (size_t)((from * 7 + to * 13 + which * 29 + round) % 5 * 1733) % LONGEST;
+}
+static unsigned char value_of(int from, int to, int which, int round)
+{
+    return (unsigned char)(1 + from + 11 * to + 51 * which + round);
+}
+static void *exchange_all(void *context)
+{
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    int size = comm->size, rank = comm->rank;
+    static _Thread_local unsigned char out[2 * MOST][LONGEST], in[2 * MOST][LONGEST];
+    struct transfer transfer[4 * MOST];
+    uint64_t allocations = memory_allocations();
+    for (int round = 0; round < ROUNDS && !worker->status; round++) {
+        int n = 0;
+        for (int i = 0; i < 2 * size; i++) {
+            // Others are named in another order at each worker.
+            int peer = (rank * 3 + i) % size, which = i / size, slot = 2 * peer + which;
+            if (peer == rank) continue;
+            size_t bytes = length_of(rank, peer, which, round);
+            memset(out[slot], value_of(rank, peer, which, round), bytes);
+            memset(in[slot], 0, LONGEST);
+            transfer[n++] =
+                (struct transfer){.peer = peer, .sends = true, .data = out[slot], .bytes = bytes};
+            bytes = length_of(peer, rank, which, round);
+            transfer[n++] =
+                (struct transfer){.peer = peer, .sends = false, .data = in[slot], .bytes = bytes};
+        }
+        worker->status = comm_round(comm, transfer, n);
+        for (int peer = 0; peer < size && !worker->status; peer++)
+            for (int which = 0; which < 2 && peer != rank; which++) {
+                size_t bytes = length_of(peer, rank, which, round);
+                const unsigned char *got = in[2 * peer + which];
+                for (size_t k = 0; k < LONGEST; k++)
+                    worker->wrong += got[k] != (k < bytes ? value_of(peer, rank, which, round) : 0);
+            }
+    }
+    worker->wrong += memory_allocations() != allocations;
+    return NULL;
+}
+static void a_round_carries_all_messages_of_any_size(void **state)
+{
+    (void)state;
+    everywhere(exchange_all, all_fine);
+}
+
+// What is sent one by one is received many at once, and the other way round.
+static void *regroup(void *context)
+{
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    enum { MANY = 12 };
+    int values[MANY];
+    struct transfer transfer[MANY];
+    if (comm->rank > 1) return NULL;
+    for (int round = 0; round < ROUNDS && comm->size > 1 && !worker->status; round++) {
+        bool sends = (comm->rank == 0) == (round % 2 == 0), together = comm->rank == 1;
+        for (int i = 0; i < MANY; i++) {
+            values[i] = sends ? 100 * round + i : -1;
+            transfer[i] = (struct transfer){
+                .peer = 1 - comm->rank, .sends = sends, .data = &values[i], .bytes = sizeof(int)};
+        }
+        if (together) worker->status = comm_round(comm, transfer, MANY);
+        for (int i = 0; i < MANY && !together && !worker->status; i++)
+            worker->status = comm_round(comm, &transfer[i], 1);
+        for (int i = 0; i < MANY; i++) worker->wrong += values[i] != 100 * round + i;
+    }
+    return NULL;
+}
+static void order_holds_within_and_between_rounds(void **state)
+{
+    (void)state;
+    everywhere(regroup, all_fine);
+}
+
+// Worker 0 takes messages from whoever has one; all others send as many as their rank.
+static void *take_any(void *context)
+{
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    int size = comm->size, left = size * (size - 1) / 2, seen[MOST] = {0};
+    for (int i = 0; i < comm->rank && !worker->status; i++)
+        worker->status = comm_send(comm, &i, sizeof i, 0);
+    while (comm->rank == 0 && left && !worker->status) {
+        int peer = -2, got = -1;
+        worker->status = comm_poll(comm, &peer);
+        if (worker->status || peer == -1) continue;
+        worker->status = comm_receive(comm, &got, sizeof got, peer);
+        worker->wrong += got != seen[peer]++;
+        left--;
+    }
+    for (int r = 0; comm->rank == 0 && r < size; r++) worker->wrong += seen[r] != r;
+    if (!worker->status) worker->status = comm_barrier(comm);
+    int peer = -2;
+    if (!worker->status) worker->status = comm_poll(comm, &peer);
+    worker->wrong += peer != -1;
+    return NULL;
+}
+static void poll_names_who_waits(void **state)
+{
+    (void)state;
+    everywhere(take_any, all_fine);
+}
+
+// Regions of different sizes, some empty.
+static void *share_regions(void *context)
+{
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    int size = comm->size;
+    for (int round = 0; round < ROUNDS && !worker->status; round++) {
+        size_t offset[MOST + 1] = {0};
+        unsigned char data[64 * MOST];
+        for (int r = 0; r < size; r++)
+            offset[r + 1] = offset[r] + (size_t)((r + round) % 3 * (r + 1) * 7);
+        memset(data, 255, sizeof data);
+        memset(data + offset[comm->rank], comm->rank + round % 50,
+               offset[comm->rank + 1] - offset[comm->rank]);
+        worker->status = comm_share(comm, data, offset);
+        for (int r = 0; r < size; r++)
+            for (size_t i = offset[r]; i < offset[r + 1]; i++)
+                worker->wrong += data[i] != (unsigned char)(r + round % 50);
+        for (size_t i = offset[size]; i < sizeof data; i++) worker->wrong += data[i] != 255;
+    }
+    return NULL;
+}
+static void share_gives_all_regions_to_all(void **state)
+{
+    (void)state;
+    everywhere(share_regions, all_fine);
+}
+
+// Barrier and gather as transports without their own get them.
+static void *by_rounds(void *context)
+{
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    for (int round = 0; round < ROUNDS && !worker->status; round++) {
+        short mine[3] = {(short)comm->rank, (short)round, 7}, all[3 * MOST];
+        worker->status = gather_by_rounds(comm, mine, sizeof mine, all);
+        for (int r = 0; r < comm->size; r++)
+            worker->wrong += all[3 * r] != r || all[3 * r + 1] != round || all[3 * r + 2] != 7;
+        if (comm->ops->shares_memory) worker->shared[comm->rank] = round;
+        if (!worker->status) worker->status = barrier_by_rounds(comm);
+        for (int r = 0; r < comm->size && comm->ops->shares_memory; r++)
+            worker->wrong += worker->shared[r] != round;
+        if (!worker->status) worker->status = barrier_by_rounds(comm);
+    }
+    return NULL;
+}
+static void barrier_and_gather_can_be_rounds(void **state)
+{
+    (void)state;
+    everywhere(by_rounds, all_fine);
+}
+
+static void *lose_one_in_a_round(void *context)
+{
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    int last = comm->size - 1, n = 0;
+    static char bytes[2][100000]; // both sides only ever see zeros
+    struct transfer transfer[2 * MOST];
+    for (int r = 0; r < comm->size; r++) {
+        if (r == comm->rank) continue;
+        transfer[n++] =
+            (struct transfer){.peer = r, .sends = true, .data = bytes[0], .bytes = sizeof bytes[0]};
+        transfer[n++] = (struct transfer){
+            .peer = r, .sends = false, .data = malloc(sizeof bytes[0]), .bytes = sizeof bytes[0]};
+    }
+    if (comm->rank == last) {
+        usleep(20000);
+        comm_abandon(comm);
+    }
+    worker->status = comm_round(comm, transfer, n);
+    for (int i = 1; i < n; i += 2) free(transfer[i].data);
+    snprintf(worker->message, sizeof worker->message, "%s", error_message());
+    error_clear();
+    int peer;
+    if (comm_poll(comm, &peer) != STATUS_PEER) worker->wrong = 1;
+    error_clear();
+    return NULL;
+}
+
 // The last worker gives up while the others wait, each in another way.
 static void *lose_one(void *context)
 {
@@ -169,6 +360,7 @@ static void *lose_one(void *context)
     error_clear();
     // Later calls fail too.
     if (comm_barrier(comm) != STATUS_PEER) worker->wrong = 1;
+    error_clear();
     return NULL;
 }
 static void all_know_the_lost(struct worker *worker, int workers)
@@ -185,6 +377,7 @@ static void nobody_hangs_when_one_gives_up(void **state)
 {
     (void)state;
     everywhere(lose_one, all_know_the_lost);
+    everywhere(lose_one_in_a_round, all_know_the_lost);
 }
 
 static void *disagree(void *context)
@@ -237,6 +430,11 @@ int main(void)
         cmocka_unit_test(gather_orders_by_rank),
         cmocka_unit_test(messages_arrive_in_order),
         cmocka_unit_test(senders_do_not_mix),
+        cmocka_unit_test(a_round_carries_all_messages_of_any_size),
+        cmocka_unit_test(order_holds_within_and_between_rounds),
+        cmocka_unit_test(poll_names_who_waits),
+        cmocka_unit_test(share_gives_all_regions_to_all),
+        cmocka_unit_test(barrier_and_gather_can_be_rounds),
         cmocka_unit_test(nobody_hangs_when_one_gives_up),
         cmocka_unit_test(sizes_that_differ_are_an_error),
         cmocka_unit_test(names_are_checked),
