@@ -1,19 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "signals.h"
 
+#include "clock.h"
+
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <unistd.h>
 
+// One wish to stop may arrive twice: a launcher signals every process of its job, and one of them passes it on; timeout(1) signals its
+// child and then the group that it is in. Seconds in which the second is taken for the first: by another sender, by the same one.
+#define OTHER_SENDER 1.0
+#define SAME_SENDER  0.005
+
 static void (*stop_function)(void);
 static volatile sig_atomic_t caught;
+static volatile double first_time;
+static volatile pid_t first_sender;
 
-static void on_signal(int number)
+static bool is_echo(const siginfo_t *info)
+{
+    double since = clock_seconds() - first_time;
+    return since < (info->si_pid == first_sender ? SAME_SENDER : OTHER_SENDER);
+}
+
+static void on_signal(int number, siginfo_t *info, void *context)
 {
     static const char text[] = "\nstentor: stopping after this step, with a checkpoint; once more "
                                "stops at once\n";
+    (void)context;
+    if (caught && is_echo(info)) return;
     if (caught) _exit(128 + number);
+    first_time = clock_seconds();
+    first_sender = info->si_pid;
     caught = 1;
     stop_function();
     if (write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
@@ -27,13 +47,14 @@ void signals_start(void)
 
 void signals_catch(void (*stop)(void))
 {
+    static const int number[] = {SIGINT, SIGTERM, SIGUSR1};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
     stop_function = stop;
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    action.sa_flags = SA_RESTART;
     sigemptyset(&action.sa_mask);
-    static const int number[] = {SIGINT, SIGTERM};
+    // One at a time: the handler compares with what it wrote down before.
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        sigaddset(&action.sa_mask, number[i]);
     // Also where they were ignored when we were started: a shell's background job may be asked to stop, too.
     for (size_t i = 0; i < sizeof number / sizeof *number; i++) sigaction(number[i], &action, NULL);
+    sigprocmask(SIG_UNBLOCK, &action.sa_mask, NULL);
 }

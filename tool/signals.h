@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// SIGINT and SIGTERM: the first asks the run to stop with a checkpoint, the second ends the program at once with 128 + its number.
+// SIGINT, SIGTERM and SIGUSR1 (Slurm's --signal, and what mpirun passes on): the first asks the run to stop with a checkpoint, the second
+// ends the program at once with 128 + its number.
 #ifndef STN_TOOL_SIGNALS_H
 #define STN_TOOL_SIGNALS_H
 
 // Writes to closed pipes and beyond file limits become errors instead of deadly signals.
 void signals_start(void);
-// From here on SIGINT and SIGTERM call `stop` (safe in a handler), the second time they end the program.
+// From here on these call `stop` (safe in a handler), the second time they end the program.
 void signals_catch(void (*stop)(void));
 #endif

@@ -8,6 +8,7 @@
 #include "run_file.h"
 #include "signals.h"
 #include "speed.h"
+#include "supervise.h"
 #include "terminal.h"
 #include "train/run_schema.h"
 #include "train/trainer.h"
@@ -22,6 +23,7 @@ static const struct option_row rows[] = {
     {"workers", "N", "as --set parallel.workers=N; 0: one for each core"},
     {"out", "DIR", "as --set out=DIR"},
     {"resume", NULL, "goes on from the newest checkpoint in out, if there is one"},
+    {"restarts", "N", "starts again when killed, at most N times without a new checkpoint"},
     {"profile", NULL, "prints where the time went: each operation beside the machine's peaks"},
     {"print-config", NULL, "prints the run file with every key resolved, and ends"},
     {"json", NULL, "prints the result as one JSON object"},
@@ -40,8 +42,8 @@ static void help(void)
     }
     printf("\nLater wins: defaults (second column), run file, environment "
            "(STENTOR_TRAIN_STEPS=200), --set.\n"
-           "SIGINT or SIGTERM: a checkpoint, then exit code 75; the same command with --resume "
-           "goes on.\n");
+           "SIGINT, SIGTERM or SIGUSR1: a checkpoint, then exit code 75; the same command with "
+           "--resume goes on.\n");
 }
 
 static void say_what_runs(const struct trainer *trainer, bool resume)
@@ -155,10 +157,10 @@ static enum status measured_roof(const struct trainer *trainer, struct roof *roo
     return STATUS_OK;
 }
 
-static enum status train(const struct options *options, const struct run_config *config)
+static enum status train(const struct options *options, const struct run_config *config,
+                         bool resume)
 {
     struct trainer *trainer;
-    bool resume = option_given(options, "resume");
     TRY(trainer_create(config, &trainer));
     // While nothing else runs here, and before the run's memory is taken.
     double peak = option_given(options, "quiet") ? 0 : measured_peak(trainer);
@@ -186,6 +188,26 @@ destroy_trainer:
     return status;
 }
 
+// Set for each process by who starts many: Open MPI, MPICH and its kin, srun, torchrun.
+static const char *const launched[] = {"OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK",
+                                       "SLURM_STEP_ID", "RANK"};
+
+// Returns in the process that trains.
+static enum status go_on_supervised(const struct options *options, const struct run_config *config,
+                                    bool *resume)
+{
+    struct supervision supervision = {.out = config->out, .resume = *resume};
+    int start;
+    for (size_t i = 0; i < sizeof launched / sizeof *launched; i++)
+        if (getenv(launched[i]))
+            FAIL(STATUS_USAGE,
+                 "--restarts belongs to what starts the processes, and this is one that was "
+                 "started (%s is set): a rank cannot start the others again; leave it out here",
+                 launched[i]);
+    TRY(option_integer(options, "restarts", 0, INT32_MAX, &supervision.restarts));
+    return supervise(&supervision, resume, &start);
+}
+
 static enum status run(const struct options *options)
 {
     TRY(terminal_start(option_text(options, "color"), option_given(options, "quiet")));
@@ -198,8 +220,10 @@ static enum status run(const struct options *options)
         free(text);
         return status;
     }
+    bool resume = option_given(options, "resume");
+    if (option_given(options, "restarts")) TRY(go_on_supervised(options, &config, &resume));
     signals_catch(train_request_stop);
-    return train(options, &config);
+    return train(options, &config, resume);
 }
 
 const struct command train_command = {

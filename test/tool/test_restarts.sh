@@ -1,0 +1,127 @@
+#!/bin/sh
+# stentor train --restarts: what is killed goes on with the same bits, what cannot be mended ends, signals reach the training, nothing is left behind.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build/release}
+program=$(cd "$BUILD" && pwd)/stentor
+work=$(mktemp -d)
+helpers=
+trap '[ -z "$helpers" ] || kill $helpers 2>/dev/null; rm -rf "$work"' EXIT
+cd "$work" || exit 1
+count=0 failures=0
+check() { # check NAME COMMAND…
+    name=$1; shift
+    count=$((count + 1))
+    if "$@" >log 2>&1; then echo "ok $count - $name"; else
+        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8
+    fi
+}
+skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
+digest() { sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1" | tail -1; }
+newest() { # newest OUT: step of its newest checkpoint, 0: none
+    ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step-//p' | sort -n | tail -1 | grep . || echo 0
+}
+within() { # within TENTHS COMMAND…: whether it holds within so many tenths of a second
+    left=$1; shift
+    while ! "$@"; do [ "$left" -gt 0 ] || return 1; left=$((left - 1)); sleep 0.1; done
+}
+gone() { ! kill -0 "$1" 2>/dev/null; }
+holder() { cat "$1/.lock" 2>/dev/null; }
+# Kills the training in OUT N times, each time another process that has got further; at once: as soon as it is there.
+kill_often() { # kill_often OUT N [at once]
+    last=0 process=
+    for i in $(seq "$2"); do
+        tries=0
+        until now=$(holder "$1") && [ -n "$now" ] && [ "$now" != "$process" ] && { [ $# -gt 2 ] || [ "$(newest "$1")" -gt "$last" ]; }; do
+            tries=$((tries + 1)); [ $tries -lt 3000 ] || return 1
+            sleep 0.02
+        done
+        process=$now last=$(newest "$1")
+        kill -9 "$process"
+        echo "$i" >"$1.kills"
+    done
+}
+
+i=0; while [ $i -lt 300 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >text.txt
+cat >run.yaml <<'END'
+model: {layers: 2, heads: 2, width: 48, context: 64, dropout: 0.1}
+data: {train: text.txt}
+train: {steps: 400, batch: 8, micro_batch: 2, warmup: 4, eval_every: 100, save_every: 20}
+parallel: {workers: 2}
+END
+"$program" train run.yaml --out whole --quiet --json >whole.json 2>whole.err
+
+# ---- killed, and gone on ----
+kill_often killed 3 & helpers=$!
+"$program" train run.yaml --out killed --restarts 1 --quiet --json >killed.json 2>killed.err; code=$?
+wait $helpers; helpers=
+check "killed three times with progress between: --restarts 1 is enough" sh -c 'test "$1" -eq 0 && grep -qx 3 killed.kills' - $code
+check "the same bits as an undisturbed run" test "$(digest killed.json)" = "$(digest whole.json)"
+check "each restart is told, also when it is quiet" sh -c 'test "$(grep -c "^warning: the training was ended by signal 9 (Killed.*); it goes on in 1 s from the checkpoint step-[0-9]* (restart 1 of 1)$" killed.err)" -eq 3' - killed.err
+check "log.jsonl repeats no step" sh -c 'grep -o "\"_step\": [0-9]*, .*train/loss" killed/log.jsonl | sed "s/[^0-9]*\([0-9]*\).*/\1/" >steps && sort -n -u steps | cmp - steps'
+
+# ---- a storm ----
+"$program" train run.yaml --out storm --set train.steps=20 --set train.decay_steps=400 --quiet 2>storm.err
+rm storm/.lock
+kill_often storm 3 "at once" & helpers=$!
+"$program" train run.yaml --out storm --set train.decay_steps=400 --set train.steps=100000 --set train.save_every=0 --resume --restarts 2 --quiet 2>storm.err; code=$?
+wait $helpers; helpers=
+check "killed at the start each time: it gives up, with the code of the signal" sh -c 'test "$1" -eq 137 && grep -q "3 times in a row without a new checkpoint; --restarts 2 allows no more; .* --resume goes on from the checkpoint step-20$" storm.err' - $code
+check "pauses grow" sh -c 'grep -q "it goes on in 1 s .*(restart 1 of 2 without a new checkpoint)" storm.err && grep -q "it goes on in 2 s .*(restart 2 of 2 without a new checkpoint)" storm.err'
+check "no checkpoint was dropped" "$program" inspect storm/checkpoints/step-20
+
+# ---- what cannot be mended ----
+once() { # once NAME CODE TEXT ARGUMENTS…
+    name=$1 want=$2 text=$3; shift 3
+    "$program" train run.yaml --restarts 5 --quiet "$@" >once.out 2>once.err; code=$?
+    check "$name" sh -c 'test "$1" -eq "$2" && grep -q "$3" once.err && ! grep -q "goes on in" once.err' - $code "$want" "$text"
+}
+once "wrong usage is not tried again" 2 "add --resume to go on from it" --out storm
+once "bad input is not tried again" 3 "none.txt" --out none --set data.train=none.txt
+once "a run that diverged is not tried again" 1 "not finite" --out diverged --set train.learning_rate=1e6 --set train.optimizer=sgd --set train.warmup=0 --set train.clip=0
+once "--restarts takes a number" 2 "restarts: \"many\" is not a whole number" --out none --restarts many
+OMPI_COMM_WORLD_RANK=1 once "a rank cannot start the others again" 2 "OMPI_COMM_WORLD_RANK is set" --out none
+"$program" train run.yaml --out zero --restarts 0 --set train.steps=3 --quiet 2>zero.err; code=$?
+check "--restarts 0 supervises and restarts nothing" sh -c 'test "$1" -eq 0 && test ! -s zero.err' - $code
+
+# ---- signals ----
+long="--set train.steps=100000 --set train.save_every=0 --set train.eval_every=0 --quiet"
+start() { # start OUT: a long run in the background; returns when it trains
+    out=$1; shift
+    # shellcheck disable=SC2086
+    "$program" train run.yaml --out "$out" --restarts 3 $long "$@" 2>"$out.err" & process=$!
+    within 100 test -s "$out/log.jsonl"
+}
+for signal in TERM INT USR1; do
+    start stop$signal
+    kill -$signal $process; wait $process; code=$?
+    check "SIG$signal: a checkpoint and code 75" sh -c 'test "$1" -eq 75 && ls "stop$2"/checkpoints/step-* >/dev/null && ! grep -q "goes on in" "stop$2.err"' - $code $signal
+done
+start twice --set train.batch=4096 --set train.micro_batch=8 --set train.log_every=1
+child=$(holder twice); kill -TERM $process; sleep 0.2; kill -TERM $process
+wait $process; code=$?
+check "the second signal ends at once" sh -c 'test "$1" -eq 143 && ! ls twice/checkpoints/step-*' - $code
+check "... and nobody is left" within 20 gone "$child"
+start thrice
+child=$(holder thrice); kill -STOP "$child"; for i in 1 2 3; do kill -TERM $process; sleep 0.1; done
+wait $process; code=$?
+check "the third signal ends a training that hangs" sh -c 'test "$1" -eq 137' - $code
+if command -v timeout >/dev/null 2>&1; then
+    # shellcheck disable=SC2086
+    timeout --preserve-status -s TERM 2 "$program" train run.yaml --out timed --restarts 3 $long 2>timed.err; code=$?
+    check "timeout(1), which signals twice, asks once" sh -c 'test "$1" -eq 75 && ls timed/checkpoints/step-* >/dev/null' - $code
+else skip "timeout(1), which signals twice, asks once" "no timeout(1)"; fi
+start pause
+kill -9 "$(holder pause)"; within 50 grep -q "goes on in" pause.err; kill -TERM $process; wait $process; code=$?
+check "SIGTERM between two starts: code 75" sh -c 'test "$1" -eq 75 && grep -q "stopped before the training was started again" pause.err' - $code
+if [ "$(uname)" = Linux ]; then
+    start orphan
+    child=$(holder orphan); kill -9 $process; wait $process 2>/dev/null
+    check "a supervisor that is killed: the training stops" within 50 gone "$child"
+    check "... with a checkpoint" sh -c 'ls orphan/checkpoints/step-*'
+else skip "a supervisor that is killed: the training stops" "Linux tells a child, others do not"; fi
+if command -v script >/dev/null 2>&1; then
+    check "on a terminal: a status line, as without --restarts" sh -c 'script -qec "\"$1\" train run.yaml --out tty --set train.steps=20 --restarts 2 --color=never" /dev/null </dev/null >tty.txt 2>&1; grep -q "train: .*20/20 .*loss=" tty.txt && grep -q "the model lies in tty" tty.txt' - "$program"
+else skip "on a terminal: a status line, as without --restarts" "no script(1)"; fi
+echo "1..$count"
+[ $failures -eq 0 ]
