@@ -14,6 +14,14 @@ int run_nodes(int first, int last, struct node node[MAX_NODES])
     return count;
 }
 
+int run_nodes_most(int leaves)
+{
+    // The worst run lacks the first and the last leaf: one node of each size on either side.
+    int level = 0;
+    while (1 << level < leaves) level++;
+    return level > 1 ? 2 * (level - 1) : 1;
+}
+
 // How often the node of leaf `leaf` merges when it is put on the stack of [first, leaf): it does while it is a right child
 // whose left sibling lies in the run, as a binary counter carries.
 static int carries(int first, int leaf)
@@ -107,4 +115,21 @@ int tree_program(const struct node *node, int count, int leaves, int16_t *progra
     INVARIANT(route.next == count, "%d of %d nodes have no place in a tree of %d leaves",
               count - route.next, count, leaves);
     return route.operations;
+}
+
+int merge_program(const struct node *node, int count, int first, int last, int16_t *program,
+                  int start[MAX_NODES + 1])
+{
+    struct node made[MAX_NODES];
+    int nodes = run_nodes(first, last, made);
+    // All children of a complete node lie inside the run: none is empty.
+    struct route route = {.node = node, .count = count, .leaves = last, .program = program};
+    for (int i = 0; i < nodes; i++) {
+        start[i] = route.operations;
+        emit(&route, made[i].level, made[i].index);
+    }
+    start[nodes] = route.operations;
+    INVARIANT(route.next == count, "%d of %d nodes have no place in leaves %d to %d",
+              count - route.next, count, first, last);
+    return nodes;
 }

@@ -22,6 +22,8 @@ struct node {
 
 // The complete nodes that a run of leaves [first, last) leaves behind, in order of leaves. At most 2 log2(leaves).
 int run_nodes(int first, int last, struct node node[MAX_NODES]);
+// At least as many as any run of `leaves` leaves leaves behind; no more where leaves is a power of two.
+int run_nodes_most(int leaves);
 // Most buffers (of the parameters' size) that a worker needs at one time to compute the run: pending sums, and one more while a leaf
 // has more than one micro-batch.
 int run_buffers(int first, int last, bool several_micro_batches);
@@ -47,6 +49,11 @@ int run_node_buffer(int first, int last, int node);
 // The program (kernel tree_sum: array number pushes, -1 adds) that sums arrays lying at `node[0..count-1]` (in order of leaves, together
 // covering leaves 0..leaves-1) up the tree. Returns the number of operations; program holds 2 * count.
 int tree_program(const struct node *node, int count, int leaves, int16_t *program);
+// The programs that fold nodes of neighbours into the nodes of their common run [first, last): node[0..count-1], in order of leaves,
+// are those of consecutive runs that together cover it. Node i of run_nodes(first, last) is made by operations start[i] .. start[i + 1] - 1
+// of `program`, which holds 2 * count; a single operation says that it is an array already. Returns the number of nodes.
+int merge_program(const struct node *node, int count, int first, int last, int16_t *program,
+                  int start[MAX_NODES + 1]);
 
 // Runs of `workers` workers over `leaves` leaves: worker r has leaves [border[r], border[r + 1]). Equal shares, the first ones larger.
 void borders_equal(int leaves, int workers, int *border);

@@ -6,7 +6,8 @@
 
 #define ROW(isa)                                                                                   \
     {                                                                                              \
-        tree_sum_##isa, square_sums_##isa, max_magnitude_##isa, normal_##isa                       \
+        tree_sum_##isa, square_sums_##isa, round_bf16_##isa, widen_bf16_##isa,                     \
+            max_magnitude_##isa, normal_##isa                                                      \
     }
 
 static const struct update_kernels table[ISA_COUNT] = {

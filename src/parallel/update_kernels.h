@@ -12,6 +12,8 @@ struct update_kernels {
                      int64_t n);
     void (*square_sums)(double *partial, const float *g, const float *more, double scale,
                         int64_t n);
+    void (*round_bf16)(uint16_t *y, const float *x, int64_t n);
+    void (*widen_bf16)(float *y, const uint16_t *x, int64_t n);
     float (*max_magnitude)(const float *g, int64_t n);
     void (*normal)(float *w, uint64_t seed, uint32_t stream, int64_t first, int64_t n,
                    double deviation);

@@ -167,6 +167,62 @@ static void large_trees_too(void **state)
     }
 }
 
+// Runs of neighbours fold into the nodes of their common run: terms of neighbours' nodes go in, terms of the common nodes come out.
+static void neighbours_fold_into_their_common_nodes(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 4000; round++) {
+        struct philox_address at = {7, philox_stream(PHILOX_TEST, 6), (uint32_t)round, 0};
+        int leaves = 1 + (int)(philox_bits(at, 0) % 70), runs = 1 + (int)(philox_bits(at, 1) % 9);
+        int border[10], from = (int)(philox_bits(at, 2) % (uint32_t)runs), to = runs;
+        borders_random(51, round, leaves, runs, border);
+        term array[MAX_NODES * 9];
+        struct node node[MAX_NODES * 9], made[MAX_NODES];
+        int count = 0;
+        for (int r = from; r < to; r++) {
+            int nodes = run_nodes(border[r], border[r + 1], node + count);
+            for (int i = 0; i < nodes; i++, count++)
+                array[count] = node_term(leaves, leaves, node[count].level, node[count].index);
+            assert_true(nodes <= run_nodes_most(leaves));
+        }
+        int16_t program[2 * MAX_NODES * 9];
+        int start[MAX_NODES + 1];
+        int nodes = run_nodes(border[from], border[to], made);
+        assert_int_equal(merge_program(node, count, border[from], border[to], program, start),
+                         nodes);
+        assert_true(start[0] == 0 && start[nodes] <= 2 * count);
+        for (int i = 0; i < nodes; i++) {
+            term stack[32];
+            int depth = 0;
+            for (int k = start[i]; k < start[i + 1]; k++)
+                if (program[k] >= 0) {
+                    stack[depth++] = array[program[k]];
+                } else {
+                    depth--;
+                    stack[depth - 1] = sum(stack[depth - 1], stack[depth]);
+                }
+            assert_int_equal(depth, 1);
+            assert_true(stack[0] == node_term(leaves, leaves, made[i].level, made[i].index));
+        }
+    }
+}
+
+static void most_nodes_of_a_run(void **state)
+{
+    (void)state;
+    for (int leaves = 1; leaves <= 64; leaves++) {
+        int most = 0;
+        struct node node[MAX_NODES];
+        for (int first = 0; first < leaves; first++)
+            for (int last = first; last <= leaves; last++) {
+                int nodes = run_nodes(first, last, node);
+                if (nodes > most) most = nodes;
+            }
+        assert_true(most <= run_nodes_most(leaves));
+        if ((leaves & (leaves - 1)) == 0) assert_int_equal(most, run_nodes_most(leaves));
+    }
+}
+
 static void every_micro_batch_lies_in_one_leaf(void **state)
 {
     (void)state;
@@ -309,6 +365,8 @@ int main(void)
         cmocka_unit_test(any_run_folds_to_its_nodes),
         cmocka_unit_test(any_borders_give_the_one_tree),
         cmocka_unit_test(large_trees_too),
+        cmocka_unit_test(neighbours_fold_into_their_common_nodes),
+        cmocka_unit_test(most_nodes_of_a_run),
         cmocka_unit_test(every_micro_batch_lies_in_one_leaf),
         cmocka_unit_test(buffers_are_as_few_as_promised),
         cmocka_unit_test(equal_borders_are_equal),

@@ -188,6 +188,9 @@ KERNEL(void, tree_sum, float *y, const float *const *array, const int16_t *op, i
 // g is g + more where more is not NULL (here and in struct update): a sum of two nodes need not be written to be used.
 KERNEL(void, square_sums, double *partial, const float *g, const float *more, double scale, int64_t n)
 KERNEL(float, max_magnitude, const float *g, int64_t n) // NaN when an element is NaN
+// Gradients on their way: rounded to bf16 (to nearest even; a NaN stays one), and back without loss.
+KERNEL(void, round_bf16, uint16_t *y, const float *x, int64_t n)
+KERNEL(void, widen_bf16, float *y, const uint16_t *x, int64_t n)
 struct update {
     float gradient_scale;  // 1 / tokens times the clip factor
     float clip_value;      // elements of the scaled gradient are limited to +-clip_value; 0: not

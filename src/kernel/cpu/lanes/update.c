@@ -48,6 +48,25 @@ void KERNEL_NAME(tree_sum)(float *y, const float *const *array, const int16_t *o
     }
 }
 
+// Plain loops, which the compiler turns into lanes: what they do is bound by memory.
+void KERNEL_NAME(round_bf16)(uint16_t *restrict y, const float *restrict x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, quiet = bits >> 16 | 0x40;
+        y[i] = (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+    }
+}
+
+void KERNEL_NAME(widen_bf16)(float *restrict y, const uint16_t *restrict x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits = (uint32_t)x[i] << 16;
+        memcpy(y + i, &bits, sizeof bits);
+    }
+}
+
 // One partial sum. Inlined for one and for two arrays, so that the loop has no question in it.
 LANES_INLINE double squares_of(const float *x, const float *more, double scale, int64_t count)
 {
