@@ -9,8 +9,25 @@ enum activation {
     ACTIVATION_GELU_TANH,
     ACTIVATION_GELU,
     ACTIVATION_RELU,
-    ACTIVATION_SILU
+    ACTIVATION_SILU,
+    ACTIVATION_SIGMOID,
+    ACTIVATION_TANH,
+    ACTIVATION_COUNT
 };
+
+// The cell of a recurrent layer, with PyTorch's equations and order of gates: LSTM i f g o, GRU r z n, TANH one.
+// Sources: Hochreiter and Schmidhuber 1997 with Gers et al. 2000; Cho et al. 2014, arXiv:1406.1078; Elman 1990.
+enum cell { CELL_LSTM, CELL_GRU, CELL_TANH, CELL_COUNT };
+// Blocks of `hidden` columns: gates, and what the backward pass reads of a position (LSTM i f g o c; GRU r z n and what
+// goes into n from before; TANH the output).
+static inline int cell_gates(enum cell kind)
+{
+    return kind == CELL_LSTM ? 4 : kind == CELL_GRU ? 3 : 1;
+}
+static inline int cell_kept(enum cell kind)
+{
+    return kind == CELL_LSTM ? 5 : kind == CELL_GRU ? 4 : 1;
+}
 
 // Of a model's matrix products; all else is float32. bf16x3: operands as sums of two bf16, three products. bf16: operands
 // rounded to bf16. Sums, weights and results are float32 in all three.

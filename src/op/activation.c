@@ -26,6 +26,12 @@ real activation_value(enum activation activation, real x)
         return x > 0 ? x : 0;
     case ACTIVATION_SILU:
         return x * logistic(x);
+    case ACTIVATION_SIGMOID:
+        return logistic(x);
+    case ACTIVATION_TANH:
+        return real_tanh(x);
+    case ACTIVATION_COUNT:
+        break;
     }
     return 0;
 }
@@ -49,13 +55,23 @@ real activation_slope(enum activation activation, real x)
         real s = logistic(x);
         return s * (1 + x * (1 - s));
     }
+    case ACTIVATION_SIGMOID: {
+        real s = logistic(x);
+        return s * (1 - s);
+    }
+    case ACTIVATION_TANH: {
+        real t = real_tanh(x);
+        return 1 - t * t;
+    }
+    case ACTIVATION_COUNT:
+        break;
     }
     return 0;
 }
 
 bool activation_known(enum activation activation)
 {
-    return activation >= ACTIVATION_NONE && activation <= ACTIVATION_SILU;
+    return activation >= ACTIVATION_NONE && activation < ACTIVATION_COUNT;
 }
 
 static bool check_activation(struct graph *g, const struct value *y)
@@ -97,7 +113,9 @@ static struct cost cost(const struct value *y) { return elementwise_cost(y, 10);
 #define CASE(n)                                                                                    \
     CASE_OF(n, ACTIVATION_NONE)                                                                    \
     CASE_OF(n, ACTIVATION_GELU_TANH)                                                               \
-    CASE_OF(n, ACTIVATION_GELU) CASE_OF(n, ACTIVATION_RELU) CASE_OF(n, ACTIVATION_SILU)
+    CASE_OF(n, ACTIVATION_GELU)                                                                    \
+    CASE_OF(n, ACTIVATION_RELU) CASE_OF(n, ACTIVATION_SILU) CASE_OF(n, ACTIVATION_SIGMOID)         \
+        CASE_OF(n, ACTIVATION_TANH)
 static const struct op_case cases[] = {ODD_SIZES(CASE)};
 
 const struct op activation_op = {.name = "activation",
@@ -144,7 +162,9 @@ static struct cost cost_grad(const struct value *y) { return elementwise_cost(y,
     CASE_GRAD_OF(n, ACTIVATION_NONE)                                                               \
     CASE_GRAD_OF(n, ACTIVATION_GELU_TANH)                                                          \
     CASE_GRAD_OF(n, ACTIVATION_GELU)                                                               \
-    CASE_GRAD_OF(n, ACTIVATION_RELU) CASE_GRAD_OF(n, ACTIVATION_SILU)
+    CASE_GRAD_OF(n, ACTIVATION_RELU)                                                               \
+    CASE_GRAD_OF(n, ACTIVATION_SILU) CASE_GRAD_OF(n, ACTIVATION_SIGMOID)                           \
+        CASE_GRAD_OF(n, ACTIVATION_TANH)
 static const struct op_case cases_grad[] = {ODD_SIZES(CASE_GRAD)};
 
 const struct op activation_grad_op = {.name = "activation_grad",

@@ -32,6 +32,13 @@ struct attention_attributes {
     double rate;        // of dropout, and the number of its first operation
     uint32_t operation;
 };
+struct recurrent_attributes {
+    enum cell kind;
+    bool reverse; // from the last token of each sequence to its first
+};
+struct slice_attributes {
+    int64_t first, count; // columns
+};
 struct output_loss_attributes {
     double smoothing;
 };

@@ -143,6 +143,38 @@ struct value *op_attention_grad(struct graph *g, struct value *const input[6],
 struct value *op_attention_cached(struct graph *g, struct value *qkv, struct value *cache,
                                   struct value *position, int heads, int kv_heads);
 
+// ---- recurrent layers ----
+extern const struct op recurrent_op, recurrent_grad_op, recurrent_previous_op, recurrent_cached_op;
+// A layer over time, with the equations, order of gates and names of weights of PyTorch's LSTM, GRU and RNN. Inputs: z [batch,
+// tokens, gates * hidden], what x gives (weight_ih, bias_ih: op_linear over all positions); w (weight_hh) [gates * hidden, hidden];
+// bias (bias_hh) or NULL; h0, c0 [batch, hidden] or NULL: 0 (c0: LSTM alone); lengths I32 [batch] or NULL. -> h [batch, tokens,
+// hidden]; behind the end of a sequence 0. Auxiliary outputs 0: what the backward pass reads; 1, 2: the last h and c [batch, hidden],
+// which gradients do not flow through. Products with w are float32 whatever the precision. Gradient: all but lengths.
+// Sources: enum cell (base/numeric.h).
+struct value *op_recurrent(struct graph *g, struct value *const input[6],
+                           const struct recurrent_attributes *attributes);
+// da [batch, tokens, gates * hidden], the gradient of h w + bias. Inputs: kept (auxiliary output 0; TANH: y), w, dy, previous (GRU, else NULL
+// will do), c0, lengths. Auxiliary outputs 0: dh0, 1: dc0, 2: dz, which is da but for GRU.
+struct value *op_recurrent_grad(struct graph *g, struct value *const input[6],
+                                const struct recurrent_attributes *attributes);
+// The states that positions began with: y of the position before (after, in reverse), h0 or 0 at the first; 0 behind the end. No gradient.
+struct value *op_recurrent_previous(struct graph *g, struct value *y, struct value *h0,
+                                    struct value *lengths, bool reverse);
+// The same layer for new tokens of one sequence. Inputs: z [1, tokens, gates * hidden], w, bias, state (STATE) [2, hidden]: h, then c,
+// read (0 where position is 0) and written; position I32 [1], tokens so far; length I32 [1], how many of the tokens are there.
+// No gradient.
+struct value *op_recurrent_cached(struct graph *g, struct value *const input[6],
+                                  enum cell kind);
+
+// ---- columns of the last dimension ----
+extern const struct op concat_op, slice_op, place_op;
+// a [rows.., n], b [rows.., m] -> [rows.., n + m]. Gradient: both.
+struct value *op_concat(struct graph *g, struct value *a, struct value *b);
+// Columns first .. first + count - 1. Gradient: x.
+struct value *op_slice(struct graph *g, struct value *x, int64_t first, int64_t count);
+// x at column `first` of [rows.., width], 0 around it. Gradient: x.
+struct value *op_place(struct graph *g, struct value *x, int64_t first, int64_t width);
+
 // ---- loss ----
 extern const struct op output_loss_op;
 // Cross-entropy fused with the output layer, summed over rows: x [rows.., width], w
@@ -176,5 +208,12 @@ struct value *op_output_loss(struct graph *g, struct value *x, struct value *w,
 #define op_attention(g, ...)          PLACED(g, op_attention(g, __VA_ARGS__))
 #define op_attention_grad(g, ...)     PLACED(g, op_attention_grad(g, __VA_ARGS__))
 #define op_attention_cached(g, ...)   PLACED(g, op_attention_cached(g, __VA_ARGS__))
+#define op_recurrent(g, ...)          PLACED(g, op_recurrent(g, __VA_ARGS__))
+#define op_recurrent_grad(g, ...)     PLACED(g, op_recurrent_grad(g, __VA_ARGS__))
+#define op_recurrent_previous(g, ...) PLACED(g, op_recurrent_previous(g, __VA_ARGS__))
+#define op_recurrent_cached(g, ...)   PLACED(g, op_recurrent_cached(g, __VA_ARGS__))
+#define op_concat(g, ...)             PLACED(g, op_concat(g, __VA_ARGS__))
+#define op_slice(g, ...)              PLACED(g, op_slice(g, __VA_ARGS__))
+#define op_place(g, ...)              PLACED(g, op_place(g, __VA_ARGS__))
 #define op_output_loss(g, ...)        PLACED(g, op_output_loss(g, __VA_ARGS__))
 #endif

@@ -27,6 +27,13 @@ const struct op *const op_registry[] = {
     &attention_op,
     &attention_grad_op,
     &attention_cached_op,
+    &recurrent_op,
+    &recurrent_grad_op,
+    &recurrent_previous_op,
+    &recurrent_cached_op,
+    &concat_op,
+    &slice_op,
+    &place_op,
     &output_loss_op,
     NULL,
 };

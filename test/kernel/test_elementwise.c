@@ -87,7 +87,12 @@ static double define_activation(double x, enum activation activation)
         return x > 0 ? x : 0;
     case ACTIVATION_SILU:
         return x / (1 + exp(-x));
+    case ACTIVATION_SIGMOID:
+        return 1 / (1 + exp(-x));
+    case ACTIVATION_TANH:
+        return tanh(x);
     case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
         break;
     }
     return x;
@@ -108,7 +113,13 @@ static double define_slope(double x, enum activation activation)
     case ACTIVATION_SILU:
         s = 1 / (1 + exp(-x));
         return s + x * s * (1 - s);
+    case ACTIVATION_SIGMOID:
+        s = 1 / (1 + exp(-x));
+        return s * (1 - s);
+    case ACTIVATION_TANH:
+        return 1 - tanh(x) * tanh(x);
     case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
         break;
     }
     return 1;
@@ -118,7 +129,7 @@ static void activations_and_slopes(void **state)
 {
     (void)state;
     for (int l = 0; l < LENGTHS; l++) {
-        for (enum activation f = ACTIVATION_NONE; f <= ACTIVATION_SILU; f++) {
+        for (enum activation f = ACTIVATION_NONE; f < ACTIVATION_COUNT; f++) {
             int64_t n = lengths[l];
             float *x = random_floats(n, 3, 9), *dy = random_floats(n, 4, 1);
             float *y0 = floats(n), *dx0 = floats(n);

@@ -55,6 +55,18 @@ void launch_attention_cached(const struct step *step, const struct part *part);
 struct scratch scratch_attention(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_attention_grad(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_attention_cached(const struct value *v, kernel_function sizes, int threads);
+// ---- launch_recurrent.c ----
+void launch_recurrent(const struct step *step, const struct part *part);
+void launch_recurrent_grad(const struct step *step, const struct part *part);
+void launch_recurrent_previous(const struct step *step, const struct part *part);
+void launch_recurrent_cached(const struct step *step, const struct part *part);
+struct scratch scratch_recurrent(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_recurrent_grad(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_recurrent_cached(const struct value *v, kernel_function sizes, int threads);
+// ---- launch_columns.c: copies, the same for every instruction set ----
+void launch_concat(const struct step *step, const struct part *part);
+void launch_slice(const struct step *step, const struct part *part);
+void launch_place(const struct step *step, const struct part *part);
 // ---- launch_output_loss.c ----
 void launch_output_loss(const struct step *step, const struct part *part);
 struct scratch scratch_output_loss(const struct value *v, kernel_function sizes, int threads);

@@ -61,6 +61,9 @@
 #define PRECISION_ROWS(name, kernel, precision, bound)                                             \
     EACH_TILE_SET(SCRATCH_ROW, name, kernel, kernel, precision, bound)
 
+// Only moves numbers, so one launch serves all.
+#define COPY_ROW(name) {.op = &name##_op, .isa = ISA_GENERIC, .launch = launch_##name},
+
 // One line each.
 // clang-format off
 const struct cpu_row cpu_table[] = {
@@ -92,6 +95,13 @@ const struct cpu_row cpu_table[] = {
     SCRATCH_ROWS(attention, attention, attention, 1e-6)
     SCRATCH_ROWS(attention_grad, attention_grad, attention, 1e-6)
     SCRATCH_ROWS(attention_cached, attention_cached, attention, 3e-6)
+    SCRATCH_ROWS(recurrent, recurrent, recurrent, 4e-6)
+    SCRATCH_ROWS(recurrent_grad, recurrent_grad, recurrent, 2e-6)
+    SCRATCH_ROWS(recurrent_cached, recurrent, recurrent, 4e-6)
+    COPY_ROW(recurrent_previous)
+    COPY_ROW(concat)
+    COPY_ROW(slice)
+    COPY_ROW(place)
     SCRATCH_ROWS(output_loss, output_loss, output_loss, 2e-6)
     PRECISION_ROWS(output_loss, output_loss_bf16, PRECISION_BF16, 2e-2)
     PRECISION_ROWS(output_loss, output_loss_bf16x3, PRECISION_BF16X3, 5e-5)

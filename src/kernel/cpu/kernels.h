@@ -124,6 +124,28 @@ KERNEL(void, layer_norm_grad, const struct norm_grad *n, void *scratch, const st
 KERNEL(void, rms_norm_grad, const struct norm_grad *n, void *scratch, const struct part *part) // dbias is NULL
 KERNEL(size_t, norm_grad_scratch_bytes, int64_t rows, int parts)
 
+// ---- recurrent.c: a layer over time; order of gates and blocks: base/numeric.h ----
+struct recurrent {
+    int64_t batch, tokens, hidden; // gates and kept are blocks of `hidden` columns
+    enum cell kind;
+    bool reverse;           // the last token (of its length) of a sequence comes first
+    const int32_t *lengths; // [batch] 0 <= length <= tokens, or NULL: all. Positions behind are 0 in y, kept and gradients
+    const float *z;         // [batch, tokens, gates] what the inputs give
+    const float *w, *bias;  // [gates, hidden]; [gates] or NULL
+    const float *h0, *c0;   // [batch, hidden] or NULL: 0
+    float *y;               // [batch, tokens, hidden]
+    float *kept;            // [batch, tokens, kept] or NULL; read (backward)
+    float *last_h, *last_c; // [batch, hidden] or NULL; may be h0 and c0
+    const float *previous;  // backward, GRU: [batch, tokens, hidden] the state that a position began with
+    const float *dy;        // backward
+    float *da, *dz;         // backward: [batch, tokens, gates] gradients of h w + bias, and of z (NULL, or the same but for GRU)
+    float *dh0, *dc0;       // backward: [batch, hidden] or NULL
+};
+// Sequences [from, to). An element of h w is one chain over h from 0; bias is added to it, and that to z.
+KERNEL(void, recurrent, const struct recurrent *r, int64_t from, int64_t to, void *scratch)
+KERNEL(void, recurrent_grad, const struct recurrent *r, int64_t from, int64_t to, void *scratch)
+KERNEL(size_t, recurrent_scratch_bytes, enum cell kind, int64_t batch, int64_t hidden) // enough for both
+
 // ---- dropout.c: base/philox.h says which bits an element gets ----
 struct dropout {
     double rate;

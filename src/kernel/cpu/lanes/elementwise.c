@@ -58,7 +58,14 @@ void KERNEL_NAME(activation)(float *y, const float *x, int64_t n, enum activatio
     case ACTIVATION_SILU:
         activate(y, x, n, ACTIVATION_SILU);
         break;
+    case ACTIVATION_SIGMOID:
+        activate(y, x, n, ACTIVATION_SIGMOID);
+        break;
+    case ACTIVATION_TANH:
+        activate(y, x, n, ACTIVATION_TANH);
+        break;
     case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
         activate(y, x, n, ACTIVATION_NONE);
         break;
     }
@@ -90,7 +97,14 @@ void KERNEL_NAME(activation_grad)(float *dx, const float *x, const float *dy, in
     case ACTIVATION_SILU:
         descend(dx, x, dy, n, ACTIVATION_SILU);
         break;
+    case ACTIVATION_SIGMOID:
+        descend(dx, x, dy, n, ACTIVATION_SIGMOID);
+        break;
+    case ACTIVATION_TANH:
+        descend(dx, x, dy, n, ACTIVATION_TANH);
+        break;
     case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
         descend(dx, x, dy, n, ACTIVATION_NONE);
         break;
     }

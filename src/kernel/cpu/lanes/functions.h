@@ -159,7 +159,12 @@ LANES_INLINE lanes lanes_activation(lanes x, enum activation activation)
         return lanes_max(lanes_zero(), x); // 0 > x ? 0 : x, which keeps a NaN
     case ACTIVATION_SILU:
         return lanes_div(x, lanes_add(one, lanes_exp(lanes_neg(x))));
+    case ACTIVATION_SIGMOID:
+        return lanes_sigmoid(x);
+    case ACTIVATION_TANH:
+        return lanes_tanh(x);
     case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
         break;
     }
     return x;
@@ -188,7 +193,16 @@ LANES_INLINE lanes lanes_activation_slope(lanes x, enum activation activation)
         return lanes_select(lanes_less(lanes_zero(), x), one, lanes_zero());
     case ACTIVATION_SILU:
         return lanes_gate_slope(x, lanes_sigmoid(x), one);
+    case ACTIVATION_SIGMOID: {
+        lanes s = lanes_sigmoid(x);
+        return lanes_mul(s, lanes_sub(one, s));
+    }
+    case ACTIVATION_TANH: {
+        lanes t = lanes_tanh(x);
+        return lanes_fnma(t, t, one);
+    }
     case ACTIVATION_NONE:
+    case ACTIVATION_COUNT:
         break;
     }
     return one;
