@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/rows.h"
+
+#include "base/memory.h"
+#include "data/rows_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const struct rows_format *const formats[] = {
+    &rows_lines, &rows_csv, &rows_tsv, &rows_spaced, &rows_jsonl, &rows_squad, NULL};
+
+int column_number(const char *column)
+{
+    if (column[0] < '1' || column[0] > '9') return -1;
+    int number = 0;
+    for (const char *c = column; *c; c++) {
+        if (*c < '0' || *c > '9' || number > 10000) return -1;
+        number = 10 * number + *c - '0';
+    }
+    return number - 1;
+}
+
+// The extension in front of .gz and .zst.
+static bool has_ending(const char *path, const char *ending)
+{
+    size_t bytes = strlen(path), n = strlen(ending);
+    const char *packings[] = {".gz", ".zst"};
+    for (int i = 0; i < 2; i++) {
+        size_t p = strlen(packings[i]);
+        if (bytes > p && strcmp(path + bytes - p, packings[i]) == 0) {
+            bytes -= p;
+            break;
+        }
+    }
+    return bytes > n && memcmp(path + bytes - n, ending, n) == 0;
+}
+
+static enum status find_format(const struct rows_setup *setup, const struct rows_format **format_p)
+{
+    const char *name = setup->format && strcmp(setup->format, "auto") != 0 ? setup->format : NULL;
+    for (int i = 0; formats[i]; i++) {
+        const char *ending = formats[i]->ending;
+        if (name ? strcmp(formats[i]->name, name) != 0
+                 : !ending || !has_ending(setup->path, ending))
+            continue;
+        *format_p = formats[i];
+        return STATUS_OK;
+    }
+    if (name)
+        FAIL(STATUS_USAGE,
+             "there is no format \"%s\"; there are auto, lines, csv, tsv, spaced, jsonl and squad",
+             name);
+    *format_p = &rows_lines;
+    return STATUS_OK;
+}
+
+enum status rows_open(const struct rows_setup *setup, struct rows **rows_p)
+{
+    struct rows *rows = NULL;
+    const struct rows_format *format = NULL;
+    INVARIANT(setup->columns > 0 && setup->columns <= ROW_FIELDS, "%d columns", setup->columns);
+    TRY(find_format(setup, &format));
+    if (setup->pair && format != &rows_lines)
+        FAIL(STATUS_USAGE, "%s: a second file belongs to plain lines, not to %s", setup->path,
+             format->name);
+    TRY(memory_allocate(1, sizeof *rows, "a reader of rows", &rows));
+    rows->setup = *setup;
+    rows->format = format;
+    enum status status = format->start(rows);
+    if (status) {
+        rows_close(rows);
+        return status;
+    }
+    *rows_p = rows;
+    return STATUS_OK;
+}
+
+void rows_close(struct rows *rows)
+{
+    if (!rows) return;
+    if (rows->format->stop) rows->format->stop(rows);
+    lines_close(rows->lines);
+    lines_close(rows->pair);
+    free(rows->span);
+    free(rows->text);
+    free(rows);
+}
+
+enum status rows_text_room(struct rows *rows, size_t bytes)
+{
+    size_t wanted = rows->text_bytes + bytes;
+    if (wanted <= rows->text_room) return STATUS_OK;
+    if (wanted < 2 * rows->text_room) wanted = 2 * rows->text_room;
+    TRY(memory_grow(&rows->text, wanted, 1, "the fields of a row"));
+    rows->text_room = wanted;
+    return STATUS_OK;
+}
+
+enum status rows_next(struct rows *rows, struct row *row_p, bool *more_p)
+{
+    return rows->format->next(rows, row_p, more_p);
+}
+
+uint64_t rows_replaced(const struct rows *rows)
+{
+    return (rows->lines ? lines_replaced(rows->lines) : 0) +
+           (rows->pair ? lines_replaced(rows->pair) : 0);
+}
