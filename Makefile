@@ -41,7 +41,7 @@ LDFLAGS_ALL   := $(LINK_$(MODE)) -pthread $(if $(filter Linux,$(shell uname)),$(
 
 # ---- libraries: needed ones are linked, optional ones are found by themselves
 has = $(shell echo 'int main(void){return 0;}' | $(CC) $(CFLAGS) -x c -include $(1) - -o /dev/null $(LDFLAGS) $(2) 2>/dev/null && echo 1)
-LIBS := -ljansson -lyaml -lxxhash -lm
+LIBS := -ljansson -lyaml -lxxhash -lpcre2-8 -lutf8proc -lm
 HAS_ZLIB := $(call has,zlib.h,-lz)
 HAS_ZSTD := $(call has,zstd.h,-lzstd)
 ifeq ($(HAS_ZLIB),1)

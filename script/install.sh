@@ -19,6 +19,6 @@ Name: stentor
 Description: trains language models in parallel, with the same bits on any number of workers
 Version: $VERSION
 Libs: -L\${libdir} -lstentor
-Libs.private: ${LIBS:--ljansson -lyaml -lxxhash -lm} -pthread
+Libs.private: ${LIBS:--ljansson -lyaml -lxxhash -lpcre2-8 -lutf8proc -lm} -pthread
 Cflags: -I\${includedir}
 EOF

@@ -5,7 +5,7 @@ set -u
 purpose=${1:-test}
 compiler=${CC:-gcc}
 
-build_packages="gcc libc6-dev make libjansson-dev libyaml-dev libxxhash-dev zlib1g-dev libzstd-dev"
+build_packages="gcc libc6-dev make libjansson-dev libyaml-dev libxxhash-dev libpcre2-dev libutf8proc-dev zlib1g-dev libzstd-dev"
 case $purpose in
 build) packages=$build_packages ;;
 test) packages="$build_packages libcmocka-dev" ;;
@@ -21,6 +21,10 @@ compiles() { # compiles HEADER LIBRARY: whether a program with them can be built
     printf '#include <stdarg.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <setjmp.h>\n#include <%s>\nint main(void) { return 0; }\n' "$1" |
         "$compiler" -x c - -o /dev/null "$2" >/dev/null 2>&1
 }
+compiles_pcre2() { # its header asks for the width of characters first
+    printf '#define PCRE2_CODE_UNIT_WIDTH 8\n#include <pcre2.h>\nint main(void) { return 0; }\n' |
+        "$compiler" -x c - -o /dev/null -lpcre2-8 >/dev/null 2>&1
+}
 missing=
 if command -v dpkg-query >/dev/null 2>&1; then
     for package in $packages; do
@@ -29,7 +33,8 @@ if command -v dpkg-query >/dev/null 2>&1; then
     # gcc may come from elsewhere: what counts is that things compile.
     case $purpose in
     build | test)
-        if compiles jansson.h -ljansson && compiles yaml.h -lyaml && compiles xxhash.h -lxxhash && compiles zlib.h -lz &&
+        if compiles jansson.h -ljansson && compiles yaml.h -lyaml && compiles xxhash.h -lxxhash && compiles utf8proc.h -lutf8proc &&
+            compiles_pcre2 && compiles zlib.h -lz &&
             compiles zstd.h -lzstd && { [ "$purpose" = build ] || compiles cmocka.h -lcmocka; }; then
             missing=
         fi
@@ -60,11 +65,13 @@ absent=
 compiles jansson.h -ljansson || absent="$absent jansson"
 compiles yaml.h -lyaml || absent="$absent libyaml"
 compiles xxhash.h -lxxhash || absent="$absent xxhash"
+compiles utf8proc.h -lutf8proc || absent="$absent utf8proc"
+compiles_pcre2 || absent="$absent pcre2"
 [ "$purpose" = test ] && { compiles cmocka.h -lcmocka || absent="$absent cmocka"; }
 [ -z "$absent" ] && exit 0
 echo "Stentor needs these libraries with their headers, and did not find:$absent" >&2
-echo "  Fedora   dnf install gcc make jansson-devel libyaml-devel xxhash-devel libcmocka-devel zlib-devel libzstd-devel" >&2
-echo "  Arch     pacman -S gcc make jansson libyaml xxhash cmocka zlib zstd" >&2
-echo "  Alpine   apk add gcc make musl-dev linux-headers jansson-dev yaml-dev xxhash-dev cmocka-dev zlib-dev zstd-dev" >&2
-echo "  macOS    brew install jansson libyaml xxhash cmocka zstd" >&2
+echo "  Fedora   dnf install gcc make jansson-devel libyaml-devel xxhash-devel pcre2-devel utf8proc-devel libcmocka-devel zlib-devel libzstd-devel" >&2
+echo "  Arch     pacman -S gcc make jansson libyaml xxhash pcre2 libutf8proc cmocka zlib zstd" >&2
+echo "  Alpine   apk add gcc make musl-dev linux-headers jansson-dev yaml-dev xxhash-dev pcre2-dev utf8proc-dev cmocka-dev zlib-dev zstd-dev" >&2
+echo "  macOS    brew install jansson libyaml xxhash pcre2 utf8proc cmocka zstd" >&2
 exit 1

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by the tests of this folder: finds Python, builds `exchange`, makes a folder that goes away.
+# With program=NAME set before, it builds test/interop/NAME.c instead.
 # Call: setup NAME MODULE..., which skips the test under NAME when no Python has the modules.
 
 cd "$(dirname "$0")/../.." || exit 1
@@ -25,13 +26,14 @@ setup() {
         echo "ok 1 - $name # SKIP no Python with $* (set STENTOR_PYTHON to one)"
         exit 0
     fi
-    exchange=$BUILD/test/interop/exchange
+    exchange=$BUILD/test/interop/${program:-exchange}
     if ! ${MAKE:-make} -s BUILD="$BUILD" "$exchange" >&2; then
         echo "1..1"
         echo "not ok 1 - $exchange was not built"
         exit 1
     fi
     folder=$(mktemp -d) || exit 1
+    data=${STENTOR_DATA:-../shared/data} # real texts; without them the generated ones remain
     trap 'rm -rf "$folder"' EXIT
     # Nothing here may go to the network or fill a cache.
     export HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_HOME="$folder/cache" TOKENIZERS_PARALLELISM=false

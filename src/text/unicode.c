@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/unicode.h"
+
+#include "text/tokenizer.h"
+
+#include <utf8proc.h>
+
+int unicode_read(const uint8_t *text, size_t bytes, uint32_t *code_p)
+{
+    int length = utf8_read(text, bytes, code_p);
+    if (length) return length;
+    *code_p = UNICODE_STRAY + text[0];
+    return 1;
+}
+
+int unicode_write(uint32_t code, uint8_t out[4])
+{
+    if (code < UNICODE_STRAY) return utf8_write(code, out);
+    out[0] = (uint8_t)(code - UNICODE_STRAY);
+    return 1;
+}
+
+bool unicode_is_space(uint32_t code)
+{
+    if (code < 0x80) return code == ' ' || (code >= 9 && code <= 13) || (code >= 28 && code <= 31);
+    return code == 0x85 || code == 0xA0 || code == 0x1680 || (code >= 0x2000 && code <= 0x200A) ||
+           code == 0x2028 || code == 0x2029 || code == 0x202F || code == 0x205F || code == 0x3000;
+}
+
+static utf8proc_category_t category(uint32_t code)
+{
+    return code < UNICODE_STRAY ? utf8proc_category((utf8proc_int32_t)code) : UTF8PROC_CATEGORY_CN;
+}
+
+bool unicode_is_word(uint32_t code)
+{
+    if (code == '_') return true;
+    switch (category(code)) {
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO:
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool unicode_is_cased(uint32_t code)
+{
+    utf8proc_category_t kind = category(code);
+    return kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL ||
+           kind == UTF8PROC_CATEGORY_LT;
+}
+
+bool unicode_is_case_ignorable(uint32_t code)
+{
+    switch (category(code)) {
+    case UTF8PROC_CATEGORY_MN:
+    case UTF8PROC_CATEGORY_ME:
+    case UTF8PROC_CATEGORY_CF:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_SK:
+        return true;
+    default:
+        return code == '\'' || code == '.' || code == ':' || code == 0xB7 || code == 0x2018 ||
+               code == 0x2019 || code == 0x2024 || code == 0x2027;
+    }
+}
+
+uint32_t unicode_lower(uint32_t code)
+{
+    if (code < 0x80) return code >= 'A' && code <= 'Z' ? code + 32 : code;
+    return code < UNICODE_STRAY ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)code) : code;
+}
