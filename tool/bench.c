@@ -1,28 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 // stentor bench: what this machine can do at most, on one thread and on all cores. A share of a peak means nothing without them.
+// stentor bench exchange: bench_exchange.c.
 #include "backend/cpu/roof.h"
+#include "bench_exchange.h"
 #include "options.h"
 #include "output.h"
 #include "speed.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const struct option_row rows[] = {
-    {"json", NULL, "prints the result as one JSON object"},
+    {"json", NULL, "prints the result as one JSON object; of an exchange one for each measurement"},
+    {"sizes", "LIST", "exchange: blocks to measure, such as 1M,25M,500M (default 1M,4M,25M,100M)"},
+    {"transport", "NAME", "exchange: threads, or mpi under mpirun (default threads)"},
+    {"replicas", "N", "exchange: how many, over threads (default 2)"},
+    {"bucket-mb", "N", "exchange: megabytes of a bucket, 0: all in one (default 25)"},
+    {"rounds", "N", "exchange: how often each is measured (default 7)"},
     {NULL, NULL, NULL},
 };
 
 static void help(void)
 {
-    printf("\nfma: multiply-adds of float32 in registers, with each instruction set; an fma is two "
-           "operations.\n"
-           "tile: products of bf16 tiles, where the processor has them (AMX).\n"
-           "product: a matrix product that stays in a core's caches, with the chosen instruction "
-           "set.\n"
-           "triad: bytes of y = a + s b between arrays that no cache holds, written past the "
-           "caches.\n"
-           "Each is the best of short runs, within half a second in all. STENTOR_ISA chooses the "
-           "set.\n");
+    printf(
+        "\nfma: multiply-adds of float32 in registers, with each instruction set; an fma is two "
+        "operations.\n"
+        "tile: products of bf16 tiles, where the processor has them (AMX).\n"
+        "product: a matrix product that stays in a core's caches, with the chosen instruction "
+        "set.\n"
+        "triad: bytes of y = a + s b between arrays that no cache holds, written past the "
+        "caches.\n"
+        "Each is the best of short runs, within half a second in all. STENTOR_ISA chooses the "
+        "set.\n"
+        "\nbench exchange: the time that gradients take to their owners and new weights back, by "
+        "every exchange,\nin turn with the MPI library's own all-reduce; bytes sent beside the "
+        "formula 2 (N - 1) / N S.\nmpirun -n 2 stentor bench exchange --transport mpi\n");
 }
 
 #define FMA_SECONDS     0.02
@@ -107,10 +119,15 @@ static enum status print_table(const struct peaks *peaks)
 static enum status run(const struct options *options)
 {
     struct peaks peaks;
+    const char *what = options->arguments ? options->argument[0] : NULL;
+    if (what && strcmp(what, "exchange") != 0)
+        FAIL(STATUS_USAGE,
+             "bench measures \"exchange\", or the machine when nothing is said; not \"%s\"", what);
+    if (what) return bench_exchange(options);
     TRY(measure(&peaks));
     return option_given(options, "json") ? print_json(&peaks) : print_table(&peaks);
 }
 
 const struct command bench_command = {
-    "bench", "", "measures what this machine can do at most", 0, 0, rows, help, run,
+    "bench", "[exchange]", "measures what this machine can do at most", 0, 1, rows, help, run,
 };

@@ -23,6 +23,8 @@ const char *exactness_name(enum exactness exactness)
 
 const char *wire_name(enum wire wire) { return wire == WIRE_BF16 ? "bf16" : "float32"; }
 
+const char *travel_way(int index) { return registry[index] ? registry[index]->name : NULL; }
+
 const char *travel_names(void) { return "direct, tree, ring, server, native"; }
 
 static const struct travel_ops *find(const char *name)

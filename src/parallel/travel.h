@@ -34,6 +34,8 @@ struct travel_setup {
 };
 struct travel;
 
+// The ways, from 0 on: "direct", "tree", …; NULL behind the last.
+const char *travel_way(int index);
 // "direct, tree, ring, server, native": for messages. A static text.
 const char *travel_names(void);
 // Fails: STATUS_USAGE listing the ways; or where the way cannot have this wire, or the servers are not 1 .. replicas.

@@ -2,7 +2,7 @@
 // Fully connected: each replica sends every owner its nodes of the owner's slice; the owner sums all of them up the tree.
 //
 // Every node of every replica reaches the owner as it is, so the sum is the one of a single process, bit for bit. A round moves one
-// piece of each node; it is summed while it lies in the second-level cache. New weights go straight to where they are used.
+// piece of each node; it is summed while it lies in a cache. New weights go straight to where they are used.
 #include "kernel/cpu/kernels.h"
 #include "parallel/slices.h"
 #include "parallel/travel_ops.h"

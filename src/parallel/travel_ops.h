@@ -47,8 +47,9 @@ struct travel {
     struct travel_traffic traffic;
 };
 
-// The sum of a piece is taken while it lies in the second-level cache: what staging all received pieces of a round should take.
-enum { TRAVEL_STAGING = 512 * 1024 };
+// What staging memory takes for all received pieces of a round: small enough that they are summed out of a cache, large enough that
+// neither a message's start nor waiting for each other counts (4 MB between processes of one host: a millisecond).
+enum { TRAVEL_STAGING = 4 << 20 };
 
 static inline int64_t span_length(struct span span)
 {

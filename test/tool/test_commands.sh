@@ -130,7 +130,12 @@ check "a profile changes no bit" test "$("$program" train run.yaml --out profile
 check "bench ends with 0 and has a row for each roof" sh -c 'test "$1" -eq 0 && grep -q "^fma  *generic .*GFLOP/s" bench.txt && grep -q "^product .*GFLOP/s" bench.txt && grep -q "^triad .*GB/s" bench.txt' - $code
 STENTOR_ISA=generic "$program" bench --json >bench.json
 check_json "bench --json takes the instruction set that is asked for" bench.json 'd["isa"] == "generic" and d["fma"] == d["fma_by_isa"]["generic"] and d["cores"] >= 1 and all(d[k][n] > 0 for k in ("fma", "product", "triad") for n in ("one_thread", "all_cores"))'
-check "bench takes no argument" sh -c '! "$1" bench run.yaml 2>/dev/null' - "$program"
+check "bench takes exchange or nothing" sh -c '! "$1" bench run.yaml 2>bench.err && grep -q "exchange.*run.yaml" bench.err' - "$program"
+"$program" bench exchange --replicas 3 --sizes 40k,1M --rounds 2 --bucket-mb 0.1 >exchange.txt; code=$?
+check "bench exchange has a row for each way and size" sh -c 'test "$1" -eq 0 && test "$(grep -c -E "^(40.0 kB|1.0 MB) +(direct|tree|ring|server|native) " exchange.txt)" -eq 10' - $code
+"$program" bench exchange --replicas 4 --sizes 4194304 --rounds 2 --bucket-mb 0 --json >exchange.json
+check "bench exchange --json: a line for each, bytes equal to the formula" sh -c 'test "$(wc -l <exchange.json)" -eq 5 && test "$(grep -c "\"sent\": 6291456.0.*\"formula\": 6291456.0" exchange.json)" -eq 5'
+check "bench exchange refuses what is no size or transport" sh -c '! "$1" bench exchange --sizes 1M,x 2>e1 && grep -q "\"x\"" e1 && ! "$1" bench exchange --transport tcp 2>e2 && grep -q "threads or mpi" e2' - "$program"
 
 # ---- a padded vocabulary ----
 "$program" train run.yaml --out padded --set model.vocabulary=300 --set train.steps=4 --quiet 2>padded.err
