@@ -49,14 +49,18 @@ struct step {
     struct packing packing;
     const void *packed; // the copy that packing asks for, NULL: there is none
     bool yields;
-    int yield[1 + MAX_AUX];    // tags of what is handed out after this step, -1 for none
-    bool movable[1 + MAX_AUX]; // handed out and read by no step: may lie outside the arena
+    int yield[1 + MAX_AUX]; // tags of what is handed out after this step, -1 for none
+    // Tags of what may lie outside the arena (struct plan), -1 for what may not.
+    int output_tag[1 + MAX_AUX], input_tag[MAX_INPUTS];
 };
 
 // How a program is made. Zeros are the defaults.
 struct program_options {
     int threads;              // of the team that runs it; 0: one
     enum precision precision; // of matrix products; the reference always computes in `real`
+    // program_place gives a place to all that is handed out with a tag below: it gets room in the arena only where that
+    // costs nothing.
+    int placed_tags;
 };
 
 struct backend {
@@ -107,9 +111,12 @@ void program_bind(struct program *program, const struct value *state, void *memo
 // Where the caller writes an INPUT value; after program_prepare.
 void *program_input(struct program *program, const struct value *input);
 // Asks `place` where each yielded value that no step reads shall be written from the next run on: a
-// pointer aligned as the arena, or NULL for the arena. place NULL: all of them in the arena again.
+// pointer aligned as the arena, or NULL for the arena, where it must have room. place NULL: all of them in the arena
+// again. It may be asked several times for one tag.
 typedef void *(*place_function)(void *context, int tag);
 void program_place(struct program *program, place_function place, void *context);
+// Whether all that is handed out with this tag has room in the arena.
+bool program_has_room(const struct program *program, int tag);
 // The team that runs the program from now on, borrowed: options.threads of them, NULL for one. Only
 // the thread that made the team (its part 0) calls program_run then.
 void program_set_team(struct program *program, struct team *team);

@@ -84,45 +84,40 @@ static size_t choose_step(void *context, const struct value *v)
     return status ? 0 : step_scratch_bytes(&step->scratch, program->options.threads);
 }
 
-typedef enum status (*plan_function)(struct graph *g, scratch_function scratch, void *context,
-                                     struct plan **plan_p);
-
-// Marks the outputs that are handed out and that no step reads.
-static enum status find_movable(struct program *program)
+static void find_tags(struct program *program)
 {
-    bool *read = NULL;
-    TRY(memory_allocate((size_t)program->graph->count, sizeof *read, "a program", &read));
-    for (int i = 0; i < program->count; i++) {
-        const struct value *v = program->steps[i].call.value;
-        for (int j = 0; j < v->inputs; j++)
-            if (v->input[j]) read[v->input[j]->id] = true;
-    }
+    const int *tag = program->plan->tag;
     for (int i = 0; i < program->count; i++) {
         struct step *step = &program->steps[i];
+        const struct value *v = step->call.value;
         for (int j = 0; j < 1 + MAX_AUX; j++)
-            step->movable[j] = step->yield[j] >= 0 && !read[output_of(step, j)->id];
+            step->output_tag[j] = output_of(step, j) ? tag[output_of(step, j)->id] : -1;
+        for (int j = 0; j < MAX_INPUTS; j++)
+            step->input_tag[j] = j < v->inputs && v->input[j] ? tag[v->input[j]->id] : -1;
     }
-    free(read);
-    return STATUS_OK;
 }
 
-static enum status build(struct program *program, plan_function plan)
+static enum status build(struct program *program, bool share)
 {
     size_t most = (size_t)program->graph->count;
     TRY(memory_allocate(most, sizeof *program->steps, "the steps of a program", &program->steps));
     TRY(memory_allocate(most, sizeof *program->measures, "the profile of a program",
                         &program->measures));
-    TRY(plan(program->graph, choose_step, program, &program->plan));
+    if (!share)
+        TRY(plan_create_unshared(program->graph, choose_step, program, &program->plan));
+    else
+        TRY(plan_create_placed(program->graph, program->options.placed_tags, choose_step, program,
+                               &program->plan));
     if (program->status) return error_trace(program->status, __FILE__, __LINE__);
     if (program->missing[0])
         FAIL(STATUS_UNSUPPORTED, "backend %s has no kernel for: %s", program->backend->name,
              program->missing);
-    TRY(find_movable(program));
+    find_tags(program);
     return STATUS_OK;
 }
 
 static enum status create(const struct backend *backend, struct graph *g,
-                          const struct program_options *options, plan_function plan,
+                          const struct program_options *options, bool share,
                           struct program **program_p)
 {
     struct program *program;
@@ -132,7 +127,7 @@ static enum status create(const struct backend *backend, struct graph *g,
     program->graph = g;
     if (options) program->options = *options;
     if (program->options.threads < 1) program->options.threads = 1;
-    enum status status = build(program, plan);
+    enum status status = build(program, share);
     if (status) {
         program_destroy(program);
         return error_trace(status, __FILE__, __LINE__);
@@ -144,14 +139,14 @@ static enum status create(const struct backend *backend, struct graph *g,
 enum status program_create(const struct backend *backend, struct graph *g,
                            const struct program_options *options, struct program **program_p)
 {
-    return create(backend, g, options, plan_create, program_p);
+    return create(backend, g, options, true, program_p);
 }
 
 enum status program_create_unshared(const struct backend *backend, struct graph *g,
                                     const struct program_options *options,
                                     struct program **program_p)
 {
-    return create(backend, g, options, plan_create_unshared, program_p);
+    return create(backend, g, options, false, program_p);
 }
 
 void program_destroy(struct program *program)
@@ -231,17 +226,38 @@ void program_bind(struct program *program, const struct value *state, void *memo
     }
 }
 
+bool program_has_room(const struct program *program, int tag)
+{
+    const struct plan *plan = program->plan;
+    for (int id = 0; id < program->graph->count; id++)
+        if (plan->alive[id] && plan->tag[id] == tag && plan->offset[id] < 0) return false;
+    return true;
+}
+
+// The place of value v, which has `tag`.
+static void *placed(const struct program *program, place_function place, void *context, int tag,
+                    const struct value *v)
+{
+    void *at = place ? place(context, tag) : NULL;
+    if (!at) at = planned(program, program->plan->offset[v->id]);
+    INVARIANT(at, "value %d (%s) has neither room in the arena nor a place", v->id, v->name);
+    return at;
+}
+
 void program_place(struct program *program, place_function place, void *context)
 {
     INVARIANT(program->arena, "the program is not prepared");
     for (int i = 0; i < program->count; i++) {
         struct step *step = &program->steps[i];
-        for (int j = 0; step->yields && j < 1 + MAX_AUX; j++) {
-            if (!step->movable[j]) continue;
-            void *at = place ? place(context, step->yield[j]) : NULL;
-            step->call.output[j] =
-                at ? at : planned(program, program->plan->offset[output_of(step, j)->id]);
-        }
+        struct op_call *call = &step->call;
+        for (int j = 0; j < 1 + MAX_AUX; j++)
+            if (step->output_tag[j] >= 0)
+                call->output[j] =
+                    placed(program, place, context, step->output_tag[j], output_of(step, j));
+        for (int j = 0; j < call->value->inputs; j++)
+            if (step->input_tag[j] >= 0)
+                call->input[j] =
+                    placed(program, place, context, step->input_tag[j], call->value->input[j]);
     }
 }
 

@@ -62,7 +62,8 @@ extern const struct op embedding_op, embedding_grad_op;
 // Rows of table [vocabulary, width] at ids [rows..] I32 (0 <= id < vocabulary) -> [rows.., width].
 // Gradient: table.
 struct value *op_embedding(struct graph *g, struct value *table, struct value *ids);
-// Scatter of dy [rows.., width] onto [vocabulary, width]; rows add in order.
+// Scatter of dy [rows.., width] onto [vocabulary, width]; rows of one id add in order. With a third
+// input, a sum that it goes on from: their sum is added to its row.
 struct value *op_embedding_grad(struct graph *g, struct value *ids, struct value *dy,
                                 int64_t vocabulary);
 

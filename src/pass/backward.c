@@ -89,7 +89,12 @@ static void enter_region(struct sweep *s, const struct value *last)
 // ---- accumulation ----
 static void add_to(struct graph *g, struct value **sum, struct value *term)
 {
-    *sum = *sum ? op_add(g, *sum, term) : term;
+    if (!*sum)
+        *sum = term;
+    else if (term->op && term->op->add_to)
+        *sum = term->op->add_to(g, *sum, term); // `term` itself is dead then
+    else
+        *sum = op_add(g, *sum, term);
 }
 
 // One value has one tag, and leaves are never computed: such a gradient is copied, by a

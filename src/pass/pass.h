@@ -16,7 +16,10 @@ void backward(struct graph *g, struct value *loss, int parameters);
 struct plan {
     struct graph *graph; // borrowed
     int64_t *offset;     // [values] of ARENA and INPUT values; -1 for all others and for dead ones
-    int64_t *scratch;    // [values] byte offset of a step's scratch, -1 when it needs none
+    // [values] The tag of what is handed out and read by no step, and of values whose place it has taken over: they
+    // may lie together outside the arena. Else -1.
+    int *tag;
+    int64_t *scratch;      // [values] byte offset of a step's scratch, -1 when it needs none
     size_t *scratch_bytes; // [values] what the step asked for
     bool *alive;           // [values] something yielded depends on it, or it is an INPUT
     size_t bytes;          // of the arena: the peak
@@ -30,7 +33,11 @@ typedef size_t (*scratch_function)(void *context, const struct value *value);
 // first error; STATUS_MEMORY.
 enum status plan_create(struct graph *g, scratch_function scratch, void *context,
                         struct plan **plan_p) CHECK_RESULT;
-// The same without sharing memory: for tests, and for finding out whether the planner is to blame.
+// The same for a program whose caller has a place for all that has a tag (above) below `tags`: it gets room only where
+// that makes the arena no larger, else offset -1.
+enum status plan_create_placed(struct graph *g, int tags, scratch_function scratch, void *context,
+                               struct plan **plan_p) CHECK_RESULT;
+// The same as plan_create without sharing memory: for tests, and for finding out whether the planner is to blame.
 enum status plan_create_unshared(struct graph *g, scratch_function scratch, void *context,
                                  struct plan **plan_p) CHECK_RESULT;
 void plan_destroy(struct plan *plan);

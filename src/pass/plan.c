@@ -16,6 +16,9 @@ enum { ALIGN = 64 };
 struct item {
     int64_t bytes, offset;
     int birth, death; // ids of the steps at both ends, inclusive
+    int yields;       // values in it that are handed out
+    int tag;          // as in struct plan
+    bool elsewhere;   // it needs no room
 };
 
 struct planner {
@@ -23,6 +26,7 @@ struct planner {
     struct graph *g;
     int count;
     bool share;
+    int tags;          // the caller has a place for what is handed out with lower ones
     int *death;        // [values] last reader
     int *item_of;      // [values] which item a value lies in, -1 for none
     int *scratch_item; // [values]
@@ -72,7 +76,8 @@ static void find_deaths(struct planner *p)
 // ---- items ----
 static int add_item(struct planner *p, int64_t bytes, int birth, int death)
 {
-    p->item[p->items] = (struct item){bytes, -1, birth, death};
+    p->item[p->items] =
+        (struct item){.bytes = bytes, .offset = -1, .birth = birth, .death = death, .tag = -1};
     return p->items++;
 }
 
@@ -115,6 +120,21 @@ static void make_items(struct planner *p, scratch_function scratch, void *contex
     }
 }
 
+// What is handed out and read by nobody may lie elsewhere, and with it those whose place it has taken over; unless one
+// of them is handed out too.
+static void find_tags(struct planner *p)
+{
+    for (int id = 0; id < p->count; id++) {
+        const struct value *v = p->g->values[id];
+        struct item *item = p->item_of[id] < 0 ? NULL : &p->item[p->item_of[id]];
+        if (!item || v->yield < 0) continue;
+        bool movable = p->death[id] == v->producer->id;
+        item->tag = movable ? v->yield : -1;
+        item->elsewhere = movable && item->yields == 0 && v->yield < p->tags;
+        item->yields++;
+    }
+}
+
 // ---- packing ----
 static int by_bytes(const void *a, const void *b)
 {
@@ -144,30 +164,50 @@ static int by_birth(const void *a, const void *b)
     return x->birth != y->birth ? x->birth < y->birth ? -1 : 1 : by_bytes(a, b);
 }
 
-// Puts every item at the lowest place that is free while it lives. Returns the end of the highest.
+// The lowest place that is free while `item` lives, beside the `count` items that are placed.
+static int64_t lowest_place(const struct planner *p, const struct item *item, int count)
+{
+    int64_t at = 0;
+    // placed[] is sorted by offset: `at` moves up past everything in the way.
+    for (int j = 0; j < count; j++) {
+        const struct item *other = p->placed[j];
+        if (other->death < item->birth || other->birth > item->death) continue;
+        if (other->offset >= at + item->bytes) break;
+        if (other->offset + other->bytes > at) at = other->offset + other->bytes;
+    }
+    return at;
+}
+
+// Places the items that may lie elsewhere, or all others, behind the `count` that are placed; none above
+// `limit`. Returns how many are placed.
+static int pack_some(struct planner *p, bool elsewhere, int count, int64_t limit, int64_t *peak_p)
+{
+    for (int i = 0; i < p->items; i++) {
+        struct item *item = p->order[i];
+        if (item->elsewhere != elsewhere) continue;
+        int64_t at = lowest_place(p, item, count), end = at + item->bytes;
+        item->offset = end > limit ? -1 : at;
+        if (end > limit) continue;
+        if (end > *peak_p) *peak_p = end;
+        int position = count;
+        while (position > 0 && p->placed[position - 1]->offset > at) position--;
+        memmove(p->placed + position + 1, p->placed + position,
+                (size_t)(count - position) * sizeof(struct item *));
+        p->placed[position] = item;
+        count++;
+    }
+    return count;
+}
+
+// Puts every item at the lowest place that is free while it lives. Returns the end of the highest. What may
+// lie elsewhere comes last, into gaps alone.
 static int64_t pack(struct planner *p, int (*compare)(const void *, const void *))
 {
     for (int i = 0; i < p->items; i++) p->order[i] = &p->item[i];
     qsort(p->order, (size_t)p->items, sizeof(struct item *), compare);
     int64_t peak = 0;
-    for (int i = 0; i < p->items; i++) {
-        struct item *item = p->order[i];
-        int64_t at = 0;
-        int position = 0;
-        // placed[] is sorted by offset: `at` moves up past everything in the way.
-        for (int j = 0; j < i; j++) {
-            const struct item *other = p->placed[j];
-            if (other->death < item->birth || other->birth > item->death) continue;
-            if (other->offset >= at + item->bytes) break;
-            if (other->offset + other->bytes > at) at = other->offset + other->bytes;
-        }
-        item->offset = at;
-        if (at + item->bytes > peak) peak = at + item->bytes;
-        while (position < i && p->placed[position]->offset <= at) position++;
-        memmove(p->placed + position + 1, p->placed + position,
-                (size_t)(i - position) * sizeof(struct item *));
-        p->placed[position] = item;
-    }
+    int count = pack_some(p, false, 0, INT64_MAX, &peak);
+    pack_some(p, true, count, peak, &peak);
     return peak;
 }
 
@@ -177,6 +217,7 @@ static int64_t lower_bound(const struct planner *p)
     int64_t *change = p->change;
     memset(change, 0, (size_t)(p->count + 2) * sizeof *change);
     for (int i = 0; i < p->items; i++) {
+        if (p->item[i].elsewhere) continue;
         change[p->item[i].birth < 0 ? 0 : p->item[i].birth] += p->item[i].bytes;
         change[p->item[i].death + 1] -= p->item[i].bytes;
     }
@@ -221,12 +262,16 @@ static void make_plan(struct planner *p, scratch_function scratch, void *context
     mark_alive(p);
     find_deaths(p);
     make_items(p, scratch, context);
+    find_tags(p);
     int64_t bound = lower_bound(p);
     plan->bytes_unshared = (size_t)p->unshared;
     plan->bytes_bound = (size_t)bound;
     plan->bytes = (size_t)(p->share ? pack_best(p, bound) : pack_apart(p));
     for (int id = 0; id < p->count; id++) {
-        plan->offset[id] = p->item_of[id] < 0 ? -1 : p->item[p->item_of[id]].offset;
+        const struct item *item = p->item_of[id] < 0 ? NULL : &p->item[p->item_of[id]];
+        plan->offset[id] = item ? item->offset : -1;
+        bool moves = item && (item->yields == 1 || p->g->values[id]->yield == item->tag);
+        plan->tag[id] = moves ? item->tag : -1;
         plan->scratch[id] = p->scratch_item[id] < 0 ? -1 : p->item[p->scratch_item[id]].offset;
     }
 }
@@ -239,6 +284,7 @@ static struct plan *plan_allocate(struct graph *g)
     if (memory_allocate(1, sizeof *plan, "a memory plan", &plan)) return NULL;
     plan->graph = g;
     if (memory_allocate(n, sizeof *plan->offset, "a memory plan", &plan->offset) ||
+        memory_allocate(n, sizeof *plan->tag, "a memory plan", &plan->tag) ||
         memory_allocate(n, sizeof *plan->scratch, "a memory plan", &plan->scratch) ||
         memory_allocate(n, sizeof *plan->scratch_bytes, "a memory plan", &plan->scratch_bytes) ||
         memory_allocate(n, sizeof *plan->alive, "a memory plan", &plan->alive)) {
@@ -263,14 +309,14 @@ static bool planner_init(struct planner *p, struct arena *arena)
            p->placed;
 }
 
-static enum status create(struct graph *g, bool share, scratch_function scratch, void *context,
-                          struct plan **plan_p)
+static enum status create(struct graph *g, bool share, int tags, scratch_function scratch,
+                          void *context, struct plan **plan_p)
 {
     TRY(graph_status(g));
     TRY(graph_verify(g));
     struct arena *arena;
     TRY(arena_create(&arena));
-    struct planner p = {.g = g, .count = g->count, .share = share};
+    struct planner p = {.g = g, .count = g->count, .share = share, .tags = tags};
     if (planner_init(&p, arena)) p.plan = plan_allocate(g);
     if (p.plan) make_plan(&p, scratch, context);
     arena_destroy(arena);
@@ -282,19 +328,26 @@ static enum status create(struct graph *g, bool share, scratch_function scratch,
 enum status plan_create(struct graph *g, scratch_function scratch, void *context,
                         struct plan **plan_p)
 {
-    return create(g, true, scratch, context, plan_p);
+    return create(g, true, 0, scratch, context, plan_p);
+}
+
+enum status plan_create_placed(struct graph *g, int tags, scratch_function scratch, void *context,
+                               struct plan **plan_p)
+{
+    return create(g, true, tags, scratch, context, plan_p);
 }
 
 enum status plan_create_unshared(struct graph *g, scratch_function scratch, void *context,
                                  struct plan **plan_p)
 {
-    return create(g, false, scratch, context, plan_p);
+    return create(g, false, 0, scratch, context, plan_p);
 }
 
 void plan_destroy(struct plan *plan)
 {
     if (!plan) return;
     free(plan->offset);
+    free(plan->tag);
     free(plan->scratch);
     free(plan->scratch_bytes);
     free(plan->alive);

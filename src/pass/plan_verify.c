@@ -7,6 +7,8 @@
 
 #include <stdlib.h>
 
+static const int64_t ELSEWHERE = INT64_C(1) << 44;
+
 struct place {
     int64_t offset, end;
     int id;       // of the value
@@ -25,9 +27,17 @@ static int64_t bytes_of(const struct value *v)
     return shape_count(v->shape) * (int64_t)dtype_bytes(v->dtype);
 }
 
+// Where a value lies. What has no room in the arena, but a place elsewhere, is seen far behind it, by its tag.
+static int64_t place_of(const struct plan *plan, int id)
+{
+    bool elsewhere = plan->offset[id] < 0 && plan->tag[id] >= 0;
+    return elsewhere ? ((int64_t)plan->tag[id] + 1) * ELSEWHERE : plan->offset[id];
+}
+
 static enum status verify_place(const struct walk *w, const struct value *v, int64_t offset,
                                 int64_t bytes)
 {
+    if (offset >= ELSEWHERE) return STATUS_OK;
     if (offset < 0 || offset % 64 != 0 || offset > (int64_t)w->plan->bytes - bytes)
         FAIL(STATUS_SHAPE, "value %d (%s) is alive, but lies at %lld of %zu bytes", v->id, v->name,
              (long long)offset, w->plan->bytes);
@@ -70,10 +80,10 @@ static enum status verify_step(struct walk *w, const struct value *y)
         if (y->input[i] && !plan->alive[y->input[i]->id])
             FAIL(STATUS_SHAPE, "value %d (%s) reads value %d, which is never computed", y->id,
                  y->name, y->input[i]->id);
-    TRY(add_place(w, y, y, plan->offset[y->id], bytes_of(y), false));
+    TRY(add_place(w, y, y, place_of(plan, y->id), bytes_of(y), false));
     for (int i = 0; i < MAX_AUX; i++)
         if (y->aux[i])
-            TRY(add_place(w, y, y->aux[i], plan->offset[y->aux[i]->id], bytes_of(y->aux[i]),
+            TRY(add_place(w, y, y->aux[i], place_of(plan, y->aux[i]->id), bytes_of(y->aux[i]),
                           false));
     if (plan->scratch_bytes[y->id])
         TRY(add_place(w, y, y, plan->scratch[y->id], (int64_t)plan->scratch_bytes[y->id], true));

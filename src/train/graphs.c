@@ -2,6 +2,8 @@
 // The two graphs of a run: training (forward and backward of one micro-batch) and evaluation.
 #include "train/internal.h"
 
+#include <string.h>
+
 static struct model_inputs make_inputs(struct graph *g, const struct run_config *config)
 {
     struct shape shape = shape_of(2, config->micro_batch, config->model.context);
@@ -16,6 +18,22 @@ struct program_options program_options_of(const struct run_config *config)
 {
     return (struct program_options){.precision = run_precision(config),
                                     .threads = (int)config->parallel.threads};
+}
+
+// Whether no worker ever has the sum of other micro-batches to add to.
+static bool nothing_waits(const struct run_config *config)
+{
+    return strcmp(config->parallel.balance, "none") == 0 &&
+           config->leaves <= config->parallel.workers &&
+           config->leaves == config->batch / config->micro_batch;
+}
+
+struct program_options training_options_of(const struct run_config *config,
+                                           const struct parameters *parameters)
+{
+    struct program_options options = program_options_of(config);
+    options.placed_tags = nothing_waits(config) ? parameters->count : 0;
+    return options;
 }
 
 static bool has_dropout(const struct model_config *model)

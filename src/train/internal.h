@@ -26,8 +26,11 @@ enum status training_graph(const struct run_config *config, struct parameters *p
 enum status evaluation_graph(const struct run_config *config, struct parameters *parameters,
                              struct model_graph *graph_p) CHECK_RESULT;
 
-// How a run's programs are made.
+// How a run's programs are made; and its training program, whose gradients need no room where each worker has one
+// micro-batch a step: they are written into its gradient buffer.
 struct program_options program_options_of(const struct run_config *config);
+struct program_options training_options_of(const struct run_config *config,
+                                           const struct parameters *parameters);
 
 // One of a worker's two programs, and where it reads.
 struct worker_program {

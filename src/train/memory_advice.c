@@ -13,12 +13,14 @@ static enum status arena_with(const struct trainer *trainer, const struct run_co
     struct parameters parameters;
     struct model_graph graph[2] = {{0}};
     struct program *program[2] = {NULL, NULL};
-    struct program_options options = program_options_of(config);
+    struct program_options options[2];
     parameters_init(&parameters);
     enum status status = training_graph(config, &parameters, &graph[0]);
     if (!status) status = evaluation_graph(config, &parameters, &graph[1]);
+    options[0] = training_options_of(config, &parameters);
+    options[1] = program_options_of(config);
     for (int i = 0; i < 2 && !status; i++)
-        status = program_create(trainer->backend, graph[i].g, &options, &program[i]);
+        status = program_create(trainer->backend, graph[i].g, &options[i], &program[i]);
     if (!status) {
         size_t training = program_arena_bytes(program[0]),
                evaluation = program_arena_bytes(program[1]);
@@ -46,9 +48,12 @@ static bool fits(const struct trainer *trainer, const struct run_config *config,
         .heap = memory_heap(trainer),
         .states = trainer->states,
     };
+    const struct parameters *parameters = &trainer->parameters;
     bool same = config->micro_batch == trainer->config.micro_batch &&
                 config->parallel.threads == trainer->config.parallel.threads &&
-                config->model.recompute_layers == trainer->config.model.recompute_layers;
+                config->model.recompute_layers == trainer->config.model.recompute_layers &&
+                training_options_of(config, parameters).placed_tags ==
+                    training_options_of(&trainer->config, parameters).placed_tags;
     if (!same && arena_with(trainer, config, &need.arena)) {
         error_clear();
         return false;

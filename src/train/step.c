@@ -153,14 +153,27 @@ static void examine_yield(void *context, int tag, const void *data)
     if (!isfinite(largest)) worker->finite = false;
 }
 
+// The sums of the step that failed are not needed any more.
+static void *place_anywhere(void *context, int tag)
+{
+    const struct worker *worker = context;
+    const struct parameters *parameters = &worker->trainer->parameters;
+    if (tag == parameters->count) return NULL;
+    return gradients_buffer(&worker->gradients, 0) + parameters->list[tag].offset;
+}
+
 // Weights are as they were and a micro-batch is a pure function of them: computing it again shows whose gradient it was.
 void worker_examine(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
-    int64_t workers = trainer->workers, count = trainer->micro_batches;
-    program_place(worker->training.program, NULL, NULL);
-    for (int64_t m = count * worker->rank / workers; m < count * (worker->rank + 1) / workers;
-         m++) {
+    int64_t first, last, none;
+    if (trainer->border[worker->rank] == trainer->border[worker->rank + 1]) return;
+    leaf_micro_batches(trainer->micro_batches, trainer->leaves, trainer->border[worker->rank],
+                       &first, &none);
+    leaf_micro_batches(trainer->micro_batches, trainer->leaves,
+                       trainer->border[worker->rank + 1] - 1, &none, &last);
+    program_place(worker->training.program, place_anywhere, worker);
+    for (int64_t m = first; m < last; m++) {
         worker->finite = true;
         load_micro_batch(worker, m);
         program_run(worker->training.program, examine_yield, worker);

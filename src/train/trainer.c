@@ -48,12 +48,13 @@ static bool take_tables(struct trainer *trainer)
 static enum status create_programs(struct trainer *trainer)
 {
     struct program_options options = program_options_of(&trainer->config);
+    struct program_options training = training_options_of(&trainer->config, &trainer->parameters);
     for (int r = 0; r < trainer->workers; r++) {
         struct worker *worker = &trainer->worker[r];
         worker->trainer = trainer;
         worker->rank = r;
         trainer->gradients[r] = &worker->gradients;
-        TRY(program_create(trainer->backend, trainer->training_graph.g, &options,
+        TRY(program_create(trainer->backend, trainer->training_graph.g, &training,
                            &worker->training.program));
         TRY(program_create(trainer->backend, trainer->evaluation_graph.g, &options,
                            &worker->evaluation.program));

@@ -264,7 +264,9 @@ static uint64_t embeddings(enum isa isa)
     int32_t *ids = indices(COUNT, 12, VOCABULARY);
     float *table = numbers(VOCABULARY * WIDTH, 13, 1), *y = blank(COUNT * WIDTH);
     embedding_of[isa](y, table, ids, COUNT, WIDTH);
-    embedding_grad_of[isa](table, ids, y, COUNT, WIDTH, VOCABULARY, 0, WIDTH);
+    int32_t scratch[COUNT + VOCABULARY];
+    const struct embedding_grad grad = {table, NULL, ids, y, COUNT, WIDTH, VOCABULARY};
+    embedding_grad_of[isa](&grad, 0, WIDTH, scratch);
     uint64_t hash = hash_words(hash_words(start, y, COUNT * WIDTH), table, VOCABULARY * WIDTH);
     free(ids), free(table), free(y);
     return hash;

@@ -16,9 +16,8 @@ static void (*const column_sums[ISA_COUNT])(float *, const float *, int64_t, int
                                             int64_t) = KERNEL_ROW(column_sum);
 static void (*const embeddings[ISA_COUNT])(float *, const float *, const int32_t *, int64_t,
                                            int64_t) = KERNEL_ROW(embedding);
-static void (*const embedding_grads[ISA_COUNT])(float *, const int32_t *, const float *, int64_t,
-                                                int64_t, int64_t, int64_t,
-                                                int64_t) = KERNEL_ROW(embedding_grad);
+static void (*const embedding_grads[ISA_COUNT])(const struct embedding_grad *, int64_t, int64_t,
+                                                void *) = KERNEL_ROW(embedding_grad);
 
 static const int64_t lengths[] = {1, 7, 15, 16, 17, 31, 33, 65, 1003};
 enum { LENGTHS = sizeof lengths / sizeof lengths[0] };
@@ -215,10 +214,17 @@ static void embeds_and_scatters(void **state)
         EACH_ISA(isa)
         {
             float *y = floats(ROWS * width), *dtable = floats(VOCABULARY * width);
+            float *onto = random_floats(VOCABULARY * width, 8, 1);
+            int32_t *scratch = integers(ROWS + VOCABULARY);
+            struct embedding_grad grad = {dtable, NULL, ids, dy, ROWS, width, VOCABULARY};
             embeddings[isa](y, table, ids, ROWS, width);
             // Two parts of the columns.
-            embedding_grads[isa](dtable, ids, dy, ROWS, width, VOCABULARY, width / 2, width);
-            embedding_grads[isa](dtable, ids, dy, ROWS, width, VOCABULARY, 0, width / 2);
+            embedding_grads[isa](&grad, width / 2, width, scratch);
+            embedding_grads[isa](&grad, 0, width / 2, scratch);
+            grad.sum = grad.dtable = onto;
+            float *before = random_floats(VOCABULARY * width, 8, 1);
+            embedding_grads[isa](&grad, 0, width / 2, scratch);
+            embedding_grads[isa](&grad, width / 2, width, scratch);
             for (int i = 0; i < ROWS; i++)
                 assert_memory_equal(y + i * width, table + ids[i] * width,
                                     (size_t)width * sizeof *y);
@@ -228,6 +234,7 @@ static void embeds_and_scatters(void **state)
                     for (int i = 0; i < ROWS; i++)
                         if (ids[i] == v) sum += dy[i * width + j];
                     assert_true(dtable[v * width + j] == sum);
+                    assert_true(onto[v * width + j] == before[v * width + j] + sum);
                 }
             }
         }

@@ -39,8 +39,8 @@ static inline enum status gpt_run_create(struct gpt_run *run, const struct backe
     run->weights = calloc(elements, sizeof(real));
     run->gradient = calloc(elements, sizeof(real));
     run->times = calloc((size_t)run->m.parameters, sizeof(int));
-    const struct program_options options = {.threads = n.threads,
-                                            .precision = (enum precision)n.precision};
+    const struct program_options options = {
+        .threads = n.threads, .precision = (enum precision)n.precision, .placed_tags = n.placed};
     if (shared)
         TRY(program_create(backend, run->m.g, &options, &run->program));
     else

@@ -301,6 +301,43 @@ static void a_broken_graph_gets_no_plan(void **state)
     graph_destroy(g);
 }
 
+// ---- a place outside ----
+static void what_has_a_place_gets_only_gaps(void **state)
+{
+    (void)state;
+    for (int recompute = 0; recompute < 2; recompute++) {
+        struct gpt m;
+        struct gpt_sizes n = small;
+        n.recompute = recompute;
+        assert_int_equal(gpt_build(&m, n), STATUS_OK);
+        struct plan *all, *some;
+        assert_int_equal(plan_create(m.g, some_scratch, NULL, &all), STATUS_OK);
+        assert_int_equal(plan_create_placed(m.g, m.parameters, some_scratch, NULL, &some),
+                         STATUS_OK);
+        assert_int_equal(plan_verify(some), STATUS_OK);
+        assert_true(some->bytes < all->bytes && some->bytes_bound < all->bytes_bound);
+        int roomless = 0, tagged = 0;
+        for (int id = 0; id < m.g->count; id++) {
+            const struct value *v = m.g->values[id];
+            assert_int_equal(all->tag[id], some->tag[id]);
+            // What is handed out and not read has its own tag; who lay there before has it too.
+            if (v->yield >= 0) assert_true(some->tag[id] == v->yield || some->tag[id] < 0);
+            tagged += some->tag[id] >= 0;
+            bool placed = v->storage == STORAGE_ARENA || v->storage == STORAGE_INPUT;
+            bool lies = some->alive[id] && placed && some->offset[id] >= 0;
+            if (some->alive[id] && placed && !lies) {
+                assert_in_range(some->tag[id], 0, m.parameters - 1);
+                roomless++;
+            }
+        }
+        // The gradient of the table: the output layer's part and the sum, in one place.
+        assert_true(roomless >= 2 && tagged > m.parameters);
+        plan_destroy(all);
+        plan_destroy(some);
+        graph_destroy(m.g);
+    }
+}
+
 // ---- size and time ----
 static double seconds(void)
 {
@@ -346,6 +383,7 @@ int main(void)
         cmocka_unit_test(parameters_and_states_have_no_place_in_the_arena),
         cmocka_unit_test(verify_finds_overlaps),
         cmocka_unit_test(a_broken_graph_gets_no_plan),
+        cmocka_unit_test(what_has_a_place_gets_only_gaps),
         cmocka_unit_test(a_gpt2_is_planned_at_once_and_close_to_the_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -28,6 +28,7 @@ void launch_dropout(const struct step *step, const struct part *part);
 // ---- launch_embedding.c, launch_norm.c ----
 void launch_embedding(const struct step *step, const struct part *part);
 void launch_embedding_grad(const struct step *step, const struct part *part);
+struct scratch scratch_embedding_grad(const struct value *v, kernel_function sizes, int threads);
 void launch_layer_norm(const struct step *step, const struct part *part);
 void launch_layer_norm_grad(const struct step *step, const struct part *part);
 void launch_rms_norm(const struct step *step, const struct part *part);

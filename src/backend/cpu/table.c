@@ -72,7 +72,7 @@ const struct cpu_row cpu_table[] = {
     LANES_ROWS(dot, dot, 1e-6)
     {.op = &ones_op, .isa = ISA_GENERIC, .launch = launch_ones},
     LANES_ROWS(embedding, embedding, 0)
-    LANES_ROWS(embedding_grad, embedding_grad, 0)
+    SCRATCH_ROWS(embedding_grad, embedding_grad, embedding_grad, 0)
     PRODUCT_ROWS(linear, 1e-6)
     PRODUCT_ROWS(linear_grad_input, 1e-6)
     PRODUCT_ROWS(linear_grad_weight, 1e-6)

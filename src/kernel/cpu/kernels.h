@@ -107,8 +107,16 @@ KERNEL(void, triad, float *y, const float *a, const float *b, float s, int64_t n
 
 // ---- embedding.c ----
 KERNEL(void, embedding, float *y, const float *table, const int32_t *ids, int64_t rows, int64_t width)
-KERNEL(void, embedding_grad, float *dtable, const int32_t *ids, const float *dy, int64_t rows, int64_t width, int64_t vocabulary,
-       int64_t first, int64_t last) // columns [first, last) of dtable
+struct embedding_grad {
+    float *dtable;     // [vocabulary, width] sum, plus in each row the sum of the rows of dy with its id, which add in order
+    const float *sum;  // dtable itself: rows without an id are not touched; or NULL: 0
+    const int32_t *ids; // [rows] below vocabulary
+    const float *dy;   // [rows, width]
+    int64_t rows, width, vocabulary;
+};
+// Columns [first, last) of dtable.
+KERNEL(void, embedding_grad, const struct embedding_grad *e, int64_t first, int64_t last, void *scratch)
+KERNEL(size_t, embedding_grad_scratch_bytes, int64_t rows, int64_t vocabulary)
 
 // ---- norm.c: x [rows, width]; bias, dgain, dbias may be NULL; mean and variance (two passes) are lane reductions ----
 KERNEL(void, layer_norm, float *y, const float *x, const float *gain, const float *bias, int64_t rows, int64_t width, float epsilon)
