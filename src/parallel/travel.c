@@ -52,6 +52,12 @@ enum status travel_check(const char *name, const struct travel_setup *setup, int
     return STATUS_OK;
 }
 
+bool travel_by_itself(const char *name, enum wire wire)
+{
+    const struct travel_ops *ops = find(name);
+    return ops->by_itself && (wire == WIRE_FLOAT32 || ops->rounds);
+}
+
 enum exactness travel_exactness_of(const char *name, enum wire wire)
 {
     const struct travel_ops *ops = find(name);

@@ -73,6 +73,21 @@ enum status travel_reduce(struct travel *travel, int bucket, float *const *node,
 // The owned parts of the bucket of `data` go to everybody.
 enum status travel_spread(struct travel *travel, int bucket, float *data) CHECK_RESULT;
 
+// ---- exchange: auto ----
+struct travel_choice {
+    const char *name; // of the quickest
+    struct {
+        const char *name;
+        double seconds; // of a bucket there and back, at the slowest replica
+    } tried[4];
+    int count;
+};
+// Tries every exact way (of those whose owners are all replicas) over a bucket of the real size: one round to warm up, then the best of
+// three by comm_seconds. Collective; everybody gets the same choice. A way that is not exact is never chosen: it would change
+// what is computed. Takes, and gives back, a bucket and the largest of travel_bytes. Fails: STATUS_MEMORY, STATUS_PEER.
+enum status travel_choose(const struct travel_setup *setup, const int *border,
+                          struct travel_choice *choice_p) CHECK_RESULT;
+
 // What this replica has moved since travel_create: bytes and messages.
 struct travel_traffic {
     double sent, received;

@@ -178,6 +178,7 @@ enum status spread_direct(struct travel *travel, struct span bucket, float *data
 const struct travel_ops direct_travel = {
     .name = "direct",
     .exactness = EXACTNESS_EXACT,
+    .by_itself = true,
     .rounds = true,
     .staging_bytes = staging_direct,
     .transfers = transfers_direct,

@@ -15,7 +15,8 @@ struct span {
 struct travel_ops {
     const char *name;
     enum exactness exactness;
-    bool rounds; // gradients may travel as bf16: each is rounded once
+    bool rounds;    // gradients may travel as bf16: each is rounded once
+    bool by_itself; // exchange auto may choose it
     // Bytes of staging memory, and the most transfers of a round.
     size_t (*staging_bytes)(const struct travel_setup *setup, int replicas);
     int (*transfers)(const struct travel_setup *setup, int replicas);
@@ -70,6 +71,9 @@ static inline enum status travel_round(struct travel *travel, int count)
 {
     return count ? comm_round(travel->net, travel->transfer, count) : STATUS_OK;
 }
+
+// Whether exchange auto may choose that way.
+bool travel_by_itself(const char *name, enum wire wire);
 
 // ---- shared between ways ----
 size_t staging_direct(const struct travel_setup *setup, int replicas);

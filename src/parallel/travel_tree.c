@@ -364,6 +364,7 @@ static enum status spread_tree(struct travel *travel, struct span bucket, float 
 const struct travel_ops tree_travel = {
     .name = "tree",
     .exactness = EXACTNESS_EXACT,
+    .by_itself = true,
     .staging_bytes = staging_tree,
     .transfers = transfers_tree,
     .owners = owners_tree,

@@ -386,6 +386,104 @@ static void memory_is_what_was_said(void **state)
     }
 }
 
+// ---- exchange auto, over a transport whose clock counts what messages would cost ----
+static const struct comm_ops *real_ops;
+struct virtual_clock {
+    struct comm comm; // a copy of the worker's own, with other ops
+    double now, message, byte;
+};
+
+static enum status round_priced(struct comm *comm, struct transfer *transfer, int count)
+{
+    struct virtual_clock *clock = (struct virtual_clock *)comm;
+    for (int i = 0; i < count; i++)
+        if (transfer[i].sends)
+            clock->now += clock->message + clock->byte * (double)transfer[i].bytes;
+    return real_ops->round(comm, transfer, count);
+}
+static double seconds_priced(struct comm *comm) { return ((struct virtual_clock *)comm)->now; }
+
+struct chooser {
+    struct virtual_clock clock;
+    struct travel_setup setup;
+    const int *border;
+    struct travel_choice choice;
+    enum status status;
+};
+
+static void *run_chooser(void *context)
+{
+    struct chooser *chooser = context;
+    cpu_flush_to_zero();
+    chooser->setup.net = &chooser->clock.comm;
+    chooser->status = travel_choose(&chooser->setup, chooser->border, &chooser->choice);
+    return NULL;
+}
+
+// What 8 replicas choose where a message and a byte cost so much; replica 5 is `slow` times as slow as the others.
+static struct travel_choice choice_of(double message, double byte, double slow,
+                                      const struct travel_setup *setup)
+{
+    struct comm *comm[8];
+    struct chooser chooser[8];
+    pthread_t thread[8];
+    int border[9];
+    borders_equal(setup->leaves, 8, border);
+    assert_int_equal(comm_create("threads", 8, comm), STATUS_OK);
+    real_ops = comm[0]->ops;
+    struct comm_ops ops = *real_ops;
+    ops.round = round_priced;
+    ops.seconds = seconds_priced;
+    size_t before = block_total_bytes();
+    for (int r = 0; r < 8; r++) {
+        double factor = r == 5 ? slow : 1;
+        chooser[r] = (struct chooser){.setup = *setup, .border = border};
+        chooser[r].clock =
+            (struct virtual_clock){*comm[r], 100.0 * r, factor * message, factor * byte};
+        chooser[r].clock.comm.ops = &ops;
+        pthread_create(&thread[r], NULL, run_chooser, &chooser[r]);
+    }
+    for (int r = 0; r < 8; r++) pthread_join(thread[r], NULL);
+    for (int r = 0; r < 8; r++) {
+        assert_int_equal(chooser[r].status, STATUS_OK);
+        assert_string_equal(chooser[r].choice.name, chooser[0].choice.name);
+        assert_int_equal(chooser[r].choice.count, chooser[0].choice.count);
+        for (int i = 0; i < chooser[0].choice.count; i++)
+            assert_true(chooser[r].choice.tried[i].seconds == chooser[0].choice.tried[i].seconds);
+    }
+    assert_int_equal(block_total_bytes(), before);
+    comm_destroy(comm, 8);
+    return chooser[0].choice;
+}
+
+static void auto_takes_the_quickest_exact_way(void **state)
+{
+    (void)state;
+    struct travel_setup setup = {
+        .elements = 64 * SLICE_GRAIN, .leaves = 8, .isa = ISA_GENERIC, .bucket = 16 * SLICE_GRAIN};
+    // A dear message: log2 8 = 3 each way beat 7. The numbers are those of one bucket.
+    struct travel_choice choice = choice_of(1, 0, 1, &setup);
+    assert_string_equal(choice.name, "tree");
+    assert_int_equal(choice.count, 2);
+    assert_string_equal(choice.tried[0].name, "direct");
+    assert_true(choice.tried[0].seconds == 14 && choice.tried[1].seconds == 6);
+    // Equal bytes: the first of the ways. The slowest replica counts.
+    choice = choice_of(0, 1, 3, &setup);
+    assert_string_equal(choice.name, "direct");
+    assert_true(choice.tried[0].seconds == 3 * 2.0 * 7 / 8 * 16 * SLICE_GRAIN * 4);
+    assert_true(choice.tried[1].seconds == choice.tried[0].seconds);
+    // Runs that are not aligned make the tree move more.
+    setup.leaves = 13;
+    choice = choice_of(1e-9, 1, 1, &setup);
+    assert_string_equal(choice.name, "direct");
+    assert_true(choice.tried[1].seconds > choice.tried[0].seconds);
+    // Sums do not travel as bf16.
+    setup.wire = WIRE_BF16;
+    choice = choice_of(1, 0, 1, &setup);
+    assert_string_equal(choice.name, "direct");
+    assert_int_equal(choice.count, 1);
+}
+
 static void what_cannot_be_is_refused(void **state)
 {
     (void)state;
@@ -448,6 +546,7 @@ int main(void)
         cmocka_unit_test(who_gives_up_ends_the_others),
         cmocka_unit_test(owned_parts_cover_every_bucket_once),
         cmocka_unit_test(memory_is_what_was_said),
+        cmocka_unit_test(auto_takes_the_quickest_exact_way),
         cmocka_unit_test(what_cannot_be_is_refused),
         cmocka_unit_test(bf16_is_rounded_to_nearest_even),
     };
