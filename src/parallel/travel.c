@@ -66,6 +66,26 @@ enum exactness travel_exactness_of(const char *name, enum wire wire)
 }
 
 // ---- life cycle ----
+int64_t travel_bucket_elements(const struct travel_setup *setup)
+{
+    return setup->bucket && setup->bucket < setup->elements ? setup->bucket : setup->elements;
+}
+
+int64_t travel_longest(const struct travel_setup *setup, int slices)
+{
+    int64_t first, last;
+    slice_of(travel_bucket_elements(setup), slices, 0, &first, &last);
+    return last;
+}
+
+size_t travel_staging(int64_t pieces, int64_t longest, size_t element_bytes)
+{
+    size_t all = checked_multiply((size_t)pieces, (size_t)(longest + 16) * element_bytes);
+    size_t least = (size_t)pieces * SLICE_GRAIN * element_bytes;
+    size_t bytes = all < TRAVEL_STAGING ? all : TRAVEL_STAGING;
+    return bytes > least ? bytes : least;
+}
+
 static size_t staging_of(const struct travel_ops *ops, const struct travel_setup *setup,
                          int replicas)
 {
@@ -121,8 +141,7 @@ enum status travel_create(const char *name, const struct travel_setup *setup,
     travel->rank = setup->net->rank;
     travel->size = setup->net->size;
     travel->owners = travel->ops->owners ? travel->ops->owners(setup, travel->size) : travel->size;
-    travel->bucket =
-        setup->bucket && setup->bucket < setup->elements ? setup->bucket : setup->elements;
+    travel->bucket = travel_bucket_elements(setup);
     travel->kernels = update_kernels_of(setup->isa);
     enum status status = allocate(travel);
     if (status) {

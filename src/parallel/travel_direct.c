@@ -14,19 +14,30 @@ extern const struct travel_ops direct_travel;
 // Elements of bf16 that are widened at a time, for all nodes.
 enum { WIDENED = SLICE_GRAIN };
 
+static size_t wire_bytes(const struct travel_setup *setup)
+{
+    return setup->wire == WIRE_BF16 ? sizeof(uint16_t) : sizeof(float);
+}
+
 static size_t widened_bytes(const struct travel_setup *setup)
 {
     return setup->wire == WIRE_BF16 ? (size_t)setup->leaves * WIDENED * sizeof(float) : 0;
 }
 
+static int owners_most(const struct travel_setup *setup, int replicas)
+{
+    // Of `server` and of `direct`: `servers` is ignored by the latter, so the longer slices count.
+    return setup->servers > 0 && setup->servers < replicas ? setup->servers : replicas;
+}
+
 size_t staging_direct(const struct travel_setup *setup, int replicas)
 {
-    // Room for one grain of every node at least: received, and rounded for each owner to be sent as bf16.
-    size_t leaves = (size_t)setup->leaves, grain = SLICE_GRAIN * sizeof(float);
-    size_t least = leaves * grain;
-    if (setup->wire == WIRE_BF16)
-        least += (size_t)(leaves < MAX_NODES ? leaves : MAX_NODES) * (size_t)replicas * grain / 2;
-    return (least > TRAVEL_STAGING ? least : TRAVEL_STAGING) + widened_bytes(setup);
+    // What is received: at most all nodes; what is rounded to be sent as bf16: the own ones, for each owner.
+    int64_t pieces = setup->leaves;
+    if (setup->wire == WIRE_BF16) pieces += (int64_t)run_nodes_most(setup->leaves) * replicas;
+    return travel_staging(pieces, travel_longest(setup, owners_most(setup, replicas)),
+                          wire_bytes(setup)) +
+           widened_bytes(setup);
 }
 
 int transfers_direct(const struct travel_setup *setup, int replicas)
@@ -34,11 +45,6 @@ int transfers_direct(const struct travel_setup *setup, int replicas)
     // Sends: own nodes to each owner. Receives: the nodes of all others.
     int most = run_nodes_most(setup->leaves);
     return (most > 1 ? most : 1) * replicas + (setup->leaves > replicas ? setup->leaves : replicas);
-}
-
-static size_t element_bytes(const struct travel *travel)
-{
-    return travel->setup.wire == WIRE_BF16 ? sizeof(uint16_t) : sizeof(float);
 }
 
 // Elements of a piece: the same everywhere, since all know all borders.
@@ -53,7 +59,7 @@ static int64_t piece_elements(const struct travel *travel)
     // What is sent as bf16 is rounded in staging memory.
     int slots = travel->setup.wire == WIRE_BF16 ? received + sent * travel->owners : received;
     size_t room = travel->staging.bytes - widened_bytes(&travel->setup);
-    int64_t piece = (int64_t)(room / ((size_t)slots * element_bytes(travel))) / 16 * 16;
+    int64_t piece = (int64_t)(room / ((size_t)slots * wire_bytes(&travel->setup))) / 16 * 16;
     INVARIANT(piece > 0, "no room for %d pieces in %zu bytes", slots, room);
     int64_t wanted = travel->setup.piece;
     return wanted > 0 && wanted < piece ? wanted : piece;
@@ -63,7 +69,7 @@ static int64_t piece_elements(const struct travel *travel)
 static void *slot_of(const struct travel *travel, int slot, int64_t piece)
 {
     return (char *)travel->staging.data + widened_bytes(&travel->setup) +
-           (size_t)slot * (size_t)piece * element_bytes(travel);
+           (size_t)slot * (size_t)piece * wire_bytes(&travel->setup);
 }
 
 struct piece {
@@ -88,7 +94,7 @@ static void post_sends(struct travel *travel, struct span bucket, const struct p
                 travel->kernels->round_bf16(rounded, node[j] + part.first, n);
                 data = rounded;
             }
-            travel_send(travel, count_p, peer, data, (size_t)n * element_bytes(travel));
+            travel_send(travel, count_p, peer, data, (size_t)n * wire_bytes(&travel->setup));
         }
     }
 }
@@ -98,7 +104,7 @@ static void post_receives(struct travel *travel, const struct piece *piece, int 
                           int *count_p)
 {
     int own = travel_nodes(travel, travel->rank);
-    size_t bytes = (size_t)span_length(piece->own) * element_bytes(travel);
+    size_t bytes = (size_t)span_length(piece->own) * wire_bytes(&travel->setup);
     for (int i = 1; i < travel->size; i++) {
         int peer = (travel->rank - i + travel->size) % travel->size;
         int slot = travel->nodes_before[peer] - (peer > travel->rank ? own : 0);

@@ -9,12 +9,6 @@
 
 extern const struct travel_ops native_travel;
 
-static size_t staging_native(const struct travel_setup *setup, int replicas)
-{
-    (void)setup, (void)replicas;
-    return TRAVEL_STAGING;
-}
-
 static int transfers_native(const struct travel_setup *setup, int replicas)
 {
     (void)setup;
@@ -37,7 +31,7 @@ static enum status reduce_native(struct travel *travel, struct span bucket, floa
 const struct travel_ops native_travel = {
     .name = "native",
     .exactness = EXACTNESS_SAME_WORKERS,
-    .staging_bytes = staging_native,
+    .staging_bytes = staging_ring,
     .transfers = transfers_native,
     .reduce = reduce_native,
     .spread = spread_direct,

@@ -60,6 +60,11 @@ static inline int64_t span_length(struct span span)
 struct span span_piece(struct span span, int64_t elements, int64_t piece);
 // The slices [first, last) of the bucket.
 struct span travel_slices(const struct travel *travel, struct span bucket, int first, int last);
+// Elements of a bucket, and of the longest of `slices` slices of it.
+int64_t travel_bucket_elements(const struct travel_setup *setup);
+int64_t travel_longest(const struct travel_setup *setup, int slices);
+// Bytes for up to `pieces` pieces of `longest` elements: all of them, at most TRAVEL_STAGING, at least a grain of each.
+size_t travel_staging(int64_t pieces, int64_t longest, size_t element_bytes);
 // What a replica owns of the bucket.
 struct span travel_own(const struct travel *travel, struct span bucket, int rank);
 int travel_nodes(const struct travel *travel, int rank);
@@ -81,6 +86,7 @@ int transfers_direct(const struct travel_setup *setup, int replicas);
 enum status reduce_direct(struct travel *travel, struct span bucket, float *const *node,
                           float *target);
 enum status spread_direct(struct travel *travel, struct span bucket, float *data);
+size_t staging_ring(const struct travel_setup *setup, int replicas);
 enum status reduce_ring(struct travel *travel, struct span bucket, float *const *node,
                         float *target);
 enum status spread_ring(struct travel *travel, struct span bucket, float *data);

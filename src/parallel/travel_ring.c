@@ -11,10 +11,9 @@
 
 extern const struct travel_ops ring_travel;
 
-static size_t staging_ring(const struct travel_setup *setup, int replicas)
+size_t staging_ring(const struct travel_setup *setup, int replicas)
 {
-    (void)setup, (void)replicas;
-    return TRAVEL_STAGING;
+    return travel_staging(1, travel_longest(setup, replicas), sizeof(float));
 }
 
 static int transfers_ring(const struct travel_setup *setup, int replicas)
@@ -25,7 +24,7 @@ static int transfers_ring(const struct travel_setup *setup, int replicas)
 
 static int64_t piece_elements(const struct travel *travel)
 {
-    int64_t piece = TRAVEL_STAGING / (int64_t)sizeof(float), wanted = travel->setup.piece;
+    int64_t piece = (int64_t)(travel->staging.bytes / sizeof(float)), wanted = travel->setup.piece;
     return wanted > 0 && wanted < piece ? wanted : piece;
 }
 

@@ -79,11 +79,9 @@ static struct span span_after(const struct travel *travel, struct span bucket, i
 // Elements that a waiting node can have: half a bucket, or all of it where replicas fold first.
 static int64_t slot_elements(const struct travel_setup *setup, int replicas)
 {
-    int64_t bucket =
-        setup->bucket && setup->bucket < setup->elements ? setup->bucket : setup->elements;
+    int64_t bucket = travel_bucket_elements(setup), cores = shape_of(replicas).cores;
     if (shape_of(replicas).folded) return bucket;
-    // Two slices of which one has a grain more.
-    int64_t half = (bucket + SLICE_GRAIN * (int64_t)replicas) / 2 + SLICE_GRAIN;
+    int64_t half = travel_longest(setup, (int)cores) * (cores / 2);
     return half < bucket ? half : bucket;
 }
 
@@ -93,15 +91,15 @@ static int slots_most(const struct travel_setup *setup)
     return 2 * run_nodes_most(setup->leaves);
 }
 
-static size_t pieces_bytes(const struct travel_setup *setup)
+static size_t pieces_bytes(const struct travel_setup *setup, int replicas)
 {
-    size_t least = (size_t)run_nodes_most(setup->leaves) * SLICE_GRAIN * sizeof(float);
-    return least > TRAVEL_STAGING ? least : TRAVEL_STAGING;
+    return travel_staging(run_nodes_most(setup->leaves), slot_elements(setup, replicas),
+                          sizeof(float));
 }
 
 static size_t staging_tree(const struct travel_setup *setup, int replicas)
 {
-    return pieces_bytes(setup) +
+    return pieces_bytes(setup, replicas) +
            checked_multiply((size_t)slots_most(setup),
                             (size_t)slot_elements(setup, replicas) * sizeof(float));
 }
@@ -137,7 +135,8 @@ static struct held take_slot(struct state *state, struct span span)
     while (state->used >> slot & 1) slot++;
     INVARIANT(slot < slots_most(setup), "%d slots for nodes that wait", slots_most(setup));
     state->used |= (uint64_t)1 << slot;
-    float *slots = (float *)((char *)state->travel->staging.data + pieces_bytes(setup));
+    float *slots =
+        (float *)((char *)state->travel->staging.data + pieces_bytes(setup, state->travel->size));
     return (struct held){slots + slot * slot_elements(setup, state->travel->size), span.first,
                          slot};
 }
@@ -223,7 +222,8 @@ static void place(struct meeting *meeting, struct state *state)
 
 static int64_t piece_elements(const struct travel *travel, int nodes)
 {
-    size_t room = pieces_bytes(&travel->setup) / sizeof(float) / (size_t)(nodes > 1 ? nodes : 1);
+    size_t room = pieces_bytes(&travel->setup, travel->size) / sizeof(float) /
+                  (size_t)(nodes > 1 ? nodes : 1);
     int64_t piece = (int64_t)room / 16 * 16, wanted = travel->setup.piece;
     return wanted > 0 && wanted < piece ? wanted : piece;
 }
