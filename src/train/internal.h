@@ -6,6 +6,7 @@
 #include "backend/packed.h"
 #include "base/gate.h"
 #include "comm/comm.h"
+#include "data/partition.h"
 #include "data/sampler.h"
 #include "parallel/exchange.h"
 #include "store/model_directory.h"
@@ -78,6 +79,7 @@ struct trainer {
     struct corpus *corpus,
         *valid_corpus; // valid_corpus NULL: held-out text is corpus's end, or there is none
     struct sampler training, evaluation;
+    struct partition partition; // of a step's samples
     int64_t evaluation_windows; // 0: no held-out text
     struct parameters parameters;
     struct arena *tables;    // holds the arrays below that have no other owner

@@ -7,7 +7,7 @@
 #include "model/model.h"
 #include "optim/optim.h"
 
-enum { RUN_PATH = 1024, RUN_KEYS = 64 };
+enum { RUN_PATH = 1024, RUN_KEYS = 96 };
 // Where a key was set, besides lines of the run file (> 0).
 enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2 };
 
@@ -25,6 +25,7 @@ struct run_config {
             [RUN_PATH]; // char | byte | directory or tokenizer.json of a tokenizer that we wrote
         char field[64]; // of .jsonl, "text"
         char cache[RUN_PATH]; // folder of token caches, "": out/cache
+        char partition[12];   // contiguous | interleaved | length
     } data;
     int64_t steps, batch,
         micro_batch; // train.*: batch in sequences; micro_batch 0: chosen (largest divisor of batch <= max(1, batch / 8))

@@ -68,6 +68,9 @@ const struct run_key run_schema[] = {
     TEXT_KEY("data.field", data.field, "text", FREE, "of .jsonl lines: the text"),
     TEXT_KEY("data.cache", data.cache, "", FREE,
              "folder for tokens that are kept; none: out/cache"),
+    CHOICE("data.partition", RUN_CHOICE, data.partition, "contiguous",
+           "contiguous | interleaved | length", FIXED,
+           "which samples of a step share a leaf: as drawn, dealt out, by length"),
 
     INTEGER("train.steps", steps, "2000", 1, BIG, FREE, "updates of the weights"),
     INTEGER("train.batch", batch, "32", 1, 1 << 24, FIXED, "sequences in a step"),

@@ -27,10 +27,11 @@ static int64_t load_micro_batch(const struct worker *worker, int64_t m)
     const struct worker_program *program = &worker->training;
     int64_t context = trainer->config.model.context, rows = trainer->config.micro_batch,
             targets = 0;
-    int64_t sample = trainer->position.samples + m * rows;
     for (int64_t row = 0; row < rows; row++)
-        sampler_training(&trainer->training, sample + row, program->tokens + row * context,
-                         program->targets + row * context);
+        sampler_training(&trainer->training,
+                         trainer->position.samples +
+                             partition_sample(&trainer->partition, m * rows + row),
+                         program->tokens + row * context, program->targets + row * context);
     for (int64_t i = 0; i < rows * context; i++) targets += program->targets[i] >= 0;
     fill_positions(trainer, program->positions);
     if (program->random) {
@@ -195,14 +196,17 @@ static void print_offending(const struct trainer *trainer, char *text, size_t by
             more++;
             continue;
         }
-        long long first = m * rows, last = first + rows - 1, samples = trainer->position.samples;
+        long long first = m * rows, last = first + rows - 1;
+        long long sample = trainer->position.samples + partition_sample(&trainer->partition, first);
         const char *before = named++ ? ", " : "";
         if (rows == 1)
-            length = snprintf(text + used, bytes - used, "%s%lld (sample %lld)", before, first,
-                              samples + first);
-        else
+            length =
+                snprintf(text + used, bytes - used, "%s%lld (sample %lld)", before, first, sample);
+        else if (trainer->partition.kind == PARTITION_CONTIGUOUS)
             length = snprintf(text + used, bytes - used, "%s%lld-%lld (samples %lld-%lld)", before,
-                              first, last, samples + first, samples + last);
+                              first, last, sample, sample + rows - 1);
+        else
+            length = snprintf(text + used, bytes - used, "%s%lld-%lld", before, first, last);
         used += (size_t)length < bytes - used ? (size_t)length : bytes - used - 1;
     }
     if (more)

@@ -85,6 +85,10 @@ static enum status resolve(struct trainer *trainer)
     trainer->threads = (int)config->parallel.threads;
     trainer->leaves = (int)config->leaves;
     trainer->micro_batches = config->batch / config->micro_batch;
+    trainer->partition =
+        (struct partition){.micro_batches = trainer->micro_batches, .rows = config->micro_batch};
+    INVARIANT(partition_find(config->data.partition, &trainer->partition.kind),
+              "data.partition %s was not checked", config->data.partition);
     TRY(optimizer_find(config->optimizer.name, &trainer->optimizer));
     trainer->states = trainer->optimizer->states(&config->optimizer);
     TRY(isa_choose(&trainer->isa));

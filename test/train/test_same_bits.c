@@ -101,6 +101,47 @@ static void recomputed_activations(void **state)
     }
 }
 
+// Dealt out: other bits than those of samples as they were drawn, and the same for any number of workers. Windows are equally long.
+static void any_partition(void **state)
+{
+    (void)state;
+    static const char *const name[] = {"interleaved", "length"};
+    for (int kind = 0; kind < 2; kind++) {
+        struct child_result result[3];
+        for (int run = 0; run < 3; run++) {
+            struct run_config config = small_run("partition");
+            snprintf(config.data.partition, sizeof config.data.partition, "%s", name[kind]);
+            config.parallel.workers = (int64_t[]){1, 3, 8}[run];
+            result[run] = in_child(NULL, train_steps, &config, NULL);
+            assert_fine(&result[run]);
+            assert_string_equal(result[run].digest, result[0].digest);
+        }
+        assert_true(!strcmp(result[0].digest, expected.digest) == (kind == 1));
+    }
+}
+
+// A text of 5 windows, and batches of 24: no sample is left out, no worker without work, and the bits are the same.
+static void batches_longer_than_epochs(void **state)
+{
+    (void)state;
+    char path[RUN_PATH];
+    struct child_result result[4];
+    snprintf(path, sizeof path, "%s/short.txt", test_folder);
+    static const char text[] =
+        "Sing, goddess, of the wrath of Achilles, son of Peleus, and of the ";
+    assert_int_equal(file_replace(path, text, sizeof text - 1), STATUS_OK);
+    for (int workers = 1; workers <= 4; workers++) {
+        struct run_config config = small_run("short");
+        snprintf(config.data.train, sizeof config.data.train, "%s", path);
+        config.data.valid_fraction = 0;
+        config.model.context = 11;
+        config.parallel.workers = workers;
+        result[workers - 1] = in_child(NULL, train_steps, &config, NULL);
+        assert_fine(&result[workers - 1]);
+        assert_string_equal(result[workers - 1].digest, result[0].digest);
+    }
+}
+
 static void any_instruction_set(void **state)
 {
     (void)state;
@@ -182,6 +223,8 @@ int main(void)
         cmocka_unit_test(random_borders),
         cmocka_unit_test(measured_borders),
         cmocka_unit_test(recomputed_activations),
+        cmocka_unit_test(any_partition),
+        cmocka_unit_test(batches_longer_than_epochs),
         cmocka_unit_test(any_instruction_set),
         cmocka_unit_test(bf16_and_bf16x3),
         cmocka_unit_test(any_optimizer),
