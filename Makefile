@@ -52,8 +52,13 @@ ifeq ($(HAS_ZSTD),1)
 CFLAGS_ALL += -DHAVE_ZSTD
 LIBS += -lzstd
 endif
+# Where loading a library at run time is a library of its own.
+ifeq ($(call has,dlfcn.h,-ldl),1)
+LIBS += -ldl
+endif
 STATIC ?=
 LIBS += $(if $(STATIC),-static)
+CFLAGS_ALL += $(if $(STATIC),-DWITHOUT_LOADING)
 
 # A compiler that knows AMX (x86-64, gcc 11, clang 12).
 HAS_AMX := $(if $(filter x86_64,$(TARGET)),$(shell echo 'int main(void){_tile_zero(0);_tile_dpbf16ps(0,1,2);return 0;}' | \
@@ -62,9 +67,23 @@ ifeq ($(HAS_AMX),1)
 CFLAGS_ALL += -DHAVE_AMX
 endif
 
+# MPI: one loadable table for each library that is here (src/comm/mpi/library.h). V is the wrapper's name with its version.
+# A wrapper prints its flags with -showme (Open MPI) or -compile-info (MPICH).
+mpi_flags = $(filter -I% -L% -l% -Wl$(comma)-rpath%,$(shell $(1) -showme:compile 2>/dev/null && $(1) -showme:link 2>/dev/null || $(1) -compile-info 2>/dev/null))
+comma := ,
+MPI_KIND := $(if $(STATIC),,$(if $(shell command -v mpicc),$(if $(shell mpicc -showme:version 2>/dev/null),openmpi,mpich)))
+MPI_WRAPPER = $(firstword $(shell command -v mpicc.$(1)) $(if $(filter $(1),$(MPI_KIND)),mpicc))
+define FIND_MPI
+MPI_FLAGS_$(1) := $(if $(call MPI_WRAPPER,$(1)),$(call mpi_flags,$(call MPI_WRAPPER,$(1))))
+HAS_$(1) := $$(if $$(MPI_FLAGS_$(1)),$$(call has,mpi.h,$$(MPI_FLAGS_$(1))))
+endef
+$(if $(STATIC),,$(foreach library,openmpi mpich,$(eval $(call FIND_MPI,$(library)))))
+MPI_LIBRARIES := $(foreach library,openmpi mpich,$(if $(filter 1,$(HAS_$(library))),$(library)))
+MPI_SO = $(MPI_LIBRARIES:%=$(BUILD)/mpi.%.so)
+
 # ---- sources
 ROOMS ?= base text data kernel comm graph op pass nn model backend optim parallel store train infer api
-SRC   := $(shell find $(addprefix src/,$(ROOMS)) -name '*.c' -not -path '*/lanes/*' -not -path '*/amx/*' 2>/dev/null | sort)
+SRC   := $(shell find $(addprefix src/,$(ROOMS)) -name '*.c' -not -path '*/lanes/*' -not -path '*/amx/*' -not -path '*/mpi/library.c' 2>/dev/null | sort)
 LANES := $(if $(filter kernel,$(ROOMS)),$(shell find src/kernel -path '*/lanes/*.c' 2>/dev/null | sort))
 # Unrolled tiles under a sanitizer take ten times as long to compile with -O3 as with -O1.
 LANES_LEVEL := $(if $(filter asan tsan,$(MODE)),-O1,-O3)
@@ -86,12 +105,13 @@ LIB := $(BUILD)/libstentor.a
 TOOL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tool/*.c)))
 
 .PHONY: all test demo lint exact bench install clean needs tests lib format report
-all: report $(BUILD)/stentor $(BUILD)/libstentor.so
+all: report $(BUILD)/stentor $(BUILD)/libstentor.so $(MPI_SO)
 lib: $(LIB)
 
 report:
 	@$(if $(HAS_ZLIB),,echo "left out: reading .gz files (zlib1g-dev not found)" >&2;) \
-	 $(if $(HAS_ZSTD),,echo "left out: reading .zst files (libzstd-dev not found)" >&2;) true
+	 $(if $(HAS_ZSTD),,echo "left out: reading .zst files (libzstd-dev not found)" >&2;) \
+	 $(if $(MPI_LIBRARIES)$(STATIC),,echo "left out: runs of many processes (neither libopenmpi-dev nor libmpich-dev found)" >&2;) true
 
 $(LIB): $(OBJ)
 	@rm -f $@
@@ -107,6 +127,11 @@ $(BUILD)/libstentor.so: $(OBJ) script/stentor.map
 	$(Q)$(CC) -shared -Wl,-soname,libstentor.so.0 -Wl,--version-script=script/stentor.map -o $@ $(OBJ) $(LDFLAGS_ALL) $(LIBS)
 $(BUILD)/stentor: $(TOOL_OBJ) $(LIB)
 	$(Q)$(CC) -o $@ $(TOOL_OBJ) $(LIB) $(LDFLAGS_ALL) $(LIBS)
+
+$(MPI_SO): $(BUILD)/mpi.%.so: src/comm/mpi/library.c src/comm/mpi/library.h Makefile
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(filter-out -MMD -MP,$(BASE_FLAGS)) $(filter-out -fsanitize=%,$(FLAGS_$(MODE))) $(CFLAGS) -shared \
+	    $(MPI_FLAGS_$*) $< -o $@ $(LDFLAGS) $(MPI_FLAGS_$*)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -137,7 +162,7 @@ $(DOUBLE_BIN): $(BUILD)/%: %.c $(DOUBLE_OBJ)
 $(BUILD)/test/%: test/%.c $(LIB)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -Wno-double-promotion -Itest $< $(LIB) -o $@ $(LDFLAGS_ALL) -lcmocka $(LIBS)
-tests: $(TEST_BIN) $(DOUBLE_BIN)
+tests: $(TEST_BIN) $(DOUBLE_BIN) $(MPI_SO)
 
 needs:
 	@sh script/install_needs.sh
@@ -156,7 +181,7 @@ format:
 bench: all
 	@BUILD=$(BUILD) LIBS="$(LIBS)" DEFINES="$(if $(HAS_AMX),-DHAVE_AMX)" sh script/bench.sh
 install: all $(BUILD)/install/libstentor.a
-	@BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) LIBS="$(LIBS)" sh script/install.sh
+	@BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) LIBS="$(LIBS)" MPI_SO="$(MPI_SO)" sh script/install.sh
 clean:
 	rm -rf build
 

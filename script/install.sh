@@ -9,6 +9,11 @@ install -m 644 include/stentor.h "$root/include/stentor.h"
 install -m 644 "$BUILD/install/libstentor.a" "$root/lib/libstentor.a"
 install -m 755 "$BUILD/libstentor.so" "$root/lib/libstentor.so.0"
 ln -sf libstentor.so.0 "$root/lib/libstentor.so"
+# Loaded only by a process that mpirun has started.
+for library in ${MPI_SO:-}; do
+    install -d "$root/lib/stentor"
+    install -m 755 "$library" "$root/lib/stentor/"
+done
 install -m 644 doc/stentor.1 "$root/share/man/man1/stentor.1"
 cat >"$root/lib/pkgconfig/stentor.pc" <<EOF
 prefix=$PREFIX

@@ -7,9 +7,10 @@
 #include <string.h>
 #include <time.h>
 
-extern const struct comm_ops self_comm, threads_comm, simulated_comm;
+extern const struct comm_ops self_comm, threads_comm, mpi_comm, simulated_comm;
 
-const struct comm_ops *const comm_registry[] = {&self_comm, &threads_comm, &simulated_comm, NULL};
+const struct comm_ops *const comm_registry[] = {&self_comm, &threads_comm, &mpi_comm,
+                                                &simulated_comm, NULL};
 
 // The row called `name`, or NULL; then `known` lists the names.
 static const struct comm_ops *find(const char *name, char *known, size_t bytes)

@@ -1,0 +1,83 @@
+#!/bin/sh
+# The transport `mpi` under every mpirun that is here: conformance with several processes, one that gives up, dies, stands still.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build/release}
+case $BUILD in /*) ;; *) BUILD=$PWD/$BUILD ;; esac
+program=$BUILD/test/comm/test_conformance
+work=$(mktemp -d)
+job='' victim=''
+end() { # Nothing may be left behind, stopped processes neither.
+    [ -n "$victim" ] && kill -KILL "$victim" 2>/dev/null
+    [ -n "$job" ] && kill -TERM "$job" 2>/dev/null
+    rm -rf "$work"
+}
+trap end EXIT
+trap 'exit 1' INT TERM
+# Open MPI asks root twice; slots are cores to it, and a test has fewer.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+if [ -n "${SANITIZED:-}" ]; then echo "ok 1 - mpi # SKIP MPI libraries know no sanitizer"; exit 0; fi
+count=0
+say() { # say STATUS NAME
+    count=$((count + 1))
+    if [ "$1" -eq 0 ]; then echo "ok $count - $library: $2"; else
+        echo "not ok $count - $library: $2"
+        sed 's/^/# /' "$work/log" | head -12
+    fi
+}
+launch() { STENTOR_MPI=$BUILD/mpi.$library.so timeout 100 "$mpirun" -n "$1" "$program" mpi "$2" >"$work/log" 2>&1; }
+lines() { [ "$(grep -c -E "$2" "$work/log")" -eq "$1" ]; } # lines HOW-MANY PATTERN
+
+all_fine() { # all_fine PROCESSES CASE
+    launch "$1" "$2" && lines "$1" "^rank [0-9]* of $1: status 0, 0 wrong: $"
+}
+# The launcher's exit code is that of the first process to end, or of the signal by which Hydra ends the others then.
+all_know() { # all_know PROCESSES CASE PATTERN: the job fails, and all say so
+    ! launch "$1" "$2" && lines "$1" "^rank [0-9]* of $1: status 7, 0 wrong: $3"
+}
+lose_second() { # lose_second SIGNAL: worker 1 of 3 gets it while the others wait; prints how the job ended and after how many seconds
+    STENTOR_MPI=$BUILD/mpi.$library.so timeout 60 "$mpirun" -n 3 "$program" mpi wait >"$work/log" 2>&1 &
+    job=$! victim=''
+    while [ -z "$victim" ] && kill -0 $job 2>/dev/null; do
+        sleep 0.1
+        victim=$(sed -n 's/^process //p' "$work/log")
+    done
+    sleep 0.5
+    started=$(date +%s)
+    kill -"$1" "$victim" || return 1
+    wait $job
+    code=$?
+    job=''
+    kill -KILL "$victim" 2>/dev/null
+    victim=''
+    seconds=$(($(date +%s) - started))
+}
+
+for library in openmpi mpich; do
+    mpirun=$(command -v mpirun.$library)
+    # Without the name: whose is it?
+    if [ -z "$mpirun" ] && command -v mpirun >/dev/null; then
+        case $library$(mpirun --version 2>&1) in openmpi*Open*MPI* | openmpi*OpenRTE* | mpich*HYDRA*) mpirun=mpirun ;; esac
+    fi
+    if [ -z "$mpirun" ] || [ ! -f "$BUILD/mpi.$library.so" ]; then
+        count=$((count + 1))
+        echo "ok $count - $library # SKIP $library is not here, or was not when this was built"
+        continue
+    fi
+    for processes in 1 2 3 4; do
+        all_fine $processes fine; say $? "$processes processes keep what every transport promises"
+    done
+    all_fine 3 pieces; say $? "messages travel in pieces"
+    all_know 3 lose "worker 2 of 3 \(.*\) has given up"; say $? "nobody hangs when one gives up"
+    all_know 3 lose-in-round "worker 2 of 3 \(.*\) has given up"; say $? "nobody hangs when one gives up inside a round"
+    ! launch 2 disagree && grep -q "worker 0 sent 8 bytes where worker 1 expects 4" "$work/log"; say $? "sizes that differ are an error"
+    lose_second KILL
+    # Hydra ends all others at once, Open MPI lets them speak.
+    [ $code -ne 0 ] && [ $seconds -le 5 ] &&
+        { [ $library = mpich ] || lines 2 "status 7, 0 wrong: worker 1 of 3 .* is gone"; }
+    say $? "a process that dies ends the job"
+    lose_second STOP
+    # The case sets the timeout to 3 seconds.
+    [ $code -ne 0 ] && [ $seconds -ge 2 ] && [ $seconds -le 9 ] && lines 2 "worker 1 of 3 .* has been silent for 3 s; worker . .* waited"
+    say $? "a process that stands still ends the job after the timeout, named by all"
+done
