@@ -3,7 +3,8 @@
 //
 // Model code appends values through the builders of op/op.h; pass/ appends gradients and plans
 // memory; backend/ walks the array. A value is never changed after it is appended, except that it
-// may be asked for an auxiliary output.
+// may be asked for an auxiliary output, and that the backward pass has a gradient just appended read an equal value
+// instead of an input.
 // Errors stick: the first one (with the scope and the caller's place) is kept, builders go on with
 // harmless placeholders, and graph_status() or plan_create() reports it. Model code therefore
 // checks nothing.

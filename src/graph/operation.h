@@ -25,6 +25,9 @@ struct op {
     // needs_gradient. Other entries stay NULL. May ask y for auxiliary outputs. vjp_none where no
     // gradient is defined, never NULL.
     void (*vjp)(struct graph *g, struct value *y, struct value *dy, struct value **dx);
+    // (optional) The value of y once more, from what the backward pass keeps anyway, or NULL: so cheap that y
+    // need not be kept.
+    struct value *(*again)(struct graph *g, struct value *y);
     // (optional) sum + y at once, appended instead of op_add(sum, y) where gradients meet.
     struct value *(*add_to)(struct graph *g, struct value *sum, const struct value *y);
     // The definition, plain and slow, over `real`. Writes all of output[0] and of the auxiliary

@@ -80,6 +80,11 @@ struct shape shape_with_last(struct shape shape, int64_t last)
     return shape;
 }
 
+struct value *again_whole(struct graph *g, struct value *y)
+{
+    return graph_append(g, y->op, y->input, y->inputs, y->attributes, y->op->attribute_bytes);
+}
+
 static double value_bytes(const struct value *x)
 {
     return x ? (double)shape_count(x->shape) * (double)dtype_bytes(x->dtype) : 0;

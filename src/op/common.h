@@ -32,6 +32,9 @@ static inline bool wants(const struct value *y, int i)
     return y->input[i] && y->input[i]->needs_gradient;
 }
 
+// op->again of what is cheap as it is: the same operation on the same inputs.
+struct value *again_whole(struct graph *g, struct value *y);
+
 // Every input read once, every output written once.
 double touched_bytes(const struct value *y);
 // `flops_each` for every element of the output.

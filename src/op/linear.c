@@ -73,6 +73,13 @@ static void vjp(struct graph *g, struct value *y, struct value *dy, struct value
     if (wants(y, 0)) dx[0] = op_linear_grad_input(g, dz, y->input[1], layout);
 }
 
+// Only the activation, from what went into it, which its own gradient reads.
+static struct value *again(struct graph *g, struct value *y)
+{
+    enum activation activation = attributes_of(y)->activation;
+    return activation == ACTIVATION_NONE ? NULL : op_activation(g, graph_aux(g, y, 0), activation);
+}
+
 // Element [o, i] of w.
 static int64_t at(enum layout layout, int64_t out, int64_t in, int64_t o, int64_t i)
 {
@@ -136,6 +143,7 @@ const struct op linear_op = {.name = "linear",
                              .aux_count = 1,
                              .infer_aux = infer_aux,
                              .vjp = vjp,
+                             .again = again,
                              .reference = reference,
                              .cost = cost,
                              CASES(cases)};

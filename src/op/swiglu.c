@@ -36,6 +36,7 @@ static const struct op_case cases[] = {ODD_SIZES(CASE)};
 const struct op swiglu_op = {.name = "swiglu",
                              .infer = infer,
                              .vjp = vjp,
+                             .again = again_whole,
                              .reference = reference,
                              .cost = cost,
                              .in_place = 3,

@@ -7,6 +7,8 @@
 // appended when the sweep enters the region: the originals then have no late readers and die after
 // the forward pass. What another region or the rest of the graph reads of a region is kept and used
 // as it is. Clones that nothing reads are dead code, which the planner drops.
+// Outside of regions a value that is cheap to compute again (op->again) is not kept either, where that takes no
+// part worth naming of its reader's time: gradients of the reader read a clone.
 #include "op/op.h"
 #include "pass/pass.h"
 
@@ -121,16 +123,50 @@ static void accumulate(struct sweep *s, struct value *y, int i, struct value *dx
         yield_gradient(s->g, s->parameter_gradient[x->parameter], x->parameter);
 }
 
+// ---- what is not worth keeping ----
+// Operations of a reader for each element of the value it reads: with fewer, computing that again would be felt
+// (an activation takes about as long as 20; GPT-2 124M has 1,536 to 6,144, nanoGPT's character model 256 to 1,024).
+static const double CHEAP_BESIDE = 1100;
+
+static struct value *computed_again(struct sweep *s, const struct value *reader, struct value *x)
+{
+    if (!x || x->id >= s->values || !x->op || !x->op->again || x->region || !s->on_path[x->id] ||
+        reader->op->cost(reader).flops < CHEAP_BESIDE * (double)shape_count(x->shape))
+        return NULL;
+    struct value **clone = &s->clone[x->id];
+    if (*clone) return *clone;
+    struct value *again = x->op->again(s->g, x);
+    if (!again || s->g->status) return NULL;
+    again->name = x->name;
+    return *clone = graph_placed(s->g, again, x->file, x->line);
+}
+
+// The gradients appended from `first` on read the clones instead of v's inputs.
+static void read_clones(struct sweep *s, const struct value *v, struct value *const *clone,
+                        int first)
+{
+    for (int id = first; id < s->g->count; id++) {
+        struct value *dx = s->g->values[id];
+        for (int i = 0; i < dx->inputs; i++)
+            for (int j = 0; j < v->inputs; j++)
+                if (clone[j] && dx->input[i] == v->input[j]) dx->input[i] = clone[j];
+    }
+}
+
 static void sweep_value(struct sweep *s, struct value *v)
 {
     struct graph *g = s->g;
-    struct value *y = v, *dx[MAX_INPUTS] = {NULL};
+    struct value *y = v, *dx[MAX_INPUTS] = {NULL}, *again[MAX_INPUTS] = {NULL};
     snprintf(g->scope, sizeof g->scope, "%s", v->name);
     if (v->region) {
         if (!s->clone[v->id]) enter_region(s, v);
         y = s->clone[v->id];
     }
+    for (int i = 0; i < v->inputs && !v->region && !g->status; i++)
+        again[i] = computed_again(s, v, v->input[i]);
+    int first = g->count;
     if (!g->status) v->op->vjp(g, y, s->gradient[v->id], dx);
+    read_clones(s, v, again, first);
     for (int i = 0; i < v->inputs; i++)
         if (v->input[i] && v->input[i]->needs_gradient) accumulate(s, v, i, dx[i]);
 }

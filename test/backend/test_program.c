@@ -157,6 +157,36 @@ static void placed_gradients_are_the_same_bits(void **state)
     }
 }
 
+// Norms and activations of wide layers are computed again in the backward pass, unless a region recomputes all.
+static void what_is_cheap_is_not_kept(void **state)
+{
+    (void)state;
+    struct gpt_sizes wide = {1, 9, 576, 2, 2, 31, .dropout = 0.1, .gradient = true}, region = wide;
+    struct gpt_run first, again;
+    start(&first, &cpu_backend, wide, true);
+    region.recompute = true;
+    start(&again, &cpu_backend, region, true);
+    assert_true(first.loss == again.loss);
+    assert_memory_equal(first.gradient, again.gradient, (size_t)first.m.elements * sizeof(real));
+    int norms = 0, activations = 0;
+    for (int i = 0; i < program_steps(first.program); i++) {
+        const struct op *op = program_step(first.program, i)->call.value->op;
+        norms += op == &layer_norm_op;
+        activations += op == &activation_op;
+    }
+    // Two layers with two norms each, and the last one, which the output layer's gradient does not read.
+    assert_int_equal(norms, 2 * 2 * 2 + 1);
+    assert_int_equal(activations, 2);
+    gpt_run_destroy(&first);
+    gpt_run_destroy(&again);
+
+    wide.width = 64;
+    start(&first, &cpu_backend, wide, true);
+    for (int i = 0; i < program_steps(first.program); i++)
+        assert_ptr_not_equal(program_step(first.program, i)->call.value->op, &activation_op);
+    gpt_run_destroy(&first);
+}
+
 static void *count_tags(void *context, int tag)
 {
     int *asked = context;
@@ -479,6 +509,7 @@ int main(void)
         cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(placed_gradients_are_the_same_bits),
         cmocka_unit_test(what_steps_read_stays_in_the_arena),
+        cmocka_unit_test(what_is_cheap_is_not_kept),
         cmocka_unit_test(a_wrong_isa_is_refused),
         cmocka_unit_test(backends_are_found_by_name),
         cmocka_unit_test(all_missing_kernels_are_listed_once),

@@ -94,6 +94,19 @@ static void recomputing_changes_no_bit_and_takes_less_memory(void **state)
     gpt_run_destroy(&again);
 }
 
+static void what_is_cheap_to_compute_again_changes_no_bit(void **state)
+{
+    (void)state;
+    struct gpt_sizes n = {1, 3, 576, 1, 2, 7, .dropout = 0.2, .gradient = true};
+    struct gpt_run cheap, region;
+    start(&cheap, n);
+    n.recompute = true;
+    start(&region, n);
+    assert_memory_equal(cheap.gradient, region.gradient, (size_t)cheap.m.elements * sizeof(real));
+    gpt_run_destroy(&cheap);
+    gpt_run_destroy(&region);
+}
+
 // ---- small graphs ----
 struct received {
     double data[8][8];
@@ -255,6 +268,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients_of_a_gpt_agree_with_finite_differences),
         cmocka_unit_test(recomputing_changes_no_bit_and_takes_less_memory),
+        cmocka_unit_test(what_is_cheap_to_compute_again_changes_no_bit),
         cmocka_unit_test(one_gradient_for_two_parameters_is_yielded_twice),
         cmocka_unit_test(a_value_with_many_readers_gets_the_sum),
         cmocka_unit_test(a_parameter_in_two_regions_is_yielded_once),
