@@ -79,7 +79,7 @@ static enum status make(const char *folder, const char *model, int workers, int 
     snprintf(config.data.train, sizeof config.data.train, "%s/text.txt", folder);
     snprintf(config.data.cache, sizeof config.data.cache, "%s/cache", folder);
     snprintf(config.out, sizeof config.out, "%s/%d-%d", folder, workers, threads);
-    TRY(trainer_create(&config, trainer_p));
+    TRY(trainer_create(&config, NULL, trainer_p));
     TRY(trainer_prepare(*trainer_p, false));
     return STATUS_OK;
 }

@@ -152,7 +152,7 @@ static enum status print_forecast(const struct forecast *f)
 static enum status forecast_run(const struct options *options, const struct run_config *config)
 {
     struct trainer *trainer;
-    TRY(trainer_create(config, &trainer));
+    TRY(trainer_create(config, NULL, &trainer));
     struct forecast f = {
         .config = trainer_config(trainer),
         .memory = trainer_memory(trainer),

@@ -103,12 +103,12 @@ static enum status print_json(const struct trainer *trainer, const struct train_
     return output_json(object);
 }
 
-static enum status print_result(const struct options *options, const struct trainer *trainer,
+static enum status print_result(const struct options *options, struct trainer *trainer,
                                 const struct train_result *result)
 {
     const struct run_config *config = trainer_config(trainer);
     char digest[65], time[32], loss[48] = "";
-    trainer_digest(trainer, digest);
+    TRY(trainer_digest(trainer, digest));
     terminal_status("");
     if (result->stopped_early)
         terminal_say("stopped early at step %lld: %lld evaluations without improvement",
@@ -161,7 +161,7 @@ static enum status train(const struct options *options, const struct run_config 
                          bool resume)
 {
     struct trainer *trainer;
-    TRY(trainer_create(config, &trainer));
+    TRY(trainer_create(config, NULL, &trainer));
     // While nothing else runs here, and before the run's memory is taken.
     double peak = option_given(options, "quiet") ? 0 : measured_peak(trainer);
     struct roof roof;

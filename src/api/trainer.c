@@ -23,7 +23,7 @@ static enum status create(const struct stn_config *config, struct stn_trainer **
     struct run_config resolved = config->run;
     TRY(run_config_check(&resolved));
     TRY(memory_allocate(1, sizeof *made, "a trainer", &made));
-    enum status status = trainer_create(&resolved, &made->trainer);
+    enum status status = trainer_create(&resolved, NULL, &made->trainer);
     if (status) {
         free(made);
         return status;
@@ -89,8 +89,7 @@ static enum status run(struct stn_trainer *trainer, bool resume, struct stn_resu
     result->best_validation_loss = finite_or_nan(r.best_loss);
     result->seconds = r.seconds;
     result->stopped_early = r.stopped_early;
-    trainer_digest(trainer->trainer, result->sha256);
-    return STATUS_OK;
+    return trainer_digest(trainer->trainer, result->sha256);
 }
 
 enum stn_status stn_trainer_run(struct stn_trainer *trainer, bool resume,

@@ -98,10 +98,9 @@ static void *map_huge(size_t bytes)
 static void *map_huge(size_t bytes) { return map_pages(bytes); }
 #endif
 
-enum status block_create(size_t bytes, const char *what, struct block *block_p)
+static enum status create_block(size_t bytes, bool huge, const char *what, struct block *block_p)
 {
     if (bytes == 0) bytes = 64;
-    bool huge = bytes >= 2 * HUGE_PAGE && huge_pages_wanted();
     void *data = MAP_FAILED;
     if (bytes < PTRDIFF_MAX / 2 && !must_fail()) data = huge ? map_huge(bytes) : map_pages(bytes);
     if (data == MAP_FAILED)
@@ -109,6 +108,21 @@ enum status block_create(size_t bytes, const char *what, struct block *block_p)
     atomic_fetch_add(&block_bytes, bytes);
     block_p->data = data;
     block_p->bytes = bytes;
+    return STATUS_OK;
+}
+
+enum status block_create(size_t bytes, const char *what, struct block *block_p)
+{
+    return create_block(bytes, bytes >= 2 * HUGE_PAGE && huge_pages_wanted(), what, block_p);
+}
+
+enum status block_create_sparse(size_t bytes, const char *what, struct block *block_p)
+{
+    TRY(create_block(bytes, false, what, block_p));
+#if defined(MADV_NOHUGEPAGE)
+    madvise(block_p->data, block_p->bytes,
+            MADV_NOHUGEPAGE); // a system that has none needs no telling
+#endif
     return STATUS_OK;
 }
 

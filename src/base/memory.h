@@ -37,6 +37,8 @@ struct block {
     size_t bytes;
 };
 enum status block_create(size_t bytes, const char *what, struct block *block_p) CHECK_RESULT;
+// The same in small pages, each taken when it is touched: for arrays of which little is used.
+enum status block_create_sparse(size_t bytes, const char *what, struct block *block_p) CHECK_RESULT;
 void block_destroy(struct block *block);
 // Bytes that all blocks of this process hold now.
 size_t block_total_bytes(void);

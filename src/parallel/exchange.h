@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
-// The exchange `direct` over shared memory: every owner sums its slice up the tree, measures it, updates it, where it lies.
+// What happens to gradients between the workers' partial sums and the new weights: summed up the tree, measured, used.
 //
-// A step: all workers have folded their gradients, barrier, exchange_reduce, barrier, exchange_measure, exchange_update, barrier.
-// Each function works on the slice of `owner` alone; the caller keeps the barriers (and so knows what waiting costs). One node's
-// gradient is used where it lies, two are added where they are used, and the sum of more replaces the first node's buffer.
-// Nothing is copied, and nothing is allocated after exchange_create.
+// In a replica alone, every owner sums its slice up the tree, measures it and updates it where it lies. A step: all workers have
+// folded their gradients, barrier, exchange_reduce, barrier, exchange_measure, exchange_update, barrier. One node's gradient is used
+// where it lies, two are added where they are used, and the sum of more replaces the first node's buffer. Nothing is copied.
+// With several replicas (parallel/travel.h) each owns a part of every bucket of the block, and its threads share that part:
+//   barrier, exchange_merge (the workers' nodes into the replica's), barrier, exchange_travel for every bucket, exchange_reduce,
+//   barrier, exchange_share, exchange_measure, exchange_update, barrier, exchange_spread.
+// The caller keeps the barriers, and so knows what waiting costs. Nothing is allocated after exchange_create.
 #ifndef STN_PARALLEL_EXCHANGE_H
 #define STN_PARALLEL_EXCHANGE_H
 
+#include "comm/comm.h"
 #include "optim/optim.h"
 #include "parallel/gradients.h"
+#include "parallel/travel.h"
 
 // A parameter's elements in the block: [first, last), and whether weight decay, L1 and L2 apply to them.
 struct segment {
@@ -27,21 +32,38 @@ struct exchange_setup {
     const struct segment
         *segment; // borrowed; in order; what lies between them is padding and stays 0
     int segments;
+    // Several replicas; travel NULL: this one is alone.
+    struct travel *travel; // borrowed
+    struct comm *net;      // borrowed; rank = replica
+    const int *base;       // borrowed; replica r has the workers base[r] .. base[r + 1] - 1 of all
 };
 struct exchange;
 
-// Fails: STATUS_USAGE listing the exchanges that this build has.
-enum status exchange_check(const char *name) CHECK_RESULT;
 enum status exchange_create(const struct exchange_setup *setup,
                             struct exchange **exchange_p) CHECK_RESULT;
 void exchange_destroy(struct exchange *exchange);
-// Bytes that exchange_create takes.
-size_t exchange_bytes(int64_t elements, int owners, int leaves);
+// Bytes that exchange_create takes; replicas and buckets: 1 for a replica alone.
+size_t exchange_bytes(int64_t elements, int owners, int leaves, int replicas, int buckets);
 
-// Where the workers' nodes lie: run r is [border[r], border[r + 1]), its sums in gradients[r]. Called while no worker is in the exchange.
+// Where this replica's workers' nodes lie: worker r of all has the run [border[r], border[r + 1]); gradients[i] holds the sums of this
+// replica's worker i. Called while no worker is in the exchange.
 void exchange_route(struct exchange *exchange, const int *border,
                     const struct gradients *const *gradients);
-// Sums the slice of `owner` up the tree, and takes the squares (of the gradient times scale) and the largest magnitude on the way.
+
+// ---- several replicas ----
+// Sums elements [first, last) of the workers' nodes into the replica's own, by thread `owner`; any parts, in any order.
+void exchange_merge(struct exchange *exchange, int owner, int64_t first, int64_t last);
+// Sums a bucket over all replicas; afterwards this one holds the part that it owns. Collective between replicas, by one thread of each.
+enum status exchange_travel(struct exchange *exchange, int bucket) CHECK_RESULT;
+// Makes what the owners have measured known to all replicas. Collective between replicas.
+enum status exchange_share(struct exchange *exchange) CHECK_RESULT;
+// Hands the new weights to all replicas. Collective between replicas.
+enum status exchange_spread(struct exchange *exchange) CHECK_RESULT;
+// Elements of the blocks that this replica owns.
+int64_t exchange_owned(const struct exchange *exchange);
+
+// ---- the slice of `owner` ----
+// Sums it up the tree (a replica alone), and takes the squares (of the gradient times scale) and the largest magnitude on the way.
 void exchange_reduce(struct exchange *exchange, int owner, double scale);
 // Bytes that all owners together read and write in one exchange_reduce and one exchange_update, between them and memory.
 struct exchange_traffic {

@@ -15,10 +15,34 @@
 static struct tensor_source source_of(const struct parameter *parameter, const char *name,
                                       const float *block)
 {
-    struct tensor_source source = {
-        .name = name, .rank = parameter->shape.rank, .data = block + parameter->offset};
+    struct tensor_source source = {.name = name,
+                                   .rank = parameter->shape.rank,
+                                   .data = block ? block + parameter->offset : NULL,
+                                   .place = parameter->offset};
     memcpy(source.size, parameter->shape.size, sizeof parameter->shape.size);
     return source;
+}
+
+int checkpoint_states(const struct checkpoint_content *content)
+{
+    int count = 0;
+    while (count < CHECKPOINT_STATES &&
+           (content->state[count] || checkpoint_streams(content, count)))
+        count++;
+    return count;
+}
+
+bool checkpoint_streams(const struct checkpoint_content *content, int s)
+{
+    return !content->state[s] && content->stream && content->state_name[s];
+}
+
+// A tensor of a state that comes through the stream.
+static enum status get_part(const struct tensor_source *source, int64_t first, int64_t n,
+                            const float **data_p)
+{
+    const struct checkpoint_stream *stream = source->context;
+    return stream->get(stream->context, source->part, source->place + first, n, data_p);
 }
 
 // Tensors of one file and what becomes of them: hashes in the same order.
@@ -61,14 +85,19 @@ static enum status list_weights(const struct checkpoint_content *content, struct
 // Names are "<state>.<parameter>": "mean.transformer.wte.weight".
 static enum status list_states(const struct checkpoint_content *content, struct tensor_list *list)
 {
-    TRY(tensor_list_init(list, 2 * content->parameters->count));
-    for (int s = 0; s < 2 && content->state[s]; s++) {
+    int states = checkpoint_states(content);
+    TRY(tensor_list_init(list, states * content->parameters->count));
+    for (int s = 0; s < states; s++) {
         for (int i = 0; i < content->parameters->count; i++) {
             const struct parameter *parameter = &content->parameters->list[i];
             const char *name =
                 arena_print(list->arena, "%s.%s", content->state_name[s], parameter->name);
             if (!name) FAIL(STATUS_MEMORY, "not enough memory for names of tensors");
-            list->tensor[list->count++] = source_of(parameter, name, content->state[s]);
+            struct tensor_source *source = &list->tensor[list->count++];
+            *source = source_of(parameter, name, content->state[s]);
+            source->get = get_part;
+            source->context = content->stream;
+            source->part = s;
         }
     }
     return STATUS_OK;
@@ -117,7 +146,7 @@ static enum status write_files(const char *folder, const struct checkpoint_conte
                                struct manifest *manifest)
 {
     TRY(write_listed(folder, "weights.safetensors", content, list_weights, manifest));
-    if (content->state[0])
+    if (checkpoint_states(content) > 0)
         TRY(write_listed(folder, "optimizer.safetensors", content, list_states, manifest));
     if (content->run_file) TRY(write_run_file(folder, content->run_file, manifest));
     TRY(manifest_write(manifest, folder));
@@ -199,6 +228,7 @@ static enum status save_into(const char *directory, const char *temporary,
     TRY(directory_create(temporary));
     enum status status = write_files(temporary, content, &manifest);
     manifest_release(&manifest);
+    if (!status && content->stream) status = content->stream->commit(content->stream->context);
     if (!status) status = publish(directory, temporary, content->position.step);
     return status;
 }
@@ -216,7 +246,7 @@ enum status checkpoint_save(const char *directory, const struct checkpoint_conte
         // The error that made the save fail is the one to tell; what is left over is swept by the next save.
         enum status ignored = directory_remove(temporary);
         (void)ignored;
-        return status == STATUS_MEMORY ? status : STATUS_DISK;
+        return status == STATUS_MEMORY || status == STATUS_PEER ? status : STATUS_DISK;
     }
     TRY(write_latest(directory, step));
     if (prune(directory, step, keep < 1 ? 1 : keep, protect_step)) {

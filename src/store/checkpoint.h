@@ -21,11 +21,25 @@ struct run_position {
     int64_t schedule_waited;
     double seconds; // of training, over all resumes
 };
+enum { CHECKPOINT_STATES = 3, CHECKPOINT_PIECE = 1 << 16 };
+
+// A state that does not lie here whole comes and goes in pieces of at most CHECKPOINT_PIECE elements. Pieces do not cross parameters.
+struct checkpoint_stream {
+    void *context;
+    // Elements [first, first + n) of the block of that state; borrowed until the next call.
+    enum status (*get)(void *context, int state, int64_t first, int64_t n, const float **data_p);
+    enum status (*put)(void *context, int state, int64_t first, int64_t n, const float *data);
+    // Called once all files are written, before the checkpoint takes its place.
+    enum status (*commit)(void *context);
+};
 struct checkpoint_content {
     const struct parameters *parameters;
-    float *weights;  // block; read by save, filled by load
-    float *state[2]; // optimizer state blocks, NULL where the optimizer has none
-    const char *state_name[2];
+    float *weights; // block; read by save, filled by load
+    // Optimizer state blocks, one after another: a state is there when its block is, or its name and a stream. The state called
+    // "outer" may be missing when it is loaded (a run that was not averaged), and be there without being asked for.
+    float *state[CHECKPOINT_STATES];
+    const char *state_name[CHECKPOINT_STATES];
+    const struct checkpoint_stream *stream; // NULL: what is there lies in the blocks
     struct run_position position;
     uint64_t
         config_hash; // of what must not change between resumes (model, tokenizer, batch, leaves, seed, optimizer)
@@ -42,6 +56,9 @@ enum status checkpoint_save(const char *directory, const struct checkpoint_conte
 // the disk fails between verifying and reading.
 enum status checkpoint_load_newest(const char *directory, struct checkpoint_content *content,
                                    bool *found_p) CHECK_RESULT;
+// How many states the content has; whether state s comes through the stream.
+int checkpoint_states(const struct checkpoint_content *content);
+bool checkpoint_streams(const struct checkpoint_content *content, int s);
 // Verifies one checkpoint's manifest and hashes.
 enum status checkpoint_verify(const char *path) CHECK_RESULT;
 #endif

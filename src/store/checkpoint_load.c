@@ -45,20 +45,29 @@ static bool same_shape(const struct tensor_entry *entry, const struct parameter 
     return true;
 }
 
+// The tensor of a parameter; state "": the weights.
+static enum status find_tensor(const struct safetensors *file, const struct parameter *parameter,
+                               const char *state, const struct tensor_entry **entry_p)
+{
+    char name[MOST_NAME + 64];
+    snprintf(name, sizeof name, "%s%s%s", state, state[0] ? "." : "", parameter->name);
+    const struct tensor_entry *entry = safetensors_find(file, name);
+    if (!entry) FAIL(STATUS_INPUT, "%s has no tensor %s, which this model needs", file->path, name);
+    if (!same_shape(entry, parameter) || strcmp(entry->dtype, "F32") != 0)
+        FAIL(STATUS_INPUT, "%s: tensor %s has another shape or dtype than this model's", file->path,
+             name);
+    *entry_p = entry;
+    return STATUS_OK;
+}
+
 // One tensor for every parameter into `block`; what lies between parameters becomes 0.
 static enum status read_block(const struct safetensors *file, const struct parameters *parameters,
                               const char *state, float *block)
 {
     for (int i = 0; i < parameters->count; i++) {
         const struct parameter *parameter = &parameters->list[i];
-        char name[MOST_NAME + 64];
-        snprintf(name, sizeof name, "%s%s%s", state, state[0] ? "." : "", parameter->name);
-        const struct tensor_entry *entry = safetensors_find(file, name);
-        if (!entry)
-            FAIL(STATUS_INPUT, "%s has no tensor %s, which this model needs", file->path, name);
-        if (!same_shape(entry, parameter) || strcmp(entry->dtype, "F32") != 0)
-            FAIL(STATUS_INPUT, "%s: tensor %s has another shape or dtype than this model's",
-                 file->path, name);
+        const struct tensor_entry *entry;
+        TRY(find_tensor(file, parameter, state, &entry));
         TRY(safetensors_read_float(file, entry, block + parameter->offset));
         int64_t end = parameter->offset + parameter->count;
         int64_t next =
@@ -68,7 +77,32 @@ static enum status read_block(const struct safetensors *file, const struct param
     return STATUS_OK;
 }
 
-static enum status open_part(const char *folder, const char *name, int count,
+// The same in pieces, to wherever they belong.
+static enum status read_stream(const struct safetensors *file,
+                               const struct checkpoint_content *content, int s)
+{
+    const struct checkpoint_stream *stream = content->stream;
+    float *piece = NULL;
+    TRY(memory_allocate(CHECKPOINT_PIECE, sizeof *piece, "a piece of a checkpoint", &piece));
+    enum status status = STATUS_OK;
+    for (int i = 0; i < content->parameters->count && !status; i++) {
+        const struct parameter *parameter = &content->parameters->list[i];
+        const struct tensor_entry *entry;
+        status = find_tensor(file, parameter, content->state_name[s], &entry);
+        for (int64_t first = 0; first < parameter->count && !status; first += CHECKPOINT_PIECE) {
+            int64_t left = parameter->count - first;
+            int64_t n = left < CHECKPOINT_PIECE ? left : CHECKPOINT_PIECE;
+            status = safetensors_read_part(file, entry, first, n, piece);
+            if (!status)
+                status = stream->put(stream->context, s, parameter->offset + first, n, piece);
+        }
+    }
+    free(piece);
+    return status;
+}
+
+// `more`: tensors that may be there besides.
+static enum status open_part(const char *folder, const char *name, int count, int more,
                              struct safetensors **file_p)
 {
     char path[STORE_PATH];
@@ -76,7 +110,7 @@ static enum status open_part(const char *folder, const char *name, int count,
     TRY(path_join(path, sizeof path, folder, name));
     TRY(safetensors_open_plain(path, &file));
     int found = file->count;
-    if (found == count) {
+    if (found == count || found == count + more) {
         *file_p = file;
         return STATUS_OK;
     }
@@ -87,24 +121,39 @@ static enum status open_part(const char *folder, const char *name, int count,
 static enum status read_weights(const char *folder, struct checkpoint_content *content)
 {
     struct safetensors *file;
-    TRY(open_part(folder, "weights.safetensors", content->parameters->count, &file));
+    TRY(open_part(folder, "weights.safetensors", content->parameters->count, 0, &file));
     enum status status = read_block(file, content->parameters, "", content->weights);
     safetensors_close(file);
     return status;
 }
 
+static bool is_outer(const struct checkpoint_content *content, int s)
+{
+    return strcmp(content->state_name[s], "outer") == 0;
+}
+
 static enum status read_states(const char *folder, const struct manifest *manifest,
                                struct checkpoint_content *content)
 {
-    int states = content->state[0] ? content->state[1] ? 2 : 1 : 0;
+    int states = checkpoint_states(content), needed = 0, each = content->parameters->count;
     struct safetensors *file;
+    for (int s = 0; s < states; s++) needed += !is_outer(content, s);
     if (states == 0) return STATUS_OK;
-    if (!manifest_has(manifest, "optimizer.safetensors"))
+    if (!manifest_has(manifest, "optimizer.safetensors")) {
+        if (needed == 0) return STATUS_OK;
         FAIL(STATUS_INPUT, "%s holds no optimizer state, which this run's optimizer needs", folder);
-    TRY(open_part(folder, "optimizer.safetensors", states * content->parameters->count, &file));
+    }
+    TRY(open_part(folder, "optimizer.safetensors", needed * each, each, &file));
+    bool outer = file->count > needed * each;
     enum status status = STATUS_OK;
-    for (int s = 0; s < states && !status; s++)
-        status = read_block(file, content->parameters, content->state_name[s], content->state[s]);
+    for (int s = 0; s < states && !status; s++) {
+        if (is_outer(content, s) && !outer) continue;
+        if (checkpoint_streams(content, s))
+            status = read_stream(file, content, s);
+        else
+            status =
+                read_block(file, content->parameters, content->state_name[s], content->state[s]);
+    }
     safetensors_close(file);
     return status;
 }

@@ -188,3 +188,14 @@ enum status safetensors_read_float(const struct safetensors *file,
     }
     return STATUS_OK;
 }
+
+enum status safetensors_read_part(const struct safetensors *file, const struct tensor_entry *tensor,
+                                  int64_t first, int64_t n, float *out)
+{
+    uint64_t from = (uint64_t)first * sizeof *out, bytes = (uint64_t)n * sizeof *out;
+    INVARIANT(strcmp(tensor->dtype, "F32") == 0 && from + bytes <= tensor->end - tensor->begin,
+              "%s: elements [%lld, + %lld) of %s", file->path, (long long)first, (long long)n,
+              tensor->name);
+    return file_read_at(file->file, out, bytes, file->data_start + tensor->begin + from,
+                        file->path);
+}

@@ -40,13 +40,22 @@ const char *safetensors_metadata(const struct safetensors *file,
 // dtypes or a short file.
 enum status safetensors_read_float(const struct safetensors *file,
                                    const struct tensor_entry *tensor, float *out) CHECK_RESULT;
+// Elements [first, first + n) of a tensor of dtype F32.
+enum status safetensors_read_part(const struct safetensors *file, const struct tensor_entry *tensor,
+                                  int64_t first, int64_t n, float *out) CHECK_RESULT;
 
 // One tensor to write: F32, dense.
 struct tensor_source {
     const char *name;
     int rank;
     int64_t size[SAFETENSORS_MAX_RANK];
-    const float *data;
+    const float *data; // NULL: get() brings it
+    // Elements [first, first + n) of the tensor, in order, few at a time; borrowed until the next call.
+    enum status (*get)(const struct tensor_source *source, int64_t first, int64_t n,
+                       const float **data_p);
+    const void *context; // the rest is get's own
+    int64_t place;
+    int part;
 };
 // Writes header and tensors in the order that the Rust writer uses (by name), fsyncs, closes. metadata as above, with
 // "format", "pt" always added. No two tensors may have one name.

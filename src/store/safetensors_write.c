@@ -87,63 +87,82 @@ static void put_tensor(struct header *header, const struct tensor_source *source
         begin + source_bytes(source));
 }
 
+// In the order in which they are written, with their place in the order as given.
+struct sorted {
+    struct tensor_source source;
+    int given;
+};
+
 static int by_name(const void *a, const void *b)
 {
-    return strcmp(((const struct tensor_source *)a)->name, ((const struct tensor_source *)b)->name);
+    return strcmp(((const struct sorted *)a)->source.name, ((const struct sorted *)b)->source.name);
 }
 
 static enum status sort_sources(const struct tensor_source *tensor, int count,
-                                struct tensor_source **sorted_p)
+                                struct sorted **sorted_p)
 {
-    struct tensor_source *sorted;
+    struct sorted *sorted;
     TRY(memory_allocate((size_t)count, sizeof *sorted, "a list of tensors", &sorted));
-    if (count) memcpy(sorted, tensor, (size_t)count * sizeof *sorted);
+    for (int i = 0; i < count; i++) sorted[i] = (struct sorted){tensor[i], i};
     qsort(sorted, (size_t)count, sizeof *sorted, by_name);
     for (int i = 1; i < count; i++)
-        INVARIANT(strcmp(sorted[i].name, sorted[i - 1].name) != 0, "two tensors are called %s",
-                  sorted[i].name);
+        INVARIANT(strcmp(sorted[i].source.name, sorted[i - 1].source.name) != 0,
+                  "two tensors are called %s", sorted[i].source.name);
     *sorted_p = sorted;
     return STATUS_OK;
 }
 
-static void put_header(struct header *header, const struct tensor_source *sorted, int count,
+static void put_header(struct header *header, const struct sorted *sorted, int count,
                        const char *const *metadata)
 {
     uint64_t begin = 0;
     put_metadata(header, metadata);
     for (int i = 0; i < count; i++) {
-        put_tensor(header, &sorted[i], begin);
-        begin += source_bytes(&sorted[i]);
+        put_tensor(header, &sorted[i].source, begin);
+        begin += source_bytes(&sorted[i].source);
     }
     put(header, "}");
     while (header->used % 8 && !header->status) put(header, " ");
 }
 
-static void write_all(struct writer *writer, const struct header *header,
-                      const struct tensor_source *sorted, int count)
+// Writes a tensor piece by piece, and hashes it on the way.
+static enum status write_tensor(struct writer *writer, const struct tensor_source *source,
+                                char text[HASH_TEXT])
+{
+    enum { PIECE = 1 << 16 }; // elements
+    struct hash hash;
+    int64_t count = (int64_t)(source_bytes(source) / sizeof(float));
+    hash_start(&hash);
+    for (int64_t first = 0; first < count; first += PIECE) {
+        int64_t n = count - first < PIECE ? count - first : PIECE;
+        const float *data = source->data ? source->data + first : NULL;
+        if (!data) TRY(source->get(source, first, n, &data));
+        writer_add(writer, data, (size_t)n * sizeof *data);
+        hash_add(&hash, data, (size_t)n * sizeof *data);
+    }
+    hash_finish(&hash, text);
+    return STATUS_OK;
+}
+
+// `hashes`, in the order as given, may be NULL. Fails when a tensor cannot be brought; what the disk does is in writer->status.
+static enum status write_all(struct writer *writer, const struct header *header,
+                             const struct sorted *sorted, int count, char (*hashes)[HASH_TEXT])
 {
     uint8_t length[8];
+    char unused[HASH_TEXT];
     for (int i = 0; i < 8; i++) length[i] = (uint8_t)((uint64_t)header->used >> (8 * i));
     writer_add(writer, length, sizeof length);
     writer_add(writer, header->text, header->used);
-    for (int i = 0; i < count; i++) writer_add(writer, sorted[i].data, source_bytes(&sorted[i]));
-}
-
-static void hash_tensors(const struct tensor_source *tensor, int count, char (*hashes)[HASH_TEXT])
-{
-    for (int i = 0; i < count; i++) {
-        struct hash hash;
-        hash_start(&hash);
-        hash_add(&hash, tensor[i].data, source_bytes(&tensor[i]));
-        hash_finish(&hash, hashes[i]);
-    }
+    for (int i = 0; i < count; i++)
+        TRY(write_tensor(writer, &sorted[i].source, hashes ? hashes[sorted[i].given] : unused));
+    return STATUS_OK;
 }
 
 enum status safetensors_write_hashed(const char *path, const struct tensor_source *tensor,
                                      int count, const char *const *metadata,
                                      struct written *written)
 {
-    struct tensor_source *sorted = NULL;
+    struct sorted *sorted = NULL;
     struct header header = {0};
     struct writer writer;
     TRY(sort_sources(tensor, count, &sorted));
@@ -151,9 +170,9 @@ enum status safetensors_write_hashed(const char *path, const struct tensor_sourc
     enum status status = header.status;
     if (status) goto free_header;
     writer_start(&writer, path);
-    write_all(&writer, &header, sorted, count);
+    status = write_all(&writer, &header, sorted, count, written->tensor_hashes);
+    if (status && !writer.status) writer.status = status;
     status = writer_finish(&writer, &written->bytes, written->hash);
-    if (!status && written->tensor_hashes) hash_tensors(tensor, count, written->tensor_hashes);
 free_header:
     free(header.text);
     free(sorted);

@@ -21,18 +21,17 @@ struct program_options program_options_of(const struct run_config *config)
 }
 
 // Whether no worker ever has the sum of other micro-batches to add to.
-static bool nothing_waits(const struct run_config *config)
+static bool nothing_waits(const struct run_config *config, int computing)
 {
-    return strcmp(config->parallel.balance, "none") == 0 &&
-           config->leaves <= config->parallel.workers &&
+    return strcmp(config->parallel.balance, "none") == 0 && config->leaves <= computing &&
            config->leaves == config->batch / config->micro_batch;
 }
 
 struct program_options training_options_of(const struct run_config *config,
-                                           const struct parameters *parameters)
+                                           const struct parameters *parameters, int computing)
 {
     struct program_options options = program_options_of(config);
-    options.placed_tags = nothing_waits(config) ? parameters->count : 0;
+    options.placed_tags = nothing_waits(config, computing) ? parameters->count : 0;
     return options;
 }
 

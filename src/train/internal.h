@@ -14,6 +14,8 @@
 
 #include <pthread.h>
 
+struct overlap;
+
 // ---- graphs: one forward and backward of one micro-batch, and one forward for evaluation; shared by all workers' programs ----
 struct model_graph {
     struct graph *g;
@@ -28,10 +30,10 @@ enum status evaluation_graph(const struct run_config *config, struct parameters 
                              struct model_graph *graph_p) CHECK_RESULT;
 
 // How a run's programs are made; and its training program, whose gradients need no room where each worker has one
-// micro-batch a step: they are written into its gradient buffer.
+// micro-batch a step: they are written into its gradient buffer. computing: workers of all replicas that have leaves.
 struct program_options program_options_of(const struct run_config *config);
 struct program_options training_options_of(const struct run_config *config,
-                                           const struct parameters *parameters);
+                                           const struct parameters *parameters, int computing);
 
 // One of a worker's two programs, and where it reads.
 struct worker_program {
@@ -39,6 +41,62 @@ struct worker_program {
     int32_t *tokens, *positions, *targets;
     uint32_t *random; // NULL without dropout
 };
+
+// ---- replicas: copies of the model, each with its workers; a run alone is one of one (crew.c) ----
+struct crew {
+    struct comm *net; // borrowed; rank = replica. NULL: one replica
+    int replicas, replica;
+    int *base;      // [replicas + 1] replica r has the workers base[r] .. base[r + 1] - 1 of all
+    int all, first; // workers of all replicas; the first of this one's
+    int idle;       // so many first workers of all compute no leaf: they serve
+    int sharers,
+        share; // replicas on the same cores, this one counted; how many of them come before it
+    int local, neighbour; // the same for those on the same host
+    size_t *offset;       // [replicas + 1] for crew_tell
+    bool agreed;          // all replicas have failed alike: nobody needs to be told
+    bool stops;           // some replica has been asked to stop
+};
+
+bool crew_speaks(const struct trainer *trainer); // whether this replica logs and writes files
+// What fails at one replica fails at all, with the same message. Collective.
+enum status crew_agree(struct trainer *trainer, enum status status) CHECK_RESULT;
+// Ends the other replicas, too, unless they have failed alike. Returns status.
+enum status crew_fail(struct trainer *trainer, enum status status) CHECK_RESULT;
+// Replica 0's bytes go to everybody. Collective.
+enum status crew_tell(struct trainer *trainer, void *data, size_t bytes) CHECK_RESULT;
+// Steps of trainer_create, all collective: replica 0's run file for all; who has how many workers; whether all read one text.
+enum status crew_take_config(struct trainer *trainer) CHECK_RESULT;
+enum status crew_join(struct trainer *trainer) CHECK_RESULT;
+enum status crew_same_text(struct trainer *trainer) CHECK_RESULT;
+
+// ---- the record of a step: what all replicas tell each other after their leaves (agreement.c) ----
+// Where the micro-batches of a leaf begin.
+int64_t first_micro_batch(const struct trainer *trainer, int leaf);
+struct agreement {
+    uint64_t *record; // 8 bytes a number
+    size_t *offset;   // [replicas + 1] bytes
+};
+size_t agreement_bytes(const struct trainer *trainer);
+// False when there is not enough memory.
+bool agreement_init(struct trainer *trainer);
+// Collective, by one thread of each replica. Afterwards losses, token counts and seconds of all workers are known here.
+enum status agreement_share(struct trainer *trainer) CHECK_RESULT;
+
+// ---- overlap: a replica's thread that lets buckets travel while others are computed (overlap.c) ----
+// Also keeps the order in which buckets travel, the same everywhere. Starts the thread when `own_thread`.
+enum status overlap_create(struct trainer *trainer, bool own_thread,
+                           struct overlap **overlap_p) CHECK_RESULT;
+void overlap_destroy(struct overlap *overlap);
+size_t overlap_bytes(const struct trainer *trainer, int buckets);
+bool overlap_is_on(const struct overlap *overlap);
+// Before a step's leaves, while no worker computes.
+void overlap_start(struct overlap *overlap);
+// A worker's thread has folded its part of a parameter's last gradient of the step.
+void overlap_folded(struct overlap *overlap, int parameter, int owner);
+// Lets all buckets travel (no thread of its own), or waits until they have. By one thread, after all have met.
+enum status overlap_finish(struct overlap *overlap) CHECK_RESULT;
+// Seconds of the last step in which buckets travelled until `computed`, on the clock of monotonic_seconds.
+double overlap_hidden(const struct overlap *overlap, double computed);
 
 // ---- workers ----
 enum task { TASK_INITIALISE, TASK_STEP, TASK_EVALUATE, TASK_EXAMINE, TASK_END };
@@ -50,7 +108,7 @@ struct step_times {
 
 struct worker {
     struct trainer *trainer;
-    int rank;
+    int rank; // among this replica's
     struct comm *comm;
     struct team *team; // NULL for one thread
     pthread_t thread;
@@ -58,7 +116,9 @@ struct worker {
     struct worker_program training, evaluation;
     struct block arena; // of both programs, which never run at the same time
     struct gradients gradients;
-    float loss;  // that the program has just yielded
+    float loss; // that the program has just yielded
+    bool
+        last; // the gradients of the micro-batch under way are the run's last: what they complete may travel
     bool finite; // examination: all gradients of the micro-batch under way
     double compute_seconds, wait_seconds, exchange_seconds; // of the last step
     struct step_times times;                                // of all steps
@@ -78,6 +138,8 @@ struct trainer {
     struct tokenizer *tokenizer;
     struct corpus *corpus,
         *valid_corpus; // valid_corpus NULL: held-out text is corpus's end, or there is none
+    struct crew crew;
+    struct agreement agreement;
     struct sampler training, evaluation;
     struct partition partition; // of a step's samples
     int64_t evaluation_windows; // 0: no held-out text
@@ -98,9 +160,15 @@ struct trainer {
     struct packed *packed; // copies of weights that all workers' programs read
     bool
         packed_stale; // the weights have changed since; written by the calling thread while workers wait
+    struct travel *travel; // between replicas; NULL: there is one
+    bool local; // every replica updates for itself, and weights are averaged now and then
     struct exchange *exchange;
-    int *border, *next_border;          // [workers + 1]
-    double *seconds_per_leaf;           // [workers] smoothed, 0: not measured yet
+    struct overlap *overlap;            // NULL: one replica, or local
+    struct block outer;                 // local: momentum of the averages; touched where owned
+    int *border, *next_border;          // [crew.all + 1] leaves of all workers
+    double *compute_seconds;            // [crew.all] of the last step
+    double *seconds_per_leaf;           // [crew.all] smoothed, 0: not measured yet
+    double hidden_seconds;              // of the last step: travel behind computing
     const struct gradients **gradients; // [workers]
     double *loss;                       // [micro-batches, or groups of evaluation windows]
     int64_t *tokens;                    // [the same]
@@ -136,6 +204,7 @@ enum status threads_start(struct trainer *trainer) CHECK_RESULT;
 void worker_tie(const struct worker *worker);
 // What a worker's team does in parts: each thread on its own slice, which it is the first to touch.
 void worker_pack(struct worker *worker);
+void worker_merge(struct worker *worker);
 void worker_reduce(struct worker *worker, double scale);
 void worker_update(struct worker *worker, const struct optimizer_step *step);
 // What one worker does for each task. Fails: STATUS_PEER when another has given up.
@@ -151,16 +220,26 @@ struct memory_need {
     int64_t elements; // of the block of weights
     size_t arena, packed, data, heap;
     int states;
+    struct crew crew; // with the workers of config
 };
 struct memory_report memory_of(const struct run_config *config, const struct memory_need *need);
-// Gradient buffers of each worker in the worst case that the balance mode allows.
-int memory_worker_buffers(const struct run_config *config, int rank);
-// Bytes that this process may still take: the least of what the system has free, its control group, its limits, and the run's own.
-size_t memory_available(double memory_limit);
+// Gradient buffers of this replica's worker `rank` in the worst case that the balance mode allows.
+int memory_worker_buffers(const struct run_config *config, const struct crew *crew, int rank);
+// Bytes that this process may still take: the least of what the system has free, its control group, its limits (of which it has a
+// part, as one of `sharers` on the host), and the run's own.
+size_t memory_available(double memory_limit, int sharers);
 // Fails: STATUS_MEMORY when the run does not fit, with the settings that would make it fit.
 enum status memory_check(struct trainer *trainer) CHECK_RESULT;
 // Heap bytes of the programs, graphs and tables (close, not exact: they are small beside the rest).
 size_t memory_heap(const struct trainer *trainer);
+
+// state_travel.c: replica 0 does `work` with a stream that brings what lies with others (NULL: nothing does), while these answer.
+// Collective.
+typedef enum status (*state_work)(struct trainer *trainer, const struct checkpoint_stream *stream,
+                                  void *context);
+enum status state_collect(struct trainer *trainer, state_work work, void *context) CHECK_RESULT;
+// Whether every replica has its own part of that state only.
+bool state_is_shared(const struct trainer *trainer, int state);
 
 // resume.c: the checkpoint failed with `status` as another run's; fails with the keys that differ, and both values.
 enum status resume_explain(const struct run_config *config, const char *checkpoint,
@@ -168,6 +247,15 @@ enum status resume_explain(const struct run_config *config, const char *checkpoi
 
 // trainer_save with another number of checkpoints to keep.
 enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT;
+
+// loop.c: whether this process has been asked to stop.
+bool train_stop_requested(void);
+
+// way.c: the way by which slices travel between replicas, NULL where nothing does; with what; what it keeps of the same bits.
+const char *run_way(const struct run_config *config, const struct crew *crew);
+enum exactness run_exactness(const struct run_config *config, const struct crew *crew);
+struct travel_setup run_travel(const struct run_config *config, const struct crew *crew,
+                                    int64_t elements, enum isa isa);
 
 // folder.c: makes `out`, and takes its lock, which ends with the process. Fails: STATUS_DISK, STATUS_USAGE naming the process that has it.
 enum status folder_lock(const char *out, int *lock_p) CHECK_RESULT;

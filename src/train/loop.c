@@ -5,6 +5,7 @@
 // that its step led to, and a run that is killed anywhere goes on from one as if it had never stopped.
 #include "base/file.h"
 #include "base/log.h"
+#include "comm/agree.h"
 #include "parallel/update_kernels.h"
 #include "train/internal.h"
 #include "train/run_log.h"
@@ -20,6 +21,7 @@ static atomic_bool stop_requested;
 
 // An atomic store is all: safe in a signal handler.
 void train_request_stop(void) { atomic_store(&stop_requested, true); }
+bool train_stop_requested(void) { return atomic_load(&stop_requested); }
 
 struct loop {
     struct trainer *trainer;
@@ -46,6 +48,19 @@ static void count_seconds(struct loop *loop)
     loop->trainer->position.seconds = loop->result.seconds;
 }
 
+// What failed is told, and training goes on, unless another process is lost.
+static enum status forgive(struct trainer *trainer, const char *what)
+{
+    if (trainer->crew.net && !trainer->crew.agreed)
+        return error_adopt(STATUS_PEER, error_message());
+    trainer->crew.agreed = false;
+    if (crew_speaks(trainer))
+        log_warning("step %lld: %s: %s; training goes on", (long long)trainer->position.step, what,
+                    error_message());
+    error_clear();
+    return STATUS_OK;
+}
+
 // ---- checkpoints ----
 
 static enum status save(struct loop *loop)
@@ -59,12 +74,10 @@ static enum status save(struct loop *loop)
 }
 
 // A disk that is full for a while should not end a run of days: it is told, and the next checkpoint tries again. The last one must succeed.
-static void save_or_warn(struct loop *loop)
+static enum status save_or_warn(struct loop *loop)
 {
-    if (!save(loop)) return;
-    log_warning("step %lld: no checkpoint could be written: %s; training goes on",
-                (long long)loop->trainer->position.step, error_message());
-    error_clear();
+    if (!save(loop)) return STATUS_OK;
+    return forgive(loop->trainer, "no checkpoint could be written");
 }
 
 // ---- evaluation ----
@@ -96,16 +109,13 @@ static enum status evaluate(struct loop *loop, bool scheduled)
     loop->result.last_loss = loss;
     loop->result.best_loss = position->best_loss;
     const struct measure measure[] = {{"val/loss", loss}, {"val/perplexity", exp(loss)}};
-    run_log_write(loop->log, position->step, measure, 2);
+    if (loop->log) run_log_write(loop->log, position->step, measure, 2);
     if (loop->observer && loop->observer->evaluation)
         loop->observer->evaluation(loop->observer->context, position->step, loss, best);
     if (!best) return STATUS_OK;
     TRY(path_join(best_path, sizeof best_path, trainer->config.out, "best"));
-    if (trainer_export(trainer, best_path)) {
-        log_warning("step %lld: the best model could not be written: %s; training goes on",
-                    (long long)position->step, error_message());
-        error_clear();
-    }
+    if (trainer_export(trainer, best_path))
+        return forgive(trainer, "the best model could not be written");
     return STATUS_OK;
 }
 
@@ -122,21 +132,41 @@ static bool all_finite(const struct trainer *trainer)
     return true;
 }
 
+// The same for every replica's own part.
+static enum status find_finite(struct trainer *trainer, bool *finite_p)
+{
+    struct crew *crew = &trainer->crew;
+    bool finite = all_finite(trainer);
+    if (crew->net) {
+        enum status status = STATUS_OK;
+        if (!finite)
+            status = error_at(STATUS_DIVERGED, __FILE__, __LINE__, "a weight is not finite");
+        status = comm_agree(crew->net, status);
+        if (status && status != STATUS_DIVERGED) return status;
+        finite = !status;
+        error_clear();
+    }
+    *finite_p = finite;
+    return STATUS_OK;
+}
+
 // Keeps what there was before the step that failed, and drops no older checkpoint for it: the way back may be longer.
 static enum status stop_diverged(struct loop *loop)
 {
     struct trainer *trainer = loop->trainer;
     char message[1024];
+    bool finite = false;
     snprintf(message, sizeof message, "%s", error_message());
     error_clear();
-    if (trainer->position.step > 0 && trainer->saved_step != trainer->position.step &&
-        all_finite(trainer)) {
+    trainer->crew.agreed = false; // about what comes now
+    if (trainer->position.step > 0 && trainer->saved_step != trainer->position.step)
+        TRY(crew_fail(trainer, find_finite(trainer, &finite)));
+    if (finite) {
         count_seconds(loop);
-        if (trainer_save_keeping(trainer, INT_MAX)) {
-            log_warning("no checkpoint could be written: %s", error_message());
-            error_clear();
-        }
+        if (trainer_save_keeping(trainer, INT_MAX))
+            TRY(forgive(trainer, "no checkpoint could be written"));
     }
+    trainer->crew.agreed = true; // that the run ends
     if (trainer->saved_step > 0)
         FAIL(STATUS_DIVERGED, "%s; the newest checkpoint is step-%lld", message,
              (long long)trainer->saved_step);
@@ -148,6 +178,7 @@ static enum status stop_interrupted(struct loop *loop)
     struct trainer *trainer = loop->trainer;
     atomic_store(&stop_requested, false);
     if (trainer->saved_step != trainer->position.step) TRY(save(loop));
+    trainer->crew.agreed = true; // that the run ends
     FAIL(STATUS_INTERRUPTED,
          "stopped after step %lld of %lld; its checkpoint is written, and --resume goes on from it",
          (long long)trainer->position.step, (long long)trainer->config.steps);
@@ -164,8 +195,16 @@ static void log_step(struct loop *loop, const struct step_report *report)
         {"perf/tokens_per_s", (double)loop->tokens_since / (seconds > 0 ? seconds : 1e-9)},
         {"perf/wait_fraction",
          report->wait_seconds / (report->seconds > 0 ? report->seconds : 1e-9)},
+        {"perf/compute_s", report->compute_seconds},
+        {"perf/exchange_s", report->exchange_seconds},
+        {"perf/wait_s", report->wait_seconds},
+        {"perf/exchange_hidden_s", report->hidden_seconds},
+        {"perf/bytes_sent", report->bytes_sent},
+        {"perf/bytes_received", report->bytes_received},
     };
-    run_log_write(loop->log, report->step, measure, (int)(sizeof measure / sizeof *measure));
+    // What travels between processes is there where there are some.
+    int count = (int)(sizeof measure / sizeof *measure) - (loop->trainer->crew.net ? 0 : 3);
+    if (loop->log) run_log_write(loop->log, report->step, measure, count);
     loop->logged = now;
     loop->tokens_since = 0;
 }
@@ -189,7 +228,7 @@ static enum status one_step(struct loop *loop)
         loop->logged = monotonic_seconds();
         loop->tokens_since = 0;
     }
-    if (due(report.step, config->save_every)) save_or_warn(loop);
+    if (due(report.step, config->save_every)) TRY(save_or_warn(loop));
     return STATUS_OK;
 }
 
@@ -207,7 +246,8 @@ static enum status run_all(struct loop *loop)
 {
     struct trainer *trainer = loop->trainer;
     while (trainer->position.step < trainer->config.steps && !waited_enough(trainer)) {
-        if (atomic_load(&stop_requested)) return stop_interrupted(loop);
+        bool stops = trainer->crew.net ? trainer->crew.stops : atomic_load(&stop_requested);
+        if (stops) return stop_interrupted(loop);
         TRY(one_step(loop));
     }
     loop->result.stopped_early = trainer->position.step < trainer->config.steps;
@@ -223,6 +263,15 @@ static enum status write_run_file(const struct trainer *trainer)
     enum status status = file_replace(path, text, strlen(text));
     free(text);
     return status;
+}
+
+static enum status open_log(const struct trainer *trainer, struct run_log **log_p)
+{
+    const struct run_position *position = &trainer->position;
+    if (!crew_speaks(trainer)) return STATUS_OK;
+    TRY(write_run_file(trainer));
+    TRY(run_log_open(trainer->config.out, position->step, position->seconds, log_p));
+    return STATUS_OK;
 }
 
 enum status train_run(struct trainer *trainer, const struct train_observer *observer,
@@ -241,11 +290,11 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
                    .train_loss = (double)NAN},
     };
     loop.logged = loop.start;
-    TRY(write_run_file(trainer));
-    TRY(run_log_open(trainer->config.out, position->step, position->seconds, &loop.log));
-    enum status status = run_all(&loop);
+    enum status status = open_log(trainer, &loop.log);
+    TRY(crew_fail(trainer, crew_agree(trainer, status)));
+    status = run_all(&loop);
     run_log_close(loop.log);
-    if (status) return status;
+    TRY(crew_fail(trainer, status));
     count_seconds(&loop);
     loop.result.steps = position->step;
     *result_p = loop.result;

@@ -15,54 +15,104 @@ enum { THREAD_BYTES = 48 * 1024, PROCESS_BYTES = 2300 * 1024 };
 
 // ---- what the run takes ----
 
-int memory_worker_buffers(const struct run_config *config, int rank)
+int memory_worker_buffers(const struct run_config *config, const struct crew *crew, int rank)
 {
-    int workers = (int)config->parallel.workers, leaves = (int)config->leaves;
+    int leaves = (int)config->leaves, computing = crew->all - crew->idle;
+    int place = crew->first + rank - crew->idle, buffers = 0; // among those that compute
     bool several = config->batch / config->micro_batch > leaves;
-    if (strcmp(config->parallel.balance, "random") == 0)
-        return run_buffers_most(leaves, leaves, several);
-    if (strcmp(config->parallel.balance, "measured") == 0)
+    if (place >= 0 && strcmp(config->parallel.balance, "random") == 0) {
+        buffers = run_buffers_most(leaves, leaves, several);
+    } else if (place >= 0 && strcmp(config->parallel.balance, "measured") == 0) {
         // While there are enough leaves, every worker keeps one.
-        return run_buffers_most(leaves, leaves >= workers ? leaves - workers + 1 : leaves, several);
-    int share = leaves / workers, larger = leaves % workers; // as borders_equal
-    int first = rank * share + (rank < larger ? rank : larger);
-    return run_buffers(first, first + share + (rank < larger), several);
+        int longest = leaves >= computing ? leaves - computing + 1 : leaves;
+        buffers = run_buffers_most(leaves, longest, several);
+    } else if (place >= 0) {
+        int share = leaves / computing, larger = leaves % computing; // as borders_equal
+        int first = place * share + (place < larger ? place : larger);
+        buffers = run_buffers(first, first + share + (place < larger), several);
+    }
+    // What a replica owns lies somewhere, also where it computes nothing.
+    return buffers == 0 && crew->net && rank == 0 ? 1 : buffers;
+}
+
+// The largest part of the block that a replica owns: that of the first one.
+static int64_t most_owned(const struct run_config *config, const struct memory_need *need,
+                          const struct travel_setup *setup)
+{
+    const struct crew *crew = &need->crew;
+    bool server = strcmp(config->parallel.exchange, "server") == 0;
+    int owners = server ? (int)config->parallel.servers : crew->replicas;
+    int64_t owned = 0;
+    if (crew->replica >= owners) return 0;
+    for (int64_t first = 0; first < need->elements; first += setup->bucket) {
+        int64_t left = need->elements - first, from, to;
+        slice_of(left < setup->bucket ? left : setup->bucket, owners, crew->replica, &from, &to);
+        owned += to - from;
+    }
+    return owned;
+}
+
+// What several replicas take besides: staging, buckets, the record, a thread, pieces of a checkpoint.
+static size_t travel_total(const struct run_config *config, const struct memory_need *need,
+                           const struct travel_setup *setup, int buckets)
+{
+    const char *way = run_way(config, &need->crew);
+    size_t replicas = (size_t)need->crew.replicas, each = 64;
+    return travel_bytes(way, setup, need->crew.replicas) + (size_t)buckets * each +
+           (replicas + (size_t)need->crew.all) * 2 * sizeof(uint64_t) +
+           2 * sizeof(uint64_t) * (size_t)(config->batch / config->micro_batch) + THREAD_BYTES;
+}
+
+// The worker that has most.
+static void add_workers(const struct run_config *config, const struct memory_need *need,
+                        size_t model, struct memory_report *report)
+{
+    int workers = (int)config->parallel.workers;
+    size_t buffers = 0;
+    // Where borders move, all workers have the same worst case.
+    bool moving = strcmp(config->parallel.balance, "none") != 0;
+    int worst = moving ? memory_worker_buffers(config, &need->crew, workers - 1) : 0;
+    for (int r = 0; r < workers; r++) {
+        int mine = moving && r > 0 ? worst : memory_worker_buffers(config, &need->crew, r);
+        if (mine > report->worker_gradients) report->worker_gradients = mine;
+        buffers += (size_t)mine;
+    }
+    const size_t worker[] = {need->arena, checked_multiply(model, (size_t)report->worker_gradients),
+                             report->worker_share};
+    for (size_t i = 0; i < sizeof worker / sizeof *worker; i++)
+        if (__builtin_add_overflow(report->worker_total, worker[i], &report->worker_total))
+            report->worker_total = SIZE_MAX;
+    report->gradients = checked_multiply(model, buffers);
 }
 
 struct memory_report memory_of(const struct run_config *config, const struct memory_need *need)
 {
-    int workers = (int)config->parallel.workers;
+    const struct crew *crew = &need->crew;
+    int workers = (int)config->parallel.workers, buckets = 1;
     int threads = workers * (int)config->parallel.threads; // of all workers
-    size_t model = checked_multiply((size_t)need->elements, sizeof(float)), buffers = 0;
+    size_t model = checked_multiply((size_t)need->elements, sizeof(float));
+    bool travels = run_way(config, crew) != NULL;
+    struct travel_setup setup = run_travel(config, crew, need->elements, ISA_GENERIC);
+    int64_t owned = travels ? most_owned(config, need, &setup) : need->elements, first, last;
+    if (travels) buckets = (int)((need->elements + setup.bucket - 1) / setup.bucket);
     struct memory_report report = {
         .packed_weights = need->packed,
         .weights = model,
-        .optimizer_state = checked_multiply(model, (size_t)need->states),
+        .optimizer_state = checked_multiply((size_t)owned * sizeof(float), (size_t)need->states),
         .activations = checked_multiply(need->arena, (size_t)workers),
         .worker_activations = need->arena,
         .data = need->data,
-        .available = memory_available(config->parallel.memory_limit),
+        .available = memory_available(config->parallel.memory_limit, crew->local),
+        .replicas = crew->replicas,
     };
-    // Where borders move, all workers have the same worst case.
-    bool moving = strcmp(config->parallel.balance, "none") != 0;
-    int worst = moving ? memory_worker_buffers(config, 0) : 0;
-    for (int r = 0; r < workers; r++) {
-        int mine = moving ? worst : memory_worker_buffers(config, r);
-        if (mine > report.worker_gradients) report.worker_gradients = mine;
-        buffers += (size_t)mine;
-    }
-    int64_t first, last;
-    slice_of(need->elements, workers, 0, &first, &last); // the largest
+    slice_of(owned, workers, 0, &first, &last); // the largest
     report.worker_share =
         checked_multiply((size_t)(last - first) * sizeof(float), (size_t)need->states + 1);
-    const size_t worker[] = {need->arena, checked_multiply(model, (size_t)report.worker_gradients),
-                             report.worker_share};
-    for (size_t i = 0; i < sizeof worker / sizeof *worker; i++)
-        if (__builtin_add_overflow(report.worker_total, worker[i], &report.worker_total))
-            report.worker_total = SIZE_MAX;
-    report.gradients = checked_multiply(model, buffers);
+    add_workers(config, need, model, &report);
     report.other = PROCESS_BYTES + need->heap + (size_t)threads * THREAD_BYTES +
-                   exchange_bytes(need->elements, threads, (int)config->leaves);
+                   exchange_bytes(need->elements, threads, (int)config->leaves,
+                                  travels ? crew->replicas : 1, buckets);
+    if (travels) report.other += travel_total(config, need, &setup, buckets);
     const size_t part[] = {report.packed_weights, report.weights,     report.optimizer_state,
                            report.gradients,      report.activations, report.data,
                            report.other};
@@ -166,13 +216,13 @@ static double limit_leaves(int resource, const char *key)
     return left < 0 ? 0 : left;
 }
 
-size_t memory_available(double memory_limit)
+size_t memory_available(double memory_limit, int sharers)
 {
     double left = read_number("/proc/meminfo", "MemAvailable:") * 1024;
 #if defined(_SC_PHYS_PAGES)
     if (left < 0) left = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 #endif
-    left = least(left, control_groups_leave());
+    left = least(left, control_groups_leave()) / sharers;
     left = least(left, limit_leaves(RLIMIT_AS, "VmSize:"));
     left = least(left, limit_leaves(RLIMIT_DATA, "VmData:"));
     if (memory_limit > 0) left = least(left, memory_limit);

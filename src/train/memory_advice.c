@@ -6,6 +6,26 @@
 #include <stdio.h>
 #include <string.h>
 
+// The crew if every replica had that many workers.
+static struct crew crew_with(const struct trainer *trainer, const struct run_config *config)
+{
+    struct crew crew = trainer->crew;
+    int workers = (int)config->parallel.workers;
+    if (workers == trainer->workers) return crew;
+    crew.all = workers * crew.replicas;
+    crew.first = workers * crew.replica;
+    crew.idle = crew.idle ? workers * (int)config->parallel.servers : 0;
+    return crew;
+}
+
+static struct program_options options_with(const struct trainer *trainer,
+                                           const struct run_config *config,
+                                           const struct parameters *parameters)
+{
+    struct crew crew = crew_with(trainer, config);
+    return training_options_of(config, parameters, crew.all - crew.idle);
+}
+
 // Bytes of a worker's arena with other settings: the graphs are built and planned, and thrown away.
 static enum status arena_with(const struct trainer *trainer, const struct run_config *config,
                               size_t *bytes_p)
@@ -17,7 +37,7 @@ static enum status arena_with(const struct trainer *trainer, const struct run_co
     parameters_init(&parameters);
     enum status status = training_graph(config, &parameters, &graph[0]);
     if (!status) status = evaluation_graph(config, &parameters, &graph[1]);
-    options[0] = training_options_of(config, &parameters);
+    options[0] = options_with(trainer, config, &parameters);
     options[1] = program_options_of(config);
     for (int i = 0; i < 2 && !status; i++)
         status = program_create(trainer->backend, graph[i].g, &options[i], &program[i]);
@@ -47,13 +67,14 @@ static bool fits(const struct trainer *trainer, const struct run_config *config,
         .data = trainer->memory.data,
         .heap = memory_heap(trainer),
         .states = trainer->states,
+        .crew = crew_with(trainer, config),
     };
     const struct parameters *parameters = &trainer->parameters;
     bool same = config->micro_batch == trainer->config.micro_batch &&
                 config->parallel.threads == trainer->config.parallel.threads &&
                 config->model.recompute_layers == trainer->config.model.recompute_layers &&
-                training_options_of(config, parameters).placed_tags ==
-                    training_options_of(&trainer->config, parameters).placed_tags;
+                options_with(trainer, config, parameters).placed_tags ==
+                    options_with(trainer, &trainer->config, parameters).placed_tags;
     if (!same && arena_with(trainer, config, &need.arena)) {
         error_clear();
         return false;
@@ -177,7 +198,8 @@ enum status memory_check(struct trainer *trainer)
 {
     struct memory_report *report = &trainer->memory;
     // The machine may have less than when the run was planned.
-    report->available = memory_available(trainer->config.parallel.memory_limit);
+    report->available =
+        memory_available(trainer->config.parallel.memory_limit, trainer->crew.local);
     if (needed(report) <= report->available) return STATUS_OK;
     struct advice advice = {.count = 0};
     try_workers(trainer, &advice);

@@ -39,15 +39,28 @@ struct run_config {
     int64_t patience;   // evaluations without improvement before the run stops early, 0: never
     char precision[12]; // float32 | bf16x3 | bf16 | auto (until run_config_check)
     struct {
-        int64_t workers;       // 0: one for each core, or for as many cores as a worker has threads
-        int64_t threads;       // of each worker; 0: the cores shared out among the workers
-        char pin[8];           // auto | on | off
-        char exchange[16];     // direct
+        // of one process; 0: one for each core, or for as many cores as a worker has threads
+        int64_t workers;
+        int64_t threads;      // of each worker; 0: the cores shared out among the workers
+        char pin[8];          // auto | on | off
+        char exchange[16];    // direct | tree | ring | server | native | local-sgd | auto
+        double bucket_mb;     // of the block that travels at once, in 1,000,000 bytes
+        char overlap[8];      // auto | on | off: gradients travel while others are computed
+        char wire[12];        // float32 | bf16: gradients on their way
+        int64_t servers;      // of `server`: replicas that own the slices
+        bool servers_compute; // whether they compute leaves, too
+        int64_t staleness;    // of `server`: steps that a replica may be ahead of the slowest
+        int64_t sync_every;   // local-sgd: steps from one averaging to the next
+        double outer_learning_rate, outer_momentum; // of what local-sgd does with the average
+        int64_t check_every;   // steps from one comparison of the replicas' weights to the next
+        double peer_timeout;   // seconds after which a silent process counts as lost
         char balance[12];      // none | measured | random
         int64_t balance_every; // steps
         double memory_limit;   // bytes that the run may take, 0: what the machine has free
     } parallel;
     char out[RUN_PATH];
+    // Set by the program before run_config_check, not keys: replicas of the run and cores for this one; 0: one, and all.
+    int64_t replicas, cores;
     // For messages: the run file ("" when none was read) and, for each row of the schema, where it was set last.
     char file[RUN_PATH];
     int origin[RUN_KEYS];

@@ -115,23 +115,49 @@ static enum status check_optimizer(struct run_config *config)
     return STATUS_OK;
 }
 
+// Whether a setting fits the number of processes is known when they have met (train/crew.c).
+static enum status check_exchange(struct run_config *config)
+{
+    const char *exchange = config->parallel.exchange;
+    bool local = !strcmp(exchange, "local-sgd"), server = !strcmp(exchange, "server");
+    if (config->parallel.staleness > 0 && !server)
+        FAIL_KEY(config, "parallel.staleness",
+                 "%lld steps need parallel.exchange: server, not %s; leave it at 0",
+                 (long long)config->parallel.staleness, exchange);
+    if (!config->parallel.servers_compute && !server)
+        FAIL_KEY(config, "parallel.servers_compute",
+                 "only parallel.exchange: server has servers, not %s; leave it at true", exchange);
+    if (local && strcmp(config->parallel.balance, "none") != 0)
+        FAIL_KEY(config, "parallel.balance",
+                 "%s needs a batch that is summed as one; with local-sgd leave it at none",
+                 config->parallel.balance);
+    if (!strcmp(config->parallel.wire, "bf16") &&
+        (!strcmp(exchange, "tree") || !strcmp(exchange, "ring") || !strcmp(exchange, "native") ||
+         local))
+        FAIL_KEY(config, "parallel.wire",
+                 "bf16 is for the exchanges direct and server, not %s; leave it at float32",
+                 exchange);
+    return STATUS_OK;
+}
+
 enum { MOST_THREADS = 4096 }; // of all workers
 
 static enum status check_parallel(struct run_config *config)
 {
-    int64_t cores = cpu_cores(), *workers = &config->parallel.workers;
-    int64_t *threads = &config->parallel.threads;
+    int64_t cores = config->cores ? config->cores : cpu_cores(), replicas = config->replicas;
+    int64_t *workers = &config->parallel.workers, *threads = &config->parallel.threads;
     if (!*workers) {
+        int64_t most = replicas > 1 ? (config->leaves + replicas - 1) / replicas : config->leaves;
         *workers = *threads > 1 ? cores / *threads : cores;
         if (*workers < 1) *workers = 1;
-        if (*workers > config->leaves) *workers = config->leaves;
+        if (*workers > most) *workers = most;
     }
     if (!*threads) *threads = cores > *workers ? cores / *workers : 1;
     if (*workers * *threads > MOST_THREADS)
         FAIL_KEY(config, "parallel.threads", "%lld of %lld workers are %lld; at most %lld may be",
                  (long long)*threads, (long long)*workers, (long long)(*workers * *threads),
                  (long long)MOST_THREADS);
-    return STATUS_OK;
+    return check_exchange(config);
 }
 
 // "runs/" and the run file's name without folder and ending.

@@ -58,6 +58,9 @@ static void fold_yield(void *context, int tag, const void *data, const struct pa
     struct range r = part_range(part, parameter->count, FOLD_UNIT);
     gradients_add(&worker->gradients, parameter->offset + r.first, (const float *)data + r.first,
                   r.last - r.first);
+    if (worker->last)
+        overlap_folded(worker->trainer->overlap, tag,
+                       worker->rank * worker->trainer->threads + part->index);
 }
 
 // Where the program writes a gradient that is the first of its sum: copying it took 0.1 of the time of the product that made it
@@ -73,11 +76,14 @@ static void *place_gradient(void *context, int tag)
 static void compute_leaves(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
-    int first = trainer->border[worker->rank], last = trainer->border[worker->rank + 1];
+    const int *border = trainer->border + trainer->crew.first + worker->rank;
+    int first = border[0], last = border[1];
+    bool hands_over = trainer->overlap && overlap_is_on(trainer->overlap);
     for (int leaf = first; leaf < last; leaf++) {
         int64_t from, to;
         leaf_micro_batches(trainer->micro_batches, trainer->leaves, leaf, &from, &to);
         for (int64_t m = from; m < to; m++) {
+            worker->last = hands_over && leaf + 1 == last && m + 1 == to;
             double start = thread_seconds();
             trainer->tokens[m] = load_micro_batch(worker, m);
             worker->times.data += thread_seconds() - start;
@@ -98,14 +104,52 @@ static int64_t sum_of_counts(const int64_t *count, int64_t n)
     return sum;
 }
 
+// The replica's nodes out of its workers', and the sum of all replicas' to the owners. Then all know every loss.
+static enum status bring_together(struct worker *worker, double met)
+{
+    struct trainer *trainer = worker->trainer;
+    if (!overlap_is_on(trainer->overlap)) {
+        worker_merge(worker);
+        TRY(comm_barrier(worker->comm));
+    }
+    if (worker->rank == 0) {
+        TRY(overlap_finish(trainer->overlap));
+        trainer->hidden_seconds = overlap_hidden(trainer->overlap, met);
+        TRY(agreement_share(trainer));
+    }
+    return comm_barrier(worker->comm);
+}
+
+// Updates this worker's slice; where there are more replicas, all get the new weights.
+static enum status update_weights(struct worker *worker, const struct outcome *outcome,
+                                  double scale)
+{
+    struct trainer *trainer = worker->trainer;
+    double factor =
+        clip_factor(&trainer->config.optimizer, outcome->gradient.norm, outcome->gradient.largest);
+    struct optimizer_step step = {
+        .step = trainer->position.step + 1,
+        .learning_rate = trainer->learning_rate,
+        .gradient_scale = scale * factor,
+    };
+    double begin = thread_seconds();
+    worker_update(worker, &step);
+    worker->times.update += thread_seconds() - begin;
+    if (!trainer->overlap) return STATUS_OK;
+    TRY(comm_barrier(worker->comm));
+    return worker->rank == 0 ? exchange_spread(trainer->exchange) : STATUS_OK;
+}
+
 enum status worker_step(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
     double start = monotonic_seconds();
     compute_leaves(worker);
     double computed = monotonic_seconds();
+    worker->compute_seconds = computed - start;
     TRY(comm_barrier(worker->comm));
     double met = monotonic_seconds();
+    if (trainer->overlap) TRY(bring_together(worker, met));
 
     struct outcome outcome = {.tokens = sum_of_counts(trainer->tokens, trainer->micro_batches)};
     double scale = 1.0 / (double)(outcome.tokens ? outcome.tokens : 1);
@@ -118,25 +162,17 @@ enum status worker_step(struct worker *worker)
         reduced = monotonic_seconds();
         TRY(comm_barrier(worker->comm));
         met_again = monotonic_seconds();
-        outcome.gradient = exchange_measure(trainer->exchange, scale);
-        if (isfinite(outcome.gradient.norm)) {
-            double factor = clip_factor(&trainer->config.optimizer, outcome.gradient.norm,
-                                        outcome.gradient.largest);
-            struct optimizer_step step = {
-                .step = trainer->position.step + 1,
-                .learning_rate = trainer->learning_rate,
-                .gradient_scale = scale * factor,
-            };
-            double begin = thread_seconds();
-            worker_update(worker, &step);
-            worker->times.update += thread_seconds() - begin;
+        if (trainer->overlap) {
+            if (worker->rank == 0) TRY(exchange_share(trainer->exchange));
+            TRY(comm_barrier(worker->comm));
         }
+        outcome.gradient = exchange_measure(trainer->exchange, scale);
+        if (isfinite(outcome.gradient.norm)) TRY(update_weights(worker, &outcome, scale));
     }
     if (worker->rank == 0) trainer->outcome = outcome;
-    worker->compute_seconds = computed - start;
     worker->wait_seconds = met - computed + met_again - reduced;
     double ended = monotonic_seconds();
-    worker->exchange_seconds = reduced - met + ended - met_again;
+    worker->exchange_seconds = ended - computed - worker->wait_seconds;
     worker->times.wait += worker->wait_seconds;
     worker->times.step += ended - start;
     return STATUS_OK;
@@ -167,19 +203,29 @@ static void *place_anywhere(void *context, int tag)
 void worker_examine(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
-    int64_t first, last, none;
-    if (trainer->border[worker->rank] == trainer->border[worker->rank + 1]) return;
-    leaf_micro_batches(trainer->micro_batches, trainer->leaves, trainer->border[worker->rank],
-                       &first, &none);
-    leaf_micro_batches(trainer->micro_batches, trainer->leaves,
-                       trainer->border[worker->rank + 1] - 1, &none, &last);
+    const int *border = trainer->border + trainer->crew.first + worker->rank;
+    int64_t last = first_micro_batch(trainer, border[1]);
+    if (border[0] == border[1]) return;
     program_place(worker->training.program, place_anywhere, worker);
-    for (int64_t m = first; m < last; m++) {
+    for (int64_t m = first_micro_batch(trainer, border[0]); m < last; m++) {
         worker->finite = true;
         load_micro_batch(worker, m);
         program_run(worker->training.program, examine_yield, worker);
         trainer->offending[m] = !worker->finite;
     }
+}
+
+// All replicas look for whose gradient it was.
+static enum status examine(struct trainer *trainer)
+{
+    struct crew *crew = &trainer->crew;
+    TRY(workers_run(trainer, TASK_EXAMINE));
+    if (!crew->net) return STATUS_OK;
+    for (int r = 0; r <= crew->replicas; r++)
+        crew->offset[r] = (size_t)first_micro_batch(trainer, trainer->border[crew->base[r]]) *
+                          sizeof *trainer->offending;
+    TRY(comm_share(crew->net, trainer->offending, crew->offset));
+    return STATUS_OK;
 }
 
 // "sequence 7 (sample 47)", "sequences 3-5 (samples 43-45), 9-11 (samples 49-51) and 4 more": places in the
@@ -225,12 +271,13 @@ static enum status fail_diverged(struct trainer *trainer)
     const struct outcome *outcome = &trainer->outcome;
     bool loss = !isfinite(outcome->loss), one = false;
     char where[512];
-    if (!loss) TRY(workers_run(trainer, TASK_EXAMINE));
+    if (!loss) TRY(crew_fail(trainer, examine(trainer)));
     for (int64_t m = 0; m < trainer->micro_batches; m++) {
         if (loss) trainer->offending[m] = !isfinite(trainer->loss[m]);
         one |= trainer->offending[m];
     }
     print_offending(trainer, where, sizeof where);
+    trainer->crew.agreed = true; // all come here with the same numbers
     FAIL(STATUS_DIVERGED,
          "step %lld: the %s is not finite (%s), from %s of the batch; the weights are as "
          "before "
@@ -249,10 +296,12 @@ static const double WORTH = 0.05;
 
 static void measure_speed(struct trainer *trainer)
 {
-    for (int r = 0; r < trainer->workers; r++) {
+    for (int i = 0; i < trainer->workers; i++)
+        trainer->compute_seconds[trainer->crew.first + i] = trainer->worker[i].compute_seconds;
+    for (int r = 0; r < trainer->crew.all; r++) {
         int leaves = trainer->border[r + 1] - trainer->border[r];
         if (leaves == 0) continue;
-        double seconds = trainer->worker[r].compute_seconds / leaves,
+        double seconds = trainer->compute_seconds[r] / leaves,
                *smoothed = &trainer->seconds_per_leaf[r];
         *smoothed = *smoothed > 0 ? 0.8 * *smoothed + 0.2 * seconds : seconds;
     }
@@ -262,32 +311,71 @@ static void measure_speed(struct trainer *trainer)
 static bool move_borders(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
-    int *next = trainer->next_border, workers = trainer->workers;
+    // Of the workers that compute.
+    int idle = trainer->crew.idle, workers = trainer->crew.all - idle;
+    int *next = trainer->next_border + idle, *border = trainer->border + idle;
+    double *seconds = trainer->seconds_per_leaf + idle;
     size_t bytes = (size_t)(workers + 1) * sizeof *next;
     if (strcmp(config->parallel.balance, "random") == 0) {
         borders_random(config->seed, trainer->position.step, trainer->leaves, workers, next);
     } else if (strcmp(config->parallel.balance, "measured") == 0) {
         int64_t every = config->parallel.balance_every > 0 ? config->parallel.balance_every : 1;
-        if (trainer->position.step % every != 0 || trainer->border[workers] == 0) return false;
+        if (trainer->position.step % every != 0 || border[workers] == 0) return false;
         // A worker that has had no leaf yet is as fast as the others, for all that is known.
         double known = 0, mean = 0;
         for (int r = 0; r < workers; r++) {
-            known += trainer->seconds_per_leaf[r] > 0;
-            mean += trainer->seconds_per_leaf[r];
+            known += seconds[r] > 0;
+            mean += seconds[r];
         }
         if (known == 0) return false;
         for (int r = 0; r < workers; r++)
-            if (!(trainer->seconds_per_leaf[r] > 0)) trainer->seconds_per_leaf[r] = mean / known;
-        borders_measured(trainer->leaves, workers, trainer->seconds_per_leaf, next);
-        double now = borders_seconds(workers, trainer->seconds_per_leaf, trainer->border);
-        if (borders_seconds(workers, trainer->seconds_per_leaf, next) > (1 - WORTH) * now)
-            return false;
+            if (!(seconds[r] > 0)) seconds[r] = mean / known;
+        borders_measured(trainer->leaves, workers, seconds, next);
+        double now = borders_seconds(workers, seconds, border);
+        if (borders_seconds(workers, seconds, next) > (1 - WORTH) * now) return false;
     } else {
         return false;
     }
-    if (memcmp(next, trainer->border, bytes) == 0) return false;
-    memcpy(trainer->border, next, bytes);
+    if (memcmp(next, border, bytes) == 0) return false;
+    memcpy(border, next, bytes);
     return true;
+}
+
+static struct travel_traffic traffic_of(const struct trainer *trainer)
+{
+    return trainer->travel ? travel_traffic(trainer->travel) : (struct travel_traffic){0};
+}
+
+// What worker 0 did. It waited for other replicas as long as the slowest of all computed longer than the slowest here.
+static void fill_report(const struct trainer *trainer, double start,
+                        const struct travel_traffic *before, struct step_report *report_p)
+{
+    const struct worker *first = &trainer->worker[0];
+    const struct crew *crew = &trainer->crew;
+    struct travel_traffic traffic = traffic_of(trainer);
+    double own = 0, slowest = 0, exchange = first->exchange_seconds, wait = first->wait_seconds;
+    for (int r = 0; r < crew->all; r++) {
+        double seconds = trainer->compute_seconds[r];
+        if (seconds > slowest) slowest = seconds;
+        if (r >= crew->first && r < crew->first + trainer->workers && seconds > own) own = seconds;
+    }
+    double others = slowest - own < exchange ? slowest - own : exchange;
+    *report_p = (struct step_report){
+        .step = trainer->position.step,
+        .loss = trainer->outcome.loss,
+        .gradient_norm = trainer->outcome.gradient.norm,
+        .learning_rate = trainer->learning_rate,
+        .seconds = monotonic_seconds() - start,
+        .compute_seconds = first->compute_seconds,
+        .exchange_seconds = exchange - others,
+        .wait_seconds = wait + others,
+        .hidden_seconds = trainer->hidden_seconds,
+        .bytes_sent = traffic.sent - before->sent,
+        .bytes_received = traffic.received - before->received,
+        .tokens = trainer->outcome.tokens,
+        .epoch =
+            sampler_epoch(&trainer->training, trainer->position.samples - trainer->config.batch),
+    };
 }
 
 enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
@@ -304,7 +392,9 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
         .waited = position->schedule_waited,
     };
     trainer->learning_rate = schedule_rate(&config->schedule, &schedule, position->step);
-    TRY(workers_run(trainer, TASK_STEP));
+    struct travel_traffic before = traffic_of(trainer);
+    if (trainer->overlap) overlap_start(trainer->overlap);
+    TRY(crew_fail(trainer, workers_run(trainer, TASK_STEP)));
     const struct outcome *outcome = &trainer->outcome;
     if (outcome->tokens == 0)
         FAIL(STATUS_INPUT, "step %lld: its batch has no target", (long long)position->step + 1);
@@ -313,18 +403,6 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
     measure_speed(trainer);
     position->step++;
     position->samples += config->batch;
-    const struct worker *first = &trainer->worker[0];
-    *report_p = (struct step_report){
-        .step = position->step,
-        .loss = outcome->loss,
-        .gradient_norm = outcome->gradient.norm,
-        .learning_rate = trainer->learning_rate,
-        .seconds = monotonic_seconds() - start,
-        .compute_seconds = first->compute_seconds,
-        .exchange_seconds = first->exchange_seconds,
-        .wait_seconds = first->wait_seconds,
-        .tokens = outcome->tokens,
-        .epoch = sampler_epoch(&trainer->training, position->samples - config->batch),
-    };
+    fill_report(trainer, start, &before, report_p);
     return STATUS_OK;
 }

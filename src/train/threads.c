@@ -25,13 +25,15 @@ static enum status choose_cores(struct trainer *trainer)
 {
     const char *pin = trainer->config.parallel.pin;
     int needed = trainer->workers * trainer->threads;
+    // Where replicas may use the same cores, each takes those after the others'.
+    int before = needed * trainer->crew.share, all = needed * trainer->crew.sharers;
     trainer->core = NULL;
     if (!wants_cores(pin)) return STATUS_OK;
-    int *core = arena_take(trainer->tables, (size_t)needed * sizeof *core);
-    if (!core) FAIL(STATUS_MEMORY, "not enough memory for the cores of %d threads", needed);
-    int cores = affinity_cores(needed, core);
-    if (cores == needed)
-        trainer->core = core;
+    int *core = arena_take(trainer->tables, (size_t)all * sizeof *core);
+    if (!core) FAIL(STATUS_MEMORY, "not enough memory for the cores of %d threads", all);
+    int cores = affinity_cores(all, core);
+    if (cores == all)
+        trainer->core = core + before;
     else if (strcmp(pin, "on") == 0)
         log_warning("parallel.pin: %d threads cannot be tied to %d cores; they stay free", needed,
                     cores);
@@ -53,7 +55,7 @@ enum status threads_start(struct trainer *trainer)
         struct worker *worker = &trainer->worker[r];
         const struct team_options options = {
             .threads = threads,
-            .crowded = trainer->workers * threads > cpu_cores(),
+            .crowded = trainer->workers * threads * trainer->crew.sharers > cpu_cores(),
             .cores = trainer->core ? trainer->core + (size_t)r * (size_t)threads : NULL,
         };
         TRY(team_create(&options, &worker->team));
@@ -105,6 +107,18 @@ static void reduce_part(void *context, const struct part *part)
     const struct worker *worker = work->worker;
     exchange_reduce(worker->trainer->exchange, owner_of(worker, part), work->scale);
 }
+
+static void merge_part(void *context, const struct part *part)
+{
+    const struct worker *worker = context;
+    const struct trainer *trainer = worker->trainer;
+    int64_t first, last;
+    slice_of(trainer->parameters.elements, trainer->workers * trainer->threads,
+             owner_of(worker, part), &first, &last);
+    exchange_merge(trainer->exchange, owner_of(worker, part), first, last);
+}
+
+void worker_merge(struct worker *worker) { team_run(worker->team, merge_part, worker); }
 
 void worker_reduce(struct worker *worker, double scale)
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "train/trainer.h"
 
+#include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "base/sha256.h"
 #include "train/corpora.h"
 #include "train/internal.h"
 
@@ -19,28 +19,31 @@
 static bool take_tables(struct trainer *trainer)
 {
     size_t workers = (size_t)trainer->workers, parameters = (size_t)trainer->parameters.count;
+    size_t all = (size_t)trainer->crew.all;
     size_t micro_batches = (size_t)trainer->micro_batches, groups = (size_t)trainer->groups;
     size_t entries = micro_batches > groups ? micro_batches : groups;
     struct arena *tables = trainer->tables;
     trainer->segment = arena_take(tables, parameters * sizeof *trainer->segment);
     trainer->comm = arena_take(tables, workers * sizeof(void *));
     trainer->gradients = arena_take(tables, workers * sizeof(void *));
-    trainer->seconds_per_leaf = arena_take(tables, workers * sizeof(double));
-    trainer->border = arena_take(tables, (workers + 1) * sizeof(int));
-    trainer->next_border = arena_take(tables, (workers + 1) * sizeof(int));
+    trainer->compute_seconds = arena_take(tables, all * sizeof(double));
+    trainer->seconds_per_leaf = arena_take(tables, all * sizeof(double));
+    trainer->border = arena_take(tables, (all + 1) * sizeof(int));
+    trainer->next_border = arena_take(tables, (all + 1) * sizeof(int));
     trainer->loss = arena_take(tables, checked_multiply(entries, sizeof(double)));
     trainer->tokens = arena_take(tables, checked_multiply(entries, sizeof(int64_t)));
     trainer->offending = arena_take(tables, micro_batches * sizeof(bool));
     trainer->worker = arena_take(tables, workers * sizeof *trainer->worker);
     if (!trainer->segment || !trainer->comm || !trainer->gradients || !trainer->seconds_per_leaf ||
-        !trainer->border || !trainer->next_border || !trainer->loss || !trainer->tokens ||
-        !trainer->offending || !trainer->worker)
+        !trainer->compute_seconds || !trainer->border || !trainer->next_border || !trainer->loss ||
+        !trainer->tokens || !trainer->offending || !trainer->worker || !agreement_init(trainer))
         return false;
     for (int i = 0; i < trainer->parameters.count; i++) {
         const struct parameter *p = &trainer->parameters.list[i];
         trainer->segment[i] = (struct segment){p->offset, p->offset + p->count, p->decay};
     }
-    borders_equal(trainer->leaves, trainer->workers, trainer->border);
+    borders_equal(trainer->leaves, trainer->crew.all - trainer->crew.idle,
+                  trainer->border + trainer->crew.idle);
     return true;
 }
 
@@ -48,7 +51,9 @@ static bool take_tables(struct trainer *trainer)
 static enum status create_programs(struct trainer *trainer)
 {
     struct program_options options = program_options_of(&trainer->config);
-    struct program_options training = training_options_of(&trainer->config, &trainer->parameters);
+    const struct crew *crew = &trainer->crew;
+    struct program_options training =
+        training_options_of(&trainer->config, &trainer->parameters, crew->all - crew->idle);
     for (int r = 0; r < trainer->workers; r++) {
         struct worker *worker = &trainer->worker[r];
         worker->trainer = trainer;
@@ -75,9 +80,7 @@ static size_t arena_bytes(const struct trainer *trainer)
 // What the settings alone decide.
 static enum status resolve(struct trainer *trainer)
 {
-    struct run_config *config = &trainer->config;
-    TRY(run_config_check(config));
-    TRY(exchange_check(config->parallel.exchange));
+    const struct run_config *config = &trainer->config;
     if (config->leaves > MAX_LEAVES)
         FAIL(STATUS_USAGE, "train.leaves: %lld is too many; it must be 1 to %d",
              (long long)config->leaves, MAX_LEAVES);
@@ -96,21 +99,40 @@ static enum status resolve(struct trainer *trainer)
     return STATUS_OK;
 }
 
-static enum status build(struct trainer *trainer)
+// Replica 0 first, then one replica of every host, then the others: who comes later finds the tokens made, where it can see them.
+static enum status open_texts(struct trainer *trainer)
+{
+    const struct crew *crew = &trainer->crew;
+    if (!crew->net) return corpora_open(trainer);
+    int turn = crew->replica == 0 ? 0 : crew->neighbour == 0 ? 1 : 2;
+    for (int now = 0; now < 3; now++)
+        TRY(crew_agree(trainer, now == turn ? corpora_open(trainer) : STATUS_OK));
+    return crew_same_text(trainer);
+}
+
+static enum status build_graphs(struct trainer *trainer)
 {
     struct run_config *config = &trainer->config;
     const struct model_type *type = NULL;
-    TRY(resolve(trainer));
-    TRY(corpora_open(trainer));
     TRY(model_find(config->model.type, &type));
     TRY(type->validate(&config->model));
     TRY(training_graph(config, &trainer->parameters, &trainer->training_graph));
     TRY(evaluation_graph(config, &trainer->parameters, &trainer->evaluation_graph));
-    TRY(arena_create(&trainer->tables));
     if (!take_tables(trainer))
         FAIL(STATUS_MEMORY, "not enough memory for the tables of %d workers and %lld micro-batches",
-             trainer->workers, (long long)trainer->micro_batches);
+             trainer->crew.all, (long long)trainer->micro_batches);
     TRY(create_programs(trainer));
+    return STATUS_OK;
+}
+
+static enum status build(struct trainer *trainer)
+{
+    TRY(crew_agree(trainer, run_config_check(&trainer->config)));
+    if (trainer->crew.net) TRY(crew_take_config(trainer));
+    TRY(crew_agree(trainer, resolve(trainer)));
+    TRY(crew_join(trainer));
+    TRY(open_texts(trainer));
+    TRY(crew_agree(trainer, build_graphs(trainer)));
     return STATUS_OK;
 }
 
@@ -124,11 +146,27 @@ static void plan_memory(struct trainer *trainer)
         .data = trainer->corpus->map_bytes + (valid ? valid->map_bytes : 0),
         .heap = memory_heap(trainer),
         .states = trainer->states,
+        .crew = trainer->crew,
     };
     trainer->memory = memory_of(&trainer->config, &need);
 }
 
-enum status trainer_create(const struct run_config *config, struct trainer **trainer_p)
+static enum status start_crew(struct trainer *trainer, struct comm *net)
+{
+    struct crew *crew = &trainer->crew;
+    crew->net = net && net->size > 1 ? net : NULL;
+    crew->replicas = crew->net ? net->size : 1;
+    crew->replica = crew->net ? net->rank : 0;
+    trainer->config.replicas = crew->replicas;
+    TRY(arena_create(&trainer->tables));
+    crew->offset = arena_take(trainer->tables, ((size_t)crew->replicas + 1) * sizeof *crew->offset);
+    if (!crew->offset)
+        FAIL(STATUS_MEMORY, "not enough memory for a table of %d processes", crew->replicas);
+    return STATUS_OK;
+}
+
+enum status trainer_create(const struct run_config *config, struct comm *net,
+                           struct trainer **trainer_p)
 {
     struct trainer *trainer = NULL;
     TRY(memory_allocate(1, sizeof *trainer, "the trainer", &trainer));
@@ -137,8 +175,10 @@ enum status trainer_create(const struct run_config *config, struct trainer **tra
     trainer->saved_step = -1;
     parameters_init(&trainer->parameters);
     workers_init(trainer);
-    enum status status = build(trainer);
+    enum status status = start_crew(trainer, net);
+    if (!status) status = build(trainer);
     if (status) {
+        status = crew_fail(trainer, status);
         trainer_destroy(trainer);
         return status;
     }
@@ -163,9 +203,12 @@ void trainer_destroy(struct trainer *trainer)
     if (trainer->comm) comm_destroy(trainer->comm, trainer->workers);
     for (int r = 0; trainer->worker && r < trainer->workers; r++)
         release_worker(&trainer->worker[r]);
+    overlap_destroy(trainer->overlap);
     exchange_destroy(trainer->exchange);
+    travel_destroy(trainer->travel);
     packed_destroy(trainer->packed);
     for (int i = 0; i < 2; i++) block_destroy(&trainer->state[i]);
+    block_destroy(&trainer->outer);
     block_destroy(&trainer->weights);
     graph_destroy(trainer->training_graph.g);
     graph_destroy(trainer->evaluation_graph.g);
@@ -196,7 +239,8 @@ static enum status prepare_worker(struct trainer *trainer, struct worker *worker
     worker->comm = trainer->comm[worker->rank];
     TRY(block_create(trainer->memory.worker_activations, "a worker's activations", &worker->arena));
     TRY(gradients_create(&worker->gradients, trainer->parameters.elements,
-                         memory_worker_buffers(&trainer->config, worker->rank), trainer->isa));
+                         memory_worker_buffers(&trainer->config, &trainer->crew, worker->rank),
+                         trainer->isa));
     TRY(program_prepare(worker->training.program, trainer->weights.data, worker->arena.data));
     TRY(program_prepare(worker->evaluation.program, trainer->weights.data, worker->arena.data));
     packed_use(trainer->packed, worker->training.program);
@@ -212,8 +256,14 @@ static enum status allocate_model(struct trainer *trainer)
     TRY(block_create(bytes, "the weights", &trainer->weights));
     TRY(packed_prepare(trainer->packed, trainer->weights.data));
     trainer->packed_stale = true;
+    const char *way = run_way(&trainer->config, &trainer->crew);
+    // Where others own most of it, whole huge pages would be taken for the little that is touched.
     for (int i = 0; i < trainer->states; i++)
-        TRY(block_create(bytes, "the optimizer's state", &trainer->state[i]));
+        TRY(way ? block_create_sparse(bytes, "the optimizer's state", &trainer->state[i])
+                : block_create(bytes, "the optimizer's state", &trainer->state[i]));
+    const struct travel_setup travel =
+        run_travel(&trainer->config, &trainer->crew, trainer->parameters.elements, trainer->isa);
+    if (way) TRY(travel_create(way, &travel, &trainer->travel));
     const struct exchange_setup setup = {
         .elements = trainer->parameters.elements,
         .workers = trainer->workers,
@@ -225,9 +275,21 @@ static enum status allocate_model(struct trainer *trainer)
         .state = {trainer->state[0].data, trainer->state[1].data},
         .segment = trainer->segment,
         .segments = trainer->parameters.count,
+        .travel = trainer->travel,
+        .net = trainer->crew.net,
+        .base = trainer->crew.base,
     };
     TRY(exchange_create(&setup, &trainer->exchange));
     return STATUS_OK;
+}
+
+// auto: while a core is free for it.
+static bool wants_overlap(const struct trainer *trainer)
+{
+    const char *word = trainer->config.parallel.overlap;
+    int cores = cpu_cores() / trainer->crew.sharers;
+    if (strcmp(word, "auto") != 0) return strcmp(word, "on") == 0;
+    return trainer->workers * trainer->threads < cores;
 }
 
 static void start_position(struct run_position *position)
@@ -248,18 +310,23 @@ static enum status checkpoints_path(const struct trainer *trainer, char path[RUN
     return STATUS_OK;
 }
 
-static struct checkpoint_content content_of(const struct trainer *trainer)
+static struct checkpoint_content content_of(const struct trainer *trainer,
+                                            const struct checkpoint_stream *stream)
 {
-    return (struct checkpoint_content){
+    struct checkpoint_content content = {
         .parameters = &trainer->parameters,
         .weights = trainer->weights.data,
-        .state = {trainer->state[0].data, trainer->state[1].data},
-        .state_name = {trainer->states > 0 ? trainer->optimizer->state_name[0] : NULL,
-                       trainer->states > 1 ? trainer->optimizer->state_name[1] : NULL},
+        .stream = stream,
         .position = trainer->position,
         .config_hash = run_config_hash(&trainer->config, tokenizer_hash(trainer->tokenizer),
                                        trainer->corpus->hash),
     };
+    for (int s = 0; s < trainer->states; s++) {
+        content.state_name[s] = trainer->optimizer->state_name[s];
+        content.state[s] = state_is_shared(trainer, s) ? NULL : trainer->state[s].data;
+    }
+    if (trainer->local) content.state_name[trainer->states] = "outer";
+    return content;
 }
 
 // A run that would write over an earlier one's checkpoints is refused.
@@ -281,29 +348,55 @@ static enum status refuse_earlier_run(const char *checkpoints, const char *out)
     return STATUS_OK;
 }
 
-static enum status set_weights(struct trainer *trainer, bool resume)
+// What replica 0 found in the folder of checkpoints.
+struct found {
+    struct run_position position;
+    int64_t count;
+};
+
+static enum status load(struct trainer *trainer, const struct checkpoint_stream *stream,
+                        void *context)
 {
+    struct found *found = context;
     char checkpoints[RUN_PATH + 16];
-    bool found = false;
+    bool any = false;
     TRY(checkpoints_path(trainer, checkpoints));
-    start_position(&trainer->position);
-    if (resume) {
-        struct checkpoint_content content = content_of(trainer);
-        enum status status = checkpoint_load_newest(checkpoints, &content, &found);
-        if (status && content.other_run[0])
-            return resume_explain(&trainer->config, content.other_run, status);
-        if (status) return status;
-        if (found) {
-            trainer->position = content.position;
-            trainer->saved_step = content.position.step;
-            return STATUS_OK;
-        }
+    struct checkpoint_content content = content_of(trainer, stream);
+    enum status status = checkpoint_load_newest(checkpoints, &content, &any);
+    if (status && content.other_run[0])
+        return resume_explain(&trainer->config, content.other_run, status);
+    if (status) return status;
+    found->count = any;
+    if (any) found->position = content.position;
+    if (!any)
         log_info("%s holds no checkpoint yet: the run starts at its beginning",
                  trainer->config.out);
-    } else {
-        TRY(refuse_earlier_run(checkpoints, trainer->config.out));
-    }
-    TRY(workers_run(trainer, TASK_INITIALISE));
+    return STATUS_OK;
+}
+
+static enum status refuse(struct trainer *trainer, const struct checkpoint_stream *stream,
+                          void *context)
+{
+    char checkpoints[RUN_PATH + 16];
+    (void)stream, (void)context;
+    TRY(checkpoints_path(trainer, checkpoints));
+    return refuse_earlier_run(checkpoints, trainer->config.out);
+}
+
+static enum status set_weights(struct trainer *trainer, bool resume)
+{
+    struct found found = {.count = 0};
+    start_position(&trainer->position);
+    TRY(state_collect(trainer, resume ? load : refuse, &found));
+    TRY(crew_tell(trainer, &found, sizeof found));
+    if (found.count == 0) return workers_run(trainer, TASK_INITIALISE);
+    trainer->position = found.position;
+    trainer->saved_step = found.position.step;
+    // Whole optimizer states, too, where every replica has one of its own.
+    TRY(crew_tell(trainer, trainer->weights.data, trainer->weights.bytes));
+    for (int s = 0; s < trainer->states; s++)
+        if (!state_is_shared(trainer, s))
+            TRY(crew_tell(trainer, trainer->state[s].data, trainer->state[s].bytes));
     return STATUS_OK;
 }
 
@@ -314,22 +407,32 @@ static enum status prepare_workers(struct trainer *trainer)
     exchange_route(trainer->exchange, trainer->border, trainer->gradients);
     TRY(threads_start(trainer));
     TRY(workers_start(trainer));
+    if (trainer->travel) TRY(overlap_create(trainer, wants_overlap(trainer), &trainer->overlap));
     return STATUS_OK;
+}
+
+static enum status prepare(struct trainer *trainer, bool resume)
+{
+    TRY(crew_agree(trainer, memory_check(trainer)));
+    if (crew_speaks(trainer))
+        TRY(crew_agree(trainer, folder_lock(trainer->config.out, &trainer->lock)));
+    else
+        TRY(crew_agree(trainer, STATUS_OK));
+    enum status status = allocate_model(trainer);
+    if (!status) status = prepare_workers(trainer);
+    TRY(crew_agree(trainer, status));
+    return set_weights(trainer, resume);
 }
 
 enum status trainer_prepare(struct trainer *trainer, bool resume)
 {
     INVARIANT(!trainer->prepared && !trainer->weights.data, "trainer_prepare is called once");
-    TRY(memory_check(trainer));
-    TRY(folder_lock(trainer->config.out, &trainer->lock));
-    TRY(allocate_model(trainer));
-    TRY(prepare_workers(trainer));
-    TRY(set_weights(trainer, resume));
-    int idle = trainer->workers - trainer->leaves;
-    if (idle > 0)
+    TRY(crew_fail(trainer, prepare(trainer, resume)));
+    int computing = trainer->crew.all - trainer->crew.idle, idle = computing - trainer->leaves;
+    if (idle > 0 && crew_speaks(trainer))
         log_warning(
             "%d workers share %d leaves: %d of them only update; more train.leaves would use them",
-            trainer->workers, trainer->leaves, idle);
+            computing, trainer->leaves, idle);
     trainer->prepared = true;
     return STATUS_OK;
 }
@@ -353,38 +456,26 @@ int64_t trainer_parameters(const struct trainer *trainer)
 const struct run_config *trainer_config(const struct trainer *trainer) { return &trainer->config; }
 struct run_position *trainer_position(struct trainer *trainer) { return &trainer->position; }
 
-static void hash_block(struct sha256 *hash, const struct parameters *parameters,
-                       const struct block *block)
-{
-    const float *data = block->data;
-    for (int i = 0; data && i < parameters->count; i++)
-        sha256_add(hash, data + parameters->list[i].offset,
-                   (size_t)parameters->list[i].count * sizeof *data);
-}
-
-void trainer_digest(const struct trainer *trainer, char digest[65])
-{
-    struct sha256 hash;
-    sha256_start(&hash);
-    hash_block(&hash, &trainer->parameters, &trainer->weights);
-    for (int i = 0; i < trainer->states; i++)
-        hash_block(&hash, &trainer->parameters, &trainer->state[i]);
-    sha256_finish(&hash, digest);
-}
-
 // ---- writing ----
+
+static enum status write_checkpoint(struct trainer *trainer, const struct checkpoint_stream *stream,
+                                    void *context)
+{
+    char checkpoints[RUN_PATH + 16], *run_file = NULL;
+    const int *keep = context;
+    TRY(checkpoints_path(trainer, checkpoints));
+    TRY(run_config_print(&trainer->config, &run_file));
+    struct checkpoint_content content = content_of(trainer, stream);
+    content.run_file = run_file;
+    int64_t best = trainer->position.best_step > 0 ? trainer->position.best_step : -1;
+    enum status status = checkpoint_save(checkpoints, &content, *keep, best);
+    free(run_file);
+    return status;
+}
 
 enum status trainer_save_keeping(struct trainer *trainer, int keep)
 {
-    char checkpoints[RUN_PATH + 16], *run_file = NULL;
-    TRY(checkpoints_path(trainer, checkpoints));
-    TRY(run_config_print(&trainer->config, &run_file));
-    struct checkpoint_content content = content_of(trainer);
-    content.run_file = run_file;
-    int64_t best = trainer->position.best_step > 0 ? trainer->position.best_step : -1;
-    enum status status = checkpoint_save(checkpoints, &content, keep, best);
-    free(run_file);
-    if (status) return status;
+    TRY(state_collect(trainer, write_checkpoint, &keep));
     trainer->saved_step = trainer->position.step;
     return STATUS_OK;
 }
@@ -396,11 +487,17 @@ enum status trainer_save(struct trainer *trainer)
     return trainer_save_keeping(trainer, keep < 1 ? 1 : keep > INT_MAX ? INT_MAX : (int)keep);
 }
 
-enum status trainer_export(struct trainer *trainer, const char *directory)
+static enum status write_model(const struct trainer *trainer, const char *directory)
 {
-    INVARIANT(trainer->prepared, "trainer_export before trainer_prepare");
+    if (!crew_speaks(trainer)) return STATUS_OK;
     TRY(directory_create(directory));
     TRY(model_directory_save(directory, &trainer->config.model, &trainer->parameters,
                              trainer->weights.data, trainer->tokenizer));
     return STATUS_OK;
+}
+
+enum status trainer_export(struct trainer *trainer, const char *directory)
+{
+    INVARIANT(trainer->prepared, "trainer_export before trainer_prepare");
+    return crew_agree(trainer, write_model(trainer, directory));
 }

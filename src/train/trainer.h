@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The trainer: a model, its data and its workers; one call runs one step with the same bits for any number of workers.
 //
+// A run may have several replicas: a trainer in each of several processes (or threads), which meet through a net (comm/comm.h).
+// All call the same functions in the same order, all of them collective, and all return alike: what fails at one fails at all.
+// Only replica 0 logs, and writes files.
 // trainer_create (config -> tokenizer, corpus, graphs, plans; bytes are known, no large memory yet) -> trainer_prepare (checks that it
 // fits, allocates, starts workers, initial weights or checkpoint) -> trainer_step … trainer_evaluate … trainer_save.
 // Called from one thread; workers are inside.
@@ -8,6 +11,7 @@
 #define STN_TRAIN_TRAINER_H
 
 #include "backend/profile.h"
+#include "comm/comm.h"
 #include "store/checkpoint.h"
 #include "train/run.h"
 
@@ -22,12 +26,16 @@ struct memory_report {
     size_t worker_share; // the largest slice of weights and optimizer state that one worker updates
     size_t worker_total; // activations, gradient buffers and share of the worker that has most
     size_t available;    // what the machine (or parallel.memory_limit) allows
+    int replicas;        // of the run: each takes about as much
 };
 struct step_report {
     int64_t step; // counted from 1
     double loss;  // mean over the tokens of the global batch
     double gradient_norm, learning_rate, seconds;
-    double compute_seconds, exchange_seconds, wait_seconds; // worker 0's
+    // Of this process's worker 0: its leaves; then summing, travelling, updating; then waiting for other workers.
+    double compute_seconds, exchange_seconds, wait_seconds;
+    double hidden_seconds;             // gradients travelling while leaves were computed
+    double bytes_sent, bytes_received; // between this process and others
     int64_t tokens, epoch;
 };
 
@@ -38,8 +46,12 @@ struct text_report {
     int64_t vocabulary;
 };
 
-enum status trainer_create(const struct run_config *config,
+// net: borrowed, rank = replica; NULL: one replica. Of several, replica 0's settings count, but for workers, threads, cores and
+// the limit of memory, which are each one's own.
+enum status trainer_create(const struct run_config *config, struct comm *net,
                            struct trainer **trainer_p) CHECK_RESULT;
+// Cores for each of the replicas that may use this one's. Collective.
+enum status trainer_cores(struct comm *net, int64_t *cores_p) CHECK_RESULT;
 void trainer_destroy(struct trainer *trainer); // stops and joins the workers
 struct memory_report trainer_memory(const struct trainer *trainer);
 struct cost trainer_cost(const struct trainer *trainer); // of one step, all micro-batches
@@ -74,7 +86,9 @@ enum status trainer_save(struct trainer *trainer) CHECK_RESULT;
 // The model directory `directory` (out, or out/best) with the weights as they are.
 enum status trainer_export(struct trainer *trainer, const char *directory) CHECK_RESULT;
 // SHA-256 of all weights and optimizer state, 64 hexadecimal digits.
-void trainer_digest(const struct trainer *trainer, char digest[65]);
+enum status trainer_digest(struct trainer *trainer, char digest[65]) CHECK_RESULT;
+// How exact the run is: "exact", "same-workers", "approximate". Static storage.
+const char *trainer_exactness(const struct trainer *trainer);
 
 // The whole run: steps, evaluations, checkpoints, logs, early stopping, signals. Callbacks may be NULL.
 struct train_observer {

@@ -274,15 +274,6 @@ static void traffic_counts_each_array(void **state)
     }
 }
 
-static void unknown_exchanges_are_named(void **state)
-{
-    (void)state;
-    assert_int_equal(exchange_check("direct"), STATUS_OK);
-    assert_int_equal(exchange_check("gossip"), STATUS_USAGE);
-    assert_non_null(strstr(error_message(), "gossip"));
-    error_clear();
-}
-
 int main(void)
 {
     cpu_flush_to_zero();
@@ -292,7 +283,6 @@ int main(void)
         cmocka_unit_test(padding_stays_zero),
         cmocka_unit_test(the_largest_is_found_and_nan_is_not_lost),
         cmocka_unit_test(traffic_counts_each_array),
-        cmocka_unit_test(unknown_exchanges_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -276,9 +276,12 @@ static void large_tensors_of_other_formats_are_read_in_pieces(void **state)
 static const float numbers[24] = {1,   -2,    0.5f, 3e-39f, INFINITY, -INFINITY,
                                   NAN, -0.0f, 7,    8,      9,        10};
 static const struct tensor_source sources[] = {
-    {"h.10.w", 2, {3, 2}, numbers + 4}, {"b", 1, {5}, numbers},
-    {"h.9.w", 2, {2, 3}, numbers + 1},  {"scalar", 0, {0}, numbers + 8},
-    {"none", 2, {0, 7}, numbers},       {"odd \"名\\\n", 3, {1, 1, 2}, numbers + 9},
+    {.name = "h.10.w", .rank = 2, .size = {3, 2}, .data = numbers + 4},
+    {.name = "b", .rank = 1, .size = {5}, .data = numbers},
+    {.name = "h.9.w", .rank = 2, .size = {2, 3}, .data = numbers + 1},
+    {.name = "scalar", .rank = 0, .size = {0}, .data = numbers + 8},
+    {.name = "none", .rank = 2, .size = {0, 7}, .data = numbers},
+    {.name = "odd \"名\\\n", .rank = 3, .size = {1, 1, 2}, .data = numbers + 9},
 };
 enum { SOURCES = sizeof sources / sizeof *sources };
 

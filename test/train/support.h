@@ -131,14 +131,14 @@ static inline struct child_result in_child(const char *isa, child_work work,
 struct portion {
     int64_t stop;
 };
-static inline void train_steps(const struct run_config *config, void *context,
-                               struct child_result *result)
+static inline void train_steps_in(struct comm *net, const struct run_config *config, void *context,
+                                  struct child_result *result)
 {
     struct trainer *trainer = NULL;
     struct step_report report = {0};
     const struct portion *part = context;
     int64_t stop = part ? part->stop : config->steps;
-    enum status status = trainer_create(config, &trainer);
+    enum status status = trainer_create(config, net, &trainer);
     if (!status) status = trainer_prepare(trainer, part != NULL);
     while (!status && trainer_position(trainer)->step < stop)
         status = trainer_step(trainer, &report);
@@ -146,13 +146,18 @@ static inline void train_steps(const struct run_config *config, void *context,
     if (!status && trainer_position(trainer)->step > 0 && config->data.valid_fraction > 0)
         status = trainer_evaluate(trainer, &result->evaluation, &result->evaluation_tokens);
     if (!status && part) status = trainer_save(trainer);
-    if (status) {
+    if (!status) status = trainer_digest(trainer, result->digest);
+    if (status)
         fill_failure(result, status);
-    } else {
-        trainer_digest(trainer, result->digest);
+    else
         result->step = trainer_position(trainer)->step;
-    }
     trainer_destroy(trainer);
+}
+
+static inline void train_steps(const struct run_config *config, void *context,
+                               struct child_result *result)
+{
+    train_steps_in(NULL, config, context, result);
 }
 
 static inline void assert_fine(const struct child_result *result)

@@ -16,7 +16,7 @@ static void a_slow_worker_gets_fewer_leaves(void **state)
                  moved ? "measured" : "none");
         struct trainer *trainer = NULL;
         struct step_report report;
-        assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+        assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
         assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
         assert_int_equal(trainer->border[1], 4);
         for (int step = 0; step < 8; step++) {
@@ -29,7 +29,7 @@ static void a_slow_worker_gets_fewer_leaves(void **state)
         }
         // Without measuring they stay.
         if (!moved) assert_int_equal(trainer->border[1], 4);
-        trainer_digest(trainer, digest[moved]);
+        assert_int_equal(trainer_digest(trainer, digest[moved]), STATUS_OK);
         trainer_destroy(trainer);
     }
     assert_string_equal(digest[0], digest[1]);
@@ -45,7 +45,7 @@ static void small_differences_move_nothing(void **state)
     snprintf(config.parallel.balance, sizeof config.parallel.balance, "measured");
     struct trainer *trainer = NULL;
     struct step_report report;
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
     for (int step = 0; step < 4; step++) {
         trainer->seconds_per_leaf[0] = 1;
@@ -65,7 +65,7 @@ static void workers_beyond_the_leaves_only_update(void **state)
     snprintf(config.parallel.balance, sizeof config.parallel.balance, "measured");
     struct trainer *trainer = NULL;
     struct step_report report;
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
     for (int step = 0; step < 5; step++)
         assert_int_equal(trainer_step(trainer, &report), STATUS_OK);

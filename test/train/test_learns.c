@@ -24,7 +24,7 @@ static void a_tiny_text_is_learnt_by_heart(void **state)
 
     struct trainer *trainer = NULL;
     struct step_report report = {0};
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
     double vocabulary = (double)trainer_config(trainer)->model.vocabulary;
     for (int64_t step = 1; step <= config.steps; step++) {
@@ -58,7 +58,7 @@ static void held_out_text_gets_more_probable(void **state)
     struct step_report report = {0};
     double before = 0, after = 0;
     int64_t tokens = 0;
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
     assert_int_equal(trainer_evaluate(trainer, &before, &tokens), STATUS_OK);
     assert_int_equal(tokens, 7 * config.model.context);
@@ -83,7 +83,7 @@ static void all_held_out_ids_but_the_first_are_targets(void **state)
     int64_t tokens = 0;
     char *text = NULL;
     size_t bytes = 0;
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
     assert_int_equal(trainer_evaluate(trainer, &loss, &tokens), STATUS_OK);
     assert_int_equal(file_read(path, 1 << 20, &text, &bytes), STATUS_OK);

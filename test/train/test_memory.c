@@ -41,7 +41,7 @@ static void measure_growth(const struct run_config *config, void *context,
     struct trainer *trainer = NULL;
     struct step_report report;
     double before = resident_bytes();
-    enum status status = trainer_create(config, &trainer);
+    enum status status = trainer_create(config, NULL, &trainer);
     if (!status) status = trainer_prepare(trainer, false);
     for (int i = 0; i < 2 && !status; i++) status = trainer_step(trainer, &report);
     if (!status)
@@ -105,7 +105,7 @@ static void kinds_add_up(void **state)
     (void)state;
     struct run_config config = large_run("sum", 3);
     struct trainer *trainer = NULL;
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     struct memory_report m = trainer_memory(trainer);
     assert_int_equal(m.total, m.weights + m.optimizer_state + m.gradients + m.activations + m.data +
                                   m.packed_weights + m.other);
@@ -123,7 +123,7 @@ static enum status prepare_with(struct run_config config, double limit, char mes
 {
     struct trainer *trainer = NULL;
     config.parallel.memory_limit = limit;
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     size_t blocks = block_total_bytes();
     enum status status = trainer_prepare(trainer, false);
     snprintf(message, 1024, "%s", error_message());
@@ -148,7 +148,7 @@ static void what_does_not_fit_is_refused_with_what_would(void **state)
     config.micro_batch = 4;
     config.batch = 32;
     struct trainer *trainer = NULL;
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     struct memory_report memory = trainer_memory(trainer);
     trainer_destroy(trainer);
     double enough = (double)(memory.total - memory.data);
@@ -196,7 +196,7 @@ static void limit_and_prepare(const struct run_config *config, void *context,
 {
     (void)context;
     struct trainer *trainer = NULL;
-    enum status status = trainer_create(config, &trainer);
+    enum status status = trainer_create(config, NULL, &trainer);
     struct rlimit limit = {200u << 20, 200u << 20};
     setrlimit(RLIMIT_AS, &limit);
     if (!status) status = trainer_prepare(trainer, false);

@@ -66,7 +66,7 @@ static void nothing_is_allocated_in_a_step(void **state)
         config.parallel.workers = 3;
         config.parallel.balance_every = 1;
         snprintf(config.parallel.balance, sizeof config.parallel.balance, "%s", balance[i]);
-        assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+        assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
         assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
         // The counter counts: creating did allocate.
         atomic_store(&allocations, 0);

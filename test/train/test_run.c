@@ -38,10 +38,10 @@ static enum status run(const struct run_config *config, bool resume, struct seen
 {
     struct trainer *trainer = NULL;
     struct train_observer observer = {seen, see_step, see_evaluation, see_saved};
-    enum status status = trainer_create(config, &trainer);
+    enum status status = trainer_create(config, NULL, &trainer);
     if (!status) status = trainer_prepare(trainer, resume);
     if (!status) status = train_run(trainer, &observer, result);
-    if (!status && digest) trainer_digest(trainer, digest);
+    if (!status && digest) status = trainer_digest(trainer, digest);
     trainer_destroy(trainer);
     return status;
 }
@@ -215,7 +215,7 @@ static void try_to_prepare(const struct run_config *config, void *context,
 {
     (void)context;
     struct trainer *trainer = NULL;
-    enum status status = trainer_create(config, &trainer);
+    enum status status = trainer_create(config, NULL, &trainer);
     if (!status) status = trainer_prepare(trainer, true);
     fill_failure(result, status);
     trainer_destroy(trainer);
@@ -227,7 +227,7 @@ static void two_runs_do_not_share_a_folder(void **state)
     struct run_config config = small_run("shared");
     struct trainer *trainer = NULL;
     char number[32];
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
     struct child_result result = in_child(NULL, try_to_prepare, &config, NULL);
     assert_int_equal(result.status, STATUS_USAGE);
@@ -246,7 +246,7 @@ static void a_folder_that_cannot_be_written_is_named(void **state)
         // root may write anywhere but below a file.
         struct run_config config = small_run("text.txt/out");
         struct trainer *trainer = NULL;
-        assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+        assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
         assert_int_equal(trainer_prepare(trainer, false), STATUS_DISK);
         assert_non_null(strstr(error_message(), "text.txt"));
         error_clear();
@@ -256,7 +256,7 @@ static void a_folder_that_cannot_be_written_is_named(void **state)
     struct run_config config = small_run("closed");
     struct trainer *trainer = NULL;
     assert_int_equal(mkdir(config.out, 0555), 0);
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, false), STATUS_DISK);
     error_clear();
     trainer_destroy(trainer);
@@ -269,7 +269,7 @@ static void another_run_cannot_be_continued(void **state)
     struct run_config config = small_run("record");
     struct trainer *trainer = NULL;
     config.model.width = 64;
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, true), STATUS_USAGE);
     assert_non_null(strstr(error_message(), "model.width: 64, but the checkpoint "));
     assert_non_null(strstr(error_message(), " was made with 32; set it back"));
@@ -277,7 +277,7 @@ static void another_run_cannot_be_continued(void **state)
     trainer_destroy(trainer);
     config = small_run("record");
     snprintf(config.precision, sizeof config.precision, "bf16");
-    assert_int_equal(trainer_create(&config, &trainer), STATUS_OK);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, true), STATUS_USAGE);
     assert_non_null(strstr(error_message(), "train.precision: bf16, but the checkpoint "));
     assert_non_null(strstr(error_message(), " was made with float32; set it back"));

@@ -10,7 +10,7 @@ static void fail_one(const struct run_config *config, void *context, struct chil
     setenv("STENTOR_FAIL_ALLOC", number, 1);
     struct trainer *trainer = NULL;
     struct train_result train_result;
-    enum status status = trainer_create(config, &trainer);
+    enum status status = trainer_create(config, NULL, &trainer);
     if (!status) status = trainer_prepare(trainer, true);
     if (!status) status = train_run(trainer, NULL, &train_result);
     fill_failure(result, status);
