@@ -17,7 +17,7 @@ enum activation {
 
 // The cell of a recurrent layer, with PyTorch's equations and order of gates: LSTM i f g o, GRU r z n, TANH one.
 // Sources: Hochreiter and Schmidhuber 1997 with Gers et al. 2000; Cho et al. 2014, arXiv:1406.1078; Elman 1990.
-enum cell { CELL_LSTM, CELL_GRU, CELL_TANH, CELL_COUNT };
+enum cell { CELL_NONE, CELL_LSTM, CELL_GRU, CELL_TANH, CELL_COUNT };
 // Blocks of `hidden` columns: gates, and what the backward pass reads of a position (LSTM i f g o c; GRU r z n and what
 // goes into n from before; TANH the output).
 static inline int cell_gates(enum cell kind)

@@ -11,6 +11,14 @@ enum { CHUNK = 64, LEAST_CHUNK = 8 };
 
 // ---- graphs ----
 
+// What decoding keeps of a layer.
+static struct shape layer_shape(const struct decoder *decoder, int64_t layer)
+{
+    const struct model_config *config = &decoder->model->config;
+    if (decoder->model->type->state) return decoder->model->type->state(config, layer);
+    return shape_of(3, INT64_C(2), config->context, config->width);
+}
+
 static enum status build_graph(struct decoder *decoder, const struct backend *backend,
                                int64_t tokens, struct decode_graph *out)
 {
@@ -24,12 +32,13 @@ static enum status build_graph(struct decoder *decoder, const struct backend *ba
     out->inputs[1] = graph_input(g, "positions", I32, row);
     out->inputs[2] = graph_input(g, "position", I32, number);
     for (int64_t i = 0; i < config->layers; i++)
-        out->cache[i] =
-            graph_state(g, "cache", F32, shape_of(3, INT64_C(2), config->context, config->width));
+        out->cache[i] = graph_state(g, "cache", F32, layer_shape(decoder, i));
+    if (decoder->model->type->state) out->lengths = graph_input(g, "lengths", I32, number);
     // The registry is closed, so the build only finds parameters in it.
     struct parameters parameters = decoder->model->parameters;
     struct builder builder = {.g = g, .parameters = &parameters};
-    struct model_inputs inputs = {.tokens = out->inputs[0], .positions = out->inputs[1]};
+    struct model_inputs inputs = {
+        .tokens = out->inputs[0], .positions = out->inputs[1], .lengths = out->lengths};
     struct value *logits =
         decoder->model->type->decode(&builder, config, inputs, out->cache, out->inputs[2]);
     graph_yield(g, logits, 0);
@@ -44,10 +53,13 @@ static void release_graph(struct decode_graph *graph)
     free(graph->cache);
 }
 
-// Elements of one layer's keys and values, rounded up so that every layer starts at a cache line.
-static int64_t layer_elements(const struct model_config *config)
+// Elements before what is kept of a layer; each starts at a cache line.
+static int64_t cache_elements(const struct decoder *decoder, int64_t layers)
 {
-    return (2 * config->context * config->width + 15) / 16 * 16;
+    int64_t elements = 0;
+    for (int64_t i = 0; i < layers; i++)
+        elements += (shape_count(layer_shape(decoder, i)) + 15) / 16 * 16;
+    return elements;
 }
 
 static enum status prepare_graph(struct decoder *decoder, struct decode_graph *graph)
@@ -57,7 +69,7 @@ static enum status prepare_graph(struct decoder *decoder, struct decode_graph *g
     TRY(program_prepare(graph->program, decoder->model->weights.data, decoder->arena.data));
     for (int64_t i = 0; i < config->layers; i++)
         program_bind(graph->program, graph->cache[i],
-                     (float *)decoder->cache.data + i * layer_elements(config));
+                     (float *)decoder->cache.data + cache_elements(decoder, i));
     return STATUS_OK;
 }
 
@@ -68,10 +80,10 @@ static enum status take_memory(struct decoder *decoder)
     const struct model_config *config = &decoder->model->config;
     size_t step_bytes = program_arena_bytes(decoder->step.program);
     size_t chunk_bytes = program_arena_bytes(decoder->chunk.program);
-    size_t layer_bytes = (size_t)layer_elements(config) * sizeof(float);
     TRY(block_create(step_bytes > chunk_bytes ? step_bytes : chunk_bytes, "decoding",
                      &decoder->arena));
-    TRY(block_create(checked_multiply((size_t)config->layers, layer_bytes), "the key-value cache",
+    size_t elements = (size_t)cache_elements(decoder, config->layers);
+    TRY(block_create(checked_multiply(elements, sizeof(float)), "the cache of decoding",
                      &decoder->cache));
     TRY(memory_allocate((size_t)config->context, sizeof *decoder->history, "ids",
                         &decoder->history));
@@ -143,8 +155,9 @@ static void take_logits(void *context, int tag, const void *data)
 // Returns how many.
 static int64_t run_some(struct decoder *decoder, const int32_t *ids, int64_t count, float *logits)
 {
-    int64_t context = decoder->model->config.context;
-    bool in_chunk = count >= LEAST_CHUNK && decoder->filled + decoder->chunk.tokens <= context;
+    bool in_chunk = count >= LEAST_CHUNK &&
+                    (decoder->model->type->state ||
+                     decoder->filled + decoder->chunk.tokens <= decoder->model->config.context);
     struct decode_graph *graph = in_chunk ? &decoder->chunk : &decoder->step;
     int64_t taken = count < graph->tokens ? count : graph->tokens;
 
@@ -156,12 +169,15 @@ static int64_t run_some(struct decoder *decoder, const int32_t *ids, int64_t cou
         positions[i] = (int32_t)(decoder->filled + i);
     }
     *position = (int32_t)decoder->filled;
+    if (graph->lengths) *(int32_t *)program_input(graph->program, graph->lengths) = (int32_t)taken;
     struct logits_taker taker = {.decoder = decoder, .count = taken};
     taker.out = logits;
     program_run(graph->program, take_logits, &taker);
-    // The ids may be those of the history itself.
-    memmove(decoder->history + decoder->filled, ids, (size_t)taken * sizeof *ids);
+    // The ids may be those of the history itself. A model that carries a state has no use for it.
+    if (!graph->lengths)
+        memmove(decoder->history + decoder->filled, ids, (size_t)taken * sizeof *ids);
     decoder->filled += taken;
+    if (graph->lengths && decoder->filled > INT32_MAX / 2) decoder->filled = INT32_MAX / 2;
     return taken;
 }
 
@@ -178,9 +194,10 @@ static void keep_last_half(struct decoder *decoder)
 void decoder_append(struct decoder *decoder, const int32_t *ids, int64_t count, float *logits)
 {
     const struct model_config *config = &decoder->model->config;
+    bool endless = decoder->model->type->state;
     for (int64_t done = 0; done < count;) {
-        if (decoder->filled == config->context) keep_last_half(decoder);
-        int64_t room = config->context - decoder->filled;
+        if (!endless && decoder->filled == config->context) keep_last_half(decoder);
+        int64_t room = endless ? INT64_MAX : config->context - decoder->filled;
         int64_t some = count - done < room ? count - done : room;
         done +=
             run_some(decoder, ids + done, some, logits ? logits + done * config->vocabulary : NULL);

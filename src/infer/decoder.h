@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A model with its key-value cache: ids in, logits out, one sequence.
+// A model with what it keeps of a sequence (keys and values, or a carried state): ids in, logits out, one sequence.
 //
 // Two programs share cache and arena: one takes a single position, one a chunk of positions, padded at the
 // end. Padding changes nothing: attention is causal, and what it leaves in the cache is overwritten before
-// anything reads it.
+// anything reads it. Models that carry a state are told how many tokens are there, and know no end of the context.
 #ifndef STN_INFER_DECODER_H
 #define STN_INFER_DECODER_H
 
@@ -16,6 +16,8 @@ struct decode_graph {
     struct program *program;
     struct value
         *inputs[3]; // tokens [1, tokens], positions [1, tokens], number of cached positions [1]
+    struct value
+        *lengths; // of models that carry a state, else NULL: how many of the tokens are there, [1]
     struct value **cache; // [layers], of this graph
 };
 
@@ -24,7 +26,7 @@ struct decoder {
     struct decode_graph step, chunk;
     struct team *team; // NULL for one thread
     struct block cache, arena;
-    int64_t filled;   // positions in the cache
+    int64_t filled;   // positions in the cache, or, for models that carry a state, seen
     int32_t *history; // [context] their ids
     float *logits;    // [vocabulary] of the last position
 };

@@ -18,7 +18,12 @@ struct model_config {
     double embedding_dropout, attention_dropout, residual_dropout;
     enum activation activation;
     double norm_epsilon, init_deviation;
-    bool bias; // in linear layers and norms. false is nanoGPT's choice
+    bool bias;     // in linear layers and norms. false is nanoGPT's choice
+    enum cell rnn; // of recurrent layers
+    bool tied;     // the output layer is the token table, where a model lets choose
+    bool
+        variational_dropout; // embedding and residual dropout: one mask for all positions of a sequence
+    double weight_drop;      // dropout of recurrent weights, one mask for a step
     int64_t
         recompute_layers; // activations of the first n layers are computed again in the backward pass; 0 none
 };
@@ -28,6 +33,8 @@ struct model_inputs {
     struct value *tokens;    // I32 [batch, tokens]
     struct value *positions; // I32 [batch, tokens]
     struct value *targets;   // I32 [batch, tokens], negative: ignored; NULL when decoding
+    struct value *
+        lengths; // I32 [batch] tokens that are there, NULL: all; when decoding with states never NULL
 };
 
 // Ranges, rates, heads that divide the width, a bounded number of parameters: for validate functions, after defaults.
@@ -42,8 +49,12 @@ struct model_type {
     // Sum of the losses over all positions of the batch, shape [1].
     struct value *(*loss)(struct builder *b, const struct model_config *config,
                           struct model_inputs inputs, double smoothing);
-    // Logits [1, tokens, vocabulary] for new tokens of one sequence; cache[layer] are STATE values [2,
-    // context, width]; position I32 [1].
+    // (optional) the shape of what decoding keeps of a layer, for models that carry a state of one size over any number of
+    // positions. NULL: keys and values of at most `context` positions, [2, context, width].
+    struct shape (*state)(const struct model_config *config, int64_t layer);
+    bool chooses_tied; // model.tied: false is possible
+    // Logits [1, tokens, vocabulary] for new tokens of one sequence; cache[layer] are STATE values; position I32 [1]:
+    // tokens so far. With `state`, inputs.lengths says how many of the tokens are there.
     struct value *(*decode)(struct builder *b, const struct model_config *config,
                             struct model_inputs inputs, struct value *const *cache,
                             struct value *position);

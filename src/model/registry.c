@@ -6,10 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const struct model_type gpt2_model;
+extern const struct model_type gpt2_model, lstm_lm_model;
 
 const struct model_type *const model_registry[] = {
     &gpt2_model,
+    &lstm_lm_model,
     NULL,
 };
 

@@ -2,6 +2,7 @@
 // Modules: parameters by name, and the operations that use them. Nothing here computes; all of it appends to a graph.
 #include "nn/nn.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -190,6 +191,41 @@ struct value *nn_attention(struct builder *b, struct value *x, const struct atte
     return nn_linear(b, y, a->out, width, a->bias, ACTIVATION_NONE, a->layout, a->out_deviation);
 }
 
+// "weight_ih_l0" below the layer's name, from N(0, deviation), or zeros for a bias.
+static struct value *recurrent_part(struct builder *b, const struct recurrent_module *r,
+                                    const char *part, struct shape shape)
+{
+    char full[48];
+    snprintf(full, sizeof full, "%s_l%d%s", part, r->layer, r->reverse ? "_reverse" : "");
+    return part_of(b, r->name, full, shape, shape.rank == 2 ? INIT_NORMAL : INIT_ZERO,
+                   1 / sqrt(3 * (double)r->hidden));
+}
+
+// Source of the dropped weights: Merity et al. 2017, arXiv:1708.02182, section 2.
+struct value *nn_recurrent(struct builder *b, struct value *x, const struct recurrent_module *r)
+{
+    int64_t gates = cell_gates(r->cell) * r->hidden;
+    struct shape add = shape_of(1, gates);
+    const struct recurrent_attributes attributes = {r->cell, r->reverse};
+    const struct dropout_attributes drop = {r->weight_drop, nn_operation(b, 1), DROPOUT_STEP};
+    scope_push(b->g, "%s.%d", r->name, r->layer);
+    struct value *w_x = recurrent_part(b, r, "weight_ih", shape_of(2, gates, shape_last(x->shape)));
+    struct value *w_h = recurrent_part(b, r, "weight_hh", shape_of(2, gates, r->hidden));
+    struct value *bias_x = r->bias ? recurrent_part(b, r, "bias_ih", add) : NULL;
+    struct value *bias_h = r->bias ? recurrent_part(b, r, "bias_hh", add) : NULL;
+    w_h = op_dropout_shared(b->g, w_h, b->random, &drop);
+    struct value *z = op_linear(b->g, x, w_x, bias_x, ACTIVATION_NONE, LAYOUT_OUT_IN);
+    struct value *y =
+        r->state
+            ? op_recurrent_cached(
+                  b->g, ((struct value *[]){z, w_h, bias_h, r->state, r->position, r->lengths}),
+                  r->cell)
+            : op_recurrent(b->g, ((struct value *[]){z, w_h, bias_h, r->h0, r->c0, r->lengths}),
+                           &attributes);
+    scope_pop(b->g);
+    return y;
+}
+
 struct value *nn_embedding_table(struct builder *b, const char *name, int64_t rows, int64_t width,
                                  double deviation)
 {
@@ -206,4 +242,10 @@ uint32_t nn_operation(struct builder *b, uint32_t count)
 struct value *nn_dropout(struct builder *b, struct value *x, double rate)
 {
     return op_dropout(b->g, x, b->random, rate, nn_operation(b, 1));
+}
+
+struct value *nn_variational_dropout(struct builder *b, struct value *x, double rate)
+{
+    const struct dropout_attributes attributes = {rate, nn_operation(b, 1), DROPOUT_POSITIONS};
+    return op_dropout_shared(b->g, x, b->random, &attributes);
 }

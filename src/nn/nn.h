@@ -87,10 +87,26 @@ struct attention_module {
     struct value *cache, *position; // decoding (op_attention_cached), else NULL
 };
 struct value *nn_attention(struct builder *b, struct value *x, const struct attention_module *a);
+// One recurrent layer in one direction, with PyTorch's names: name.weight_ih_l<layer>, weight_hh_l, bias_ih_l, bias_hh_l, and
+// "_reverse" behind them. Weights are drawn with deviation 1 / sqrt(3 hidden), that of PyTorch's uniform numbers.
+struct recurrent_module {
+    const char *name;
+    int layer;
+    enum cell cell;
+    int64_t hidden;
+    bool bias, reverse;
+    double weight_drop;              // of weight_hh: one mask for all micro-batches of a step
+    struct value *h0, *c0, *lengths; // (optional) as op_recurrent
+    struct value *state, *position;  // decoding (op_recurrent_cached, with lengths), else NULL
+};
+struct value *nn_recurrent(struct builder *b, struct value *x, const struct recurrent_module *r);
 // table name.weight [rows, width]; returns the table, for op_embedding and a tied output layer.
 struct value *nn_embedding_table(struct builder *b, const char *name, int64_t rows, int64_t width,
                                  double deviation);
 // Takes `count` fresh dropout operation numbers, the same at every build of the model.
 uint32_t nn_operation(struct builder *b, uint32_t count);
 struct value *nn_dropout(struct builder *b, struct value *x, double rate);
+// The same for x [batch, positions, width] with one mask for all positions of a sequence.
+// Source: Gal and Ghahramani 2016, arXiv:1512.05287.
+struct value *nn_variational_dropout(struct builder *b, struct value *x, double rate);
 #endif

@@ -21,9 +21,17 @@ struct activation_attributes {
 struct norm_attributes {
     double epsilon;
 };
+// What draws a mask of its own.
+enum dropout_share {
+    DROPOUT_EACH,      // every element of every sequence
+    DROPOUT_POSITIONS, // every column of every sequence: x [sequences, positions, width], all positions alike (variational)
+    DROPOUT_STEP,      // every element, alike in all micro-batches of a step (weights)
+    DROPOUT_SHARES
+};
 struct dropout_attributes {
     double rate;
     uint32_t operation;
+    enum dropout_share share;
 };
 struct attention_attributes {
     int heads,

@@ -119,6 +119,9 @@ extern const struct op dropout_op;
 // are dropped. rate 0 or random NULL returns x. Its gradient is itself applied to dy.
 struct value *op_dropout(struct graph *g, struct value *x, struct value *random, double rate,
                          uint32_t operation);
+// The same with masks that positions or micro-batches share.
+struct value *op_dropout_shared(struct graph *g, struct value *x, struct value *random,
+                                const struct dropout_attributes *attributes);
 
 // ---- attention ----
 extern const struct op attention_op, attention_grad_op, attention_cached_op;
@@ -164,8 +167,7 @@ struct value *op_recurrent_previous(struct graph *g, struct value *y, struct val
 // The same layer for new tokens of one sequence. Inputs: z [1, tokens, gates * hidden], w, bias, state (STATE) [2, hidden]: h, then c,
 // read (0 where position is 0) and written; position I32 [1], tokens so far; length I32 [1], how many of the tokens are there.
 // No gradient.
-struct value *op_recurrent_cached(struct graph *g, struct value *const input[6],
-                                  enum cell kind);
+struct value *op_recurrent_cached(struct graph *g, struct value *const input[6], enum cell kind);
 
 // ---- columns of the last dimension ----
 extern const struct op concat_op, slice_op, place_op;
@@ -206,6 +208,7 @@ struct value *op_output_loss(struct graph *g, struct value *x, struct value *w,
 #define op_rms_norm(g, ...)           PLACED(g, op_rms_norm(g, __VA_ARGS__))
 #define op_rms_norm_grad(g, ...)      PLACED(g, op_rms_norm_grad(g, __VA_ARGS__))
 #define op_dropout(g, ...)            PLACED(g, op_dropout(g, __VA_ARGS__))
+#define op_dropout_shared(g, ...)     PLACED(g, op_dropout_shared(g, __VA_ARGS__))
 #define op_attention(g, ...)          PLACED(g, op_attention(g, __VA_ARGS__))
 #define op_attention_grad(g, ...)     PLACED(g, op_attention_grad(g, __VA_ARGS__))
 #define op_attention_cached(g, ...)   PLACED(g, op_attention_cached(g, __VA_ARGS__))

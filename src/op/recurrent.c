@@ -11,7 +11,7 @@ bool recurrent_check(struct graph *g, const struct value *y, int gates_input, co
                      int weight, int lengths)
 {
     const struct recurrent_attributes *attributes = y->attributes;
-    if (attributes->kind < 0 || attributes->kind >= CELL_COUNT) {
+    if (attributes->kind <= CELL_NONE || attributes->kind >= CELL_COUNT) {
         graph_fail(g, STATUS_USAGE, "%s: there is no recurrent cell %d", y->op->name,
                    (int)attributes->kind);
         return false;

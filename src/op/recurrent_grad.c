@@ -11,7 +11,7 @@ static void infer_grad(struct graph *g, struct value *da)
 {
     const struct recurrent_attributes *attributes = da->attributes;
     if (!check_input(g, da, 0, "kept", F32, 3) || !check_input(g, da, 1, "w", F32, 2)) return;
-    if (attributes->kind < 0 || attributes->kind >= CELL_COUNT) {
+    if (attributes->kind <= CELL_NONE || attributes->kind >= CELL_COUNT) {
         graph_fail(g, STATUS_USAGE, "recurrent_grad: there is no recurrent cell %d",
                    (int)attributes->kind);
         return;

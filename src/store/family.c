@@ -9,7 +9,7 @@
 
 enum { MOST_CONFIG = 1 << 20 };
 
-static const struct model_family *const families[] = {&gpt2_family, NULL};
+static const struct model_family *const families[] = {&gpt2_family, &lstm_lm_family, NULL};
 
 const struct model_family *family_find(const char *type)
 {
@@ -27,7 +27,7 @@ static json_t *make_config(const struct model_config *config, const struct model
     bool good = root && family->write(root, config);
     good = good && !json_object_set_new(root, "torch_dtype", json_string("float32"));
     good = good && !json_object_set_new(root, "dtype", json_string("float32"));
-    if (!config->bias)
+    if (!config->bias && !family->own_bias)
         good = good && !json_object_set_new(root, "stentor", json_pack("{s:b}", "bias", 0));
     if (good) return root;
     json_decref(root);
@@ -66,8 +66,8 @@ static enum status find_family(json_t *root, const char *path, const struct mode
     const struct model_family *family = family_find(type);
     if (!family)
         FAIL(STATUS_UNSUPPORTED,
-             "%s: \"model_type\" is \"%s\"; \"gpt2\" is what this program knows", path,
-             shown(type, type_shown, sizeof type_shown));
+             "%s: \"model_type\" is \"%s\"; \"gpt2\" and \"lstm_lm\" are what this program knows",
+             path, shown(type, type_shown, sizeof type_shown));
     *family_p = family;
     return STATUS_OK;
 }
@@ -86,7 +86,7 @@ static enum status read_root(json_t *root, const char *path, struct model_config
                              const struct model_family **family_p, bool *zero_bias_p)
 {
     TRY(find_family(root, path, family_p));
-    *config = (struct model_config){.bias = true};
+    *config = (struct model_config){.bias = true, .tied = true};
     snprintf(config->type, sizeof config->type, "%s", (*family_p)->type);
     TRY((*family_p)->read(root, path, config));
     return read_own(root, path, zero_bias_p);

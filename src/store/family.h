@@ -20,10 +20,11 @@ struct model_family {
     bool (*has_bias)(const char *name);
     // Whether a tensor of a file (prefix included) is no parameter and may be left out: buffers, tied layers.
     bool (*is_ignored)(const char *name);
+    bool own_bias;    // its config.json has a key for the lack of biases: none are written as zeros
     const char *tied; // a second name of the parameter `tied_to`, ignored when it has its shape
     const char *tied_to;
 };
-extern const struct model_family gpt2_family;
+extern const struct model_family gpt2_family, lstm_lm_family;
 const struct model_family *family_find(const char *type); // NULL when there is none
 
 // config.json and generation_config.json.

@@ -38,7 +38,7 @@ struct program_options training_options_of(const struct run_config *config,
 static bool has_dropout(const struct model_config *model)
 {
     return model->embedding_dropout > 0 || model->attention_dropout > 0 ||
-           model->residual_dropout > 0;
+           model->residual_dropout > 0 || model->weight_drop > 0;
 }
 
 enum status training_graph(const struct run_config *config, struct parameters *parameters,

@@ -46,16 +46,19 @@ static enum status check_model(struct run_config *config)
     resolve(&model->embedding_dropout, config->dropout);
     resolve(&model->attention_dropout, config->dropout);
     resolve(&model->residual_dropout, config->dropout);
+    const struct model_type *type;
+    TRY(place_error(config, "model.type", model_find(model->type, &type)));
     int64_t fitting = model->heads;
     while (model->width % fitting) fitting--;
-    if (fitting != model->heads)
+    if (fitting != model->heads && !type->state)
         FAIL_KEY(config, "model.heads", "%lld heads do not divide model.width %lld; %lld would",
                  (long long)model->heads, (long long)model->width, (long long)fitting);
+    if (!model->tied && !type->chooses_tied)
+        FAIL_KEY(config, "model.tied", "false, but the output layer of %s is its token table",
+                 type->name);
     if (model->recompute_layers > model->layers)
         FAIL_KEY(config, "model.recompute_layers", "%lld is more than model.layers %lld",
                  (long long)model->recompute_layers, (long long)model->layers);
-    const struct model_type *type;
-    TRY(place_error(config, "model.type", model_find(model->type, &type)));
     // Where the tokenizer's size is taken, it comes later; any will do to resolve and check the rest.
     struct model_config trial = *model;
     if (!trial.vocabulary) trial.vocabulary = config->vocabulary ? config->vocabulary : 256;

@@ -40,9 +40,9 @@ static void whole_sequence_logits(const struct loaded_model *model, const int32_
     memset(&t, 0, sizeof t);
     assert_ok(graph_create(&t.graph));
     struct shape shape = shape_of(2, INT64_C(1), count);
-    struct model_inputs inputs = {graph_input(t.graph, "tokens", I32, shape),
-                                  graph_input(t.graph, "positions", I32, shape),
-                                  graph_input(t.graph, "targets", I32, shape)};
+    struct model_inputs inputs = {.tokens = graph_input(t.graph, "tokens", I32, shape),
+                                  .positions = graph_input(t.graph, "positions", I32, shape),
+                                  .targets = graph_input(t.graph, "targets", I32, shape)};
     struct builder b = {.g = t.graph, .parameters = &parameters};
     struct value *loss = model->type->loss(&b, &model->config, inputs, 0);
     graph_yield(

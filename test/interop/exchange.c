@@ -200,9 +200,9 @@ static enum status build(struct loaded_model *model, int64_t batch, int64_t toke
     const struct backend *backend;
     struct shape shape = shape_of(2, batch, tokens);
     TRY(graph_create(&g));
-    struct model_inputs inputs = {graph_input(g, "tokens", I32, shape),
-                                  graph_input(g, "positions", I32, shape),
-                                  graph_input(g, "targets", I32, shape)};
+    struct model_inputs inputs = {.tokens = graph_input(g, "tokens", I32, shape),
+                                  .positions = graph_input(g, "positions", I32, shape),
+                                  .targets = graph_input(g, "targets", I32, shape)};
     struct builder b = {.g = g, .parameters = &model->parameters};
     struct value *loss = model->type->loss(&b, &model->config, inputs, 0);
     graph_yield(g, loss, LOSS_TAG);

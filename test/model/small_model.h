@@ -63,7 +63,8 @@ static inline void training_build(const struct model_config *config, struct para
     t->targets = graph_input(g, "targets", I32, shape_of(2, batch, tokens));
     t->random = dropout ? graph_input(g, "random", U32, shape_of(1, INT64_C(4))) : NULL;
     struct builder b = {.g = g, .parameters = parameters, .random = t->random};
-    struct model_inputs inputs = {t->tokens, t->positions, t->targets};
+    struct model_inputs inputs = {
+        .tokens = t->tokens, .positions = t->positions, .targets = t->targets};
     struct value *loss = type->loss(&b, config, inputs, smoothing);
     assert_int_equal(b.depth, 0);
     assert_string_equal(b.prefix, "");

@@ -91,13 +91,38 @@ void launch_column_sum(const struct step *step, const struct part *part)
     (y + r.first, x + r.first, shape_last(shape), shape_rows(shape), r.last - r.first);
 }
 
+// One mask for all positions of a sequence: each row draws it again.
+static void dropout_rows(const struct step *step, const struct part *part, struct dropout dropout)
+{
+    struct shape shape = step->call.value->shape;
+    const float *x = step->call.input[0];
+    const uint32_t *random = dropout.random;
+    float *y = step->call.output[0];
+    int64_t width = shape.size[2], blocks = (width + PHILOX_BLOCK - 1) / PHILOX_BLOCK;
+    struct range rows = part_range(part, shape_rows(shape), 1);
+    for (int64_t row = rows.first; row < rows.last; row++) {
+        const uint32_t own[4] = {random[0], random[1], random[2],
+                                 random[3] + (uint32_t)(row / shape.size[1])};
+        dropout.random = own;
+        KERNEL_OF(step, dropout)(y + row * width, x + row * width, &dropout, width, 0, blocks);
+    }
+}
+
 // By blocks of random bits.
 void launch_dropout(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
     const struct dropout_attributes *attributes = call->value->attributes;
     struct dropout dropout = dropout_of(call->input[1], attributes->rate, attributes->operation);
-    int64_t sequences = call->value->shape.size[0], per_sequence = count_of(step) / sequences;
+    bool alike = attributes->share == DROPOUT_STEP; // one sequence, whichever micro-batch this is
+    const uint32_t *random = call->input[1], first[4] = {random[0], random[1], random[2], 0};
+    if (attributes->share == DROPOUT_POSITIONS) {
+        dropout_rows(step, part, dropout);
+        return;
+    }
+    if (alike) dropout.random = first;
+    int64_t sequences = alike ? 1 : call->value->shape.size[0],
+            per_sequence = count_of(step) / sequences;
     int64_t blocks = (per_sequence + PHILOX_BLOCK - 1) / PHILOX_BLOCK;
     struct range r = part_range(part, sequences * blocks, 1);
     KERNEL_OF(step, dropout)

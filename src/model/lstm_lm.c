@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// A recurrent language model: token table, layers of LSTM, GRU or tanh, output layer, tied to the table or not.
+// Names are those of PyTorch's example and modules: encoder.weight, rnn.weight_ih_l0, decoder.weight. Sources: Zaremba et al.
+// 2014, arXiv:1409.2329; Press and Wolf 2016, arXiv:1608.05859 (tied); Merity et al. 2017, arXiv:1708.02182 (weight drop).
+#include "model/model.h"
+
+static void fill_defaults(struct model_config *c)
+{
+    if (c->context == 0) c->context = 35;
+    if (c->width == 0) c->width = 200;
+    if (c->layers == 0) c->layers = 2;
+    if (c->hidden == 0) c->hidden = c->width;
+    if (c->rnn == CELL_NONE) c->rnn = CELL_LSTM;
+    if (c->activation == ACTIVATION_NONE) c->activation = ACTIVATION_GELU_TANH;
+    if (c->norm_epsilon == 0) c->norm_epsilon = 1e-5;
+    if (c->init_deviation == 0) c->init_deviation = 0.05;
+    c->heads = 1;
+}
+
+static enum status validate(struct model_config *config)
+{
+    struct model_config c = *config;
+    fill_defaults(&c);
+    TRY(model_config_check(&c));
+    if (c.rnn >= CELL_COUNT) FAIL(STATUS_USAGE, "model.rnn: %d is none that we know", (int)c.rnn);
+    if (!(c.weight_drop >= 0 && c.weight_drop < 1))
+        FAIL(STATUS_USAGE,
+             "model.weight_drop: %g is not a rate; it must be at least 0 and less than 1",
+             c.weight_drop);
+    *config = c;
+    return STATUS_OK;
+}
+
+// A tied output layer reads vectors as wide as the table's: the last layer gives them.
+static int64_t layer_hidden(const struct model_config *c, int64_t layer)
+{
+    return c->tied && layer == c->layers - 1 ? c->width : c->hidden;
+}
+
+static struct value *dropout(struct builder *b, const struct model_config *c, struct value *x,
+                             double rate)
+{
+    return c->variational_dropout ? nn_variational_dropout(b, x, rate) : nn_dropout(b, x, rate);
+}
+
+// [batch, tokens, width] -> [batch, tokens, hidden]. state and position are NULL in training.
+static struct value *layer(struct builder *b, const struct model_config *c, struct value *x,
+                           int64_t number, struct model_inputs inputs, struct value *state,
+                           struct value *position)
+{
+    bool again = !state && number < c->recompute_layers;
+    if (again) region_begin(b->g);
+    x = nn_recurrent(b, x,
+                     &(struct recurrent_module){.name = "rnn",
+                                                .layer = (int)number,
+                                                .cell = c->rnn,
+                                                .hidden = layer_hidden(c, number),
+                                                .bias = c->bias,
+                                                .weight_drop = c->weight_drop,
+                                                .lengths = inputs.lengths,
+                                                .state = state,
+                                                .position = position});
+    if (again) region_end(b->g);
+    return dropout(b, c, x, c->residual_dropout);
+}
+
+// The weights of the output layer [vocabulary, the last layer's], and in *x_p what it reads.
+static struct value *body(struct builder *b, const struct model_config *c,
+                          struct model_inputs inputs, struct value *const *cache,
+                          struct value *position, struct value **x_p)
+{
+    struct value *table =
+        nn_embedding_table(b, "encoder", c->vocabulary, c->width, c->init_deviation);
+    struct value *x = dropout(b, c, op_embedding(b->g, table, inputs.tokens), c->embedding_dropout);
+    for (int64_t i = 0; i < c->layers; i++)
+        x = layer(b, c, x, i, inputs, cache ? cache[i] : NULL, position);
+    *x_p = x;
+    if (c->tied) return table;
+    return nn_embedding_table(b, "decoder", c->vocabulary, layer_hidden(c, c->layers - 1),
+                              c->init_deviation);
+}
+
+static struct value *lstm_lm_loss(struct builder *b, const struct model_config *c,
+                                  struct model_inputs inputs, double smoothing)
+{
+    struct value *x, *w = body(b, c, inputs, NULL, NULL, &x);
+    return op_output_loss(b->g, x, w, inputs.targets, smoothing);
+}
+
+static struct value *lstm_lm_decode(struct builder *b, const struct model_config *c,
+                                    struct model_inputs inputs, struct value *const *cache,
+                                    struct value *position)
+{
+    struct value *x, *w = body(b, c, inputs, cache, position, &x);
+    return op_linear(b->g, x, w, NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
+}
+
+static struct shape lstm_lm_state(const struct model_config *c, int64_t layer)
+{
+    return shape_of(2, INT64_C(2), layer_hidden(c, layer));
+}
+
+const struct model_type lstm_lm_model = {
+    .name = "lstm_lm",
+    .validate = validate,
+    .loss = lstm_lm_loss,
+    .state = lstm_lm_state,
+    .chooses_tied = true,
+    .decode = lstm_lm_decode,
+    .architecture = "LSTMLanguageModel",
+};
