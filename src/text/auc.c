@@ -68,6 +68,6 @@ double auc_score(struct auc *auc)
         negatives += tied;
         positives += here;
     }
-    if (!negatives || !positives) return NAN;
+    if (!negatives || !positives) return (double)NAN;
     return doubled / 2 / ((double)positives * (double)negatives);
 }

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/examples.h"
+
+#include "base/memory.h"
+#include "base/number.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+struct reading {
+    const struct examples_setup *setup;
+    struct examples examples;
+    int64_t used, ids_room, rows_room; // ids so far
+    int32_t *ids;                      // of the text under way
+    size_t room;
+};
+
+// ---- texts ----
+
+static enum status keep_ids(struct reading *reading, const int32_t *ids, int64_t count)
+{
+    struct examples *e = &reading->examples;
+    int64_t wanted = reading->used + count;
+    if (wanted > reading->ids_room) {
+        int64_t room = 2 * reading->ids_room > wanted ? 2 * reading->ids_room : wanted + 4096;
+        TRY(memory_grow(&e->ids, (size_t)room, sizeof *e->ids, "the examples"));
+        reading->ids_room = room;
+    }
+    if (count > 0) memcpy(e->ids + reading->used, ids, (size_t)count * sizeof *ids);
+    reading->used = wanted;
+    return STATUS_OK;
+}
+
+static enum status read_text(struct reading *reading, const struct row *row, int text)
+{
+    const struct row_field *field = &row->field[text];
+    int32_t longest = reading->setup->longest[text];
+    char source[320];
+    size_t count = 0;
+    if (field->bytes > reading->room) {
+        TRY(memory_grow(&reading->ids, 2 * field->bytes, sizeof *reading->ids, "a text's tokens"));
+        reading->room = 2 * field->bytes;
+    }
+    snprintf(source, sizeof source, "%.280s line %llu", row->path, (unsigned long long)row->line);
+    TRY(tokenizer_encode(reading->setup->tokenizer[text], (const uint8_t *)field->text,
+                         field->bytes, source, 0, reading->ids, &count));
+    if (longest > 0 && count > (size_t)longest) {
+        reading->examples.cut++;
+        count = (size_t)longest;
+    }
+    return keep_ids(reading, reading->ids, (int64_t)count);
+}
+
+// ---- targets ----
+
+static enum status unknown_class(const struct labels *labels, const struct row *row,
+                                 const struct row_field *field)
+{
+    char there[300] = "";
+    size_t used = 0;
+    for (int32_t i = 0; i < labels->count && used + 60 < sizeof there; i++)
+        used += (size_t)snprintf(there + used, sizeof there - used, "%s%.50s", i ? ", " : "",
+                                 labels->name[i]);
+    FAIL(STATUS_INPUT, "%s line %llu: there is no class \"%.*s\"; the training data have %s%s",
+         row->path, (unsigned long long)row->line, field->bytes < 60 ? (int)field->bytes : 60,
+         field->text, there, used + 60 < sizeof there ? "" : ", …");
+}
+
+static enum status read_target(struct reading *reading, const struct row *row)
+{
+    const struct examples_setup *setup = reading->setup;
+    struct examples *e = &reading->examples;
+    const struct row_field *field = &row->field[setup->texts];
+    if (setup->target == TARGET_CLASS) {
+        int32_t label = labels_find(setup->labels, field->text, field->bytes);
+        if (label < 0) return unknown_class(setup->labels, row, field);
+        e->label[e->count] = label;
+    }
+    if (setup->target == TARGET_NUMBER) {
+        char text[64];
+        double number = 0;
+        snprintf(text, sizeof text, "%.*s", field->bytes < 63 ? (int)field->bytes : 63,
+                 field->text);
+        if (field->bytes >= sizeof text || !number_parse(text, &number))
+            FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", row->path,
+                 (unsigned long long)row->line, text);
+        e->number[e->count] = (float)number;
+    }
+    return STATUS_OK;
+}
+
+// ---- rows ----
+
+static enum status grow_rows(struct reading *reading)
+{
+    struct examples *e = &reading->examples;
+    if (e->count < reading->rows_room) return STATUS_OK;
+    size_t room = reading->rows_room ? 2 * (size_t)reading->rows_room : 1024;
+    TRY(memory_grow(&e->place, room * (size_t)e->texts + 1, sizeof *e->place, "the examples"));
+    if (reading->setup->target == TARGET_CLASS)
+        TRY(memory_grow(&e->label, room, sizeof *e->label, "the examples"));
+    if (reading->setup->target == TARGET_NUMBER)
+        TRY(memory_grow(&e->number, room, sizeof *e->number, "the examples"));
+    if (e->count == 0) e->place[0] = 0;
+    reading->rows_room = (int64_t)room;
+    return STATUS_OK;
+}
+
+static enum status read_rows(struct reading *reading, struct rows *rows)
+{
+    struct examples *e = &reading->examples;
+    struct row row;
+    bool more;
+    for (;;) {
+        TRY(rows_next(rows, &row, &more));
+        if (!more) break;
+        if (e->count == INT32_MAX)
+            FAIL(STATUS_INPUT, "%s has more than %d rows", row.path, INT32_MAX);
+        TRY(grow_rows(reading));
+        for (int text = 0; text < e->texts; text++) {
+            TRY(read_text(reading, &row, text));
+            e->place[e->count * e->texts + text + 1] = reading->used;
+        }
+        TRY(read_target(reading, &row));
+        e->count++;
+    }
+    if (e->count == 0) FAIL(STATUS_INPUT, "%s has no rows", reading->setup->rows.path);
+    return STATUS_OK;
+}
+
+static uint64_t hash_of(const struct examples *e)
+{
+    size_t rows = (size_t)e->count;
+    const struct {
+        const void *data;
+        size_t bytes;
+    } part[] = {
+        {e->place, (rows * (size_t)e->texts + 1) * sizeof *e->place},
+        {e->ids, (size_t)e->place[e->count * e->texts] * sizeof *e->ids},
+        {e->label, e->label ? rows * sizeof *e->label : 0},
+        {e->number, e->number ? rows * sizeof *e->number : 0},
+    };
+    uint64_t hash = (uint64_t)e->texts;
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++)
+        hash = XXH3_64bits_withSeed(part[i].bytes ? part[i].data : "", part[i].bytes, hash);
+    return hash;
+}
+
+enum status examples_read(const struct examples_setup *setup, struct examples *examples_p)
+{
+    struct reading reading = {.setup = setup, .examples = {.texts = setup->texts}};
+    struct rows *rows;
+    int columns = setup->texts + (setup->target != TARGET_NONE);
+    INVARIANT(setup->rows.columns == columns && (setup->texts == 1 || setup->texts == 2),
+              "%d columns for %d texts and their target", setup->rows.columns, setup->texts);
+    TRY(rows_open(&setup->rows, &rows));
+    enum status status = read_rows(&reading, rows);
+    rows_close(rows);
+    free(reading.ids);
+    if (status) {
+        examples_release(&reading.examples);
+        return status;
+    }
+    reading.examples.hash = hash_of(&reading.examples);
+    *examples_p = reading.examples;
+    return STATUS_OK;
+}
+
+void examples_release(struct examples *examples)
+{
+    free(examples->place);
+    free(examples->ids);
+    free(examples->label);
+    free(examples->number);
+    *examples = (struct examples){0};
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// Examples in memory: of each one or two texts as ids, and a class or a number.
+//
+// Read once from rows (data/rows.h); a long text is cut at `longest` ids and counted. What a worker needs of an example lies together,
+// so that a micro-batch is a few copies.
+#ifndef STN_DATA_EXAMPLES_H
+#define STN_DATA_EXAMPLES_H
+
+#include "data/rows.h"
+#include "text/tokenizer.h"
+
+// The classes of a task: their names, numbered in the order of numbers where all are whole numbers, else of bytes.
+struct labels {
+    char **name;
+    int32_t count;
+};
+// All names that stand in the column, which is the setup's first. Fails: STATUS_INPUT, also for an empty name, and more than
+// LABELS_MOST.
+enum { LABELS_MOST = 1 << 20 };
+enum status labels_collect(const struct rows_setup *setup, struct labels *labels_p) CHECK_RESULT;
+void labels_release(struct labels *labels);
+// The number of a name, -1: there is none such.
+int32_t labels_find(const struct labels *labels, const char *name, size_t bytes);
+
+enum example_target { TARGET_NONE, TARGET_CLASS, TARGET_NUMBER };
+
+struct examples_setup {
+    struct rows_setup rows; // columns: the texts, then the target
+    int texts;              // 1 or 2
+    enum example_target target;
+    const struct tokenizer *tokenizer[2]; // borrowed while reading
+    int32_t longest[2];                   // ids of each text; what is longer is cut there. 0: any
+    const struct labels *labels;          // of TARGET_CLASS
+};
+struct examples {
+    int64_t count;
+    int texts;
+    int64_t *place; // [count * texts + 1]
+    int32_t *ids;   // text t of example i: ids[place[i * texts + t] .. place[i * texts + t + 1])
+    int32_t *label; // [count]; NULL unless TARGET_CLASS
+    float *number;  // [count]; NULL unless TARGET_NUMBER
+    int64_t cut;    // texts that were longer
+    uint64_t hash;  // changes with any id, target or the order
+};
+// Fails: STATUS_INPUT naming file and line: what rows and tokenizers refuse, an unknown class (with those that there are), a target
+// that is no number, a file without rows; STATUS_MEMORY.
+enum status examples_read(const struct examples_setup *setup,
+                          struct examples *examples_p) CHECK_RESULT;
+void examples_release(struct examples *examples);
+static inline const int32_t *example_text(const struct examples *examples, int64_t i, int text,
+                                          int64_t *count_p)
+{
+    const int64_t *place = examples->place + i * examples->texts + text;
+    *count_p = place[1] - place[0];
+    return examples->ids + place[0];
+}
+#endif

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// Examples in memory: texts, classes and numbers as they stand in the file; what does not fit is named.
+#include "data/examples.h"
+#include "text_files.h"
+
+static struct tokenizer *bytes_of(void)
+{
+    struct tokenizer *tokenizer;
+    assert_int_equal(tokenizer_byte_create(&tokenizer), STATUS_OK);
+    return tokenizer;
+}
+
+static struct examples_setup setup_of(const char *path, int texts, enum example_target target,
+                                      const struct tokenizer *tokenizer)
+{
+    struct examples_setup setup = {
+        .rows = {.path = path, .column = {"1", "2", "3"}}, .texts = texts, .target = target};
+    setup.rows.columns = texts + (target != TARGET_NONE);
+    setup.tokenizer[0] = setup.tokenizer[1] = tokenizer;
+    return setup;
+}
+
+static void assert_text(const struct examples *examples, int64_t i, int text, const char *expected)
+{
+    int64_t count;
+    const int32_t *ids = example_text(examples, i, text, &count);
+    assert_int_equal(count, strlen(expected));
+    for (int64_t k = 0; k < count; k++) assert_int_equal(ids[k], (unsigned char)expected[k]);
+}
+
+static struct labels collect(const char *path, const char *column)
+{
+    struct labels labels;
+    struct rows_setup rows = {.path = path, .column = {column}, .columns = 1};
+    assert_int_equal(labels_collect(&rows, &labels), STATUS_OK);
+    return labels;
+}
+
+static void texts_and_classes(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = bytes_of();
+    const char *path = put_text("a.tsv", "one\tsport\n\tnews\n中\tsport\n");
+    struct labels labels = collect(path, "2");
+    struct examples_setup setup = setup_of(path, 1, TARGET_CLASS, tokenizer);
+    struct examples examples;
+    setup.labels = &labels;
+    assert_int_equal(labels.count, 2);
+    assert_string_equal(labels.name[0], "news");
+    assert_int_equal(labels_find(&labels, "sports", 5), 1);
+    assert_int_equal(labels_find(&labels, "spor", 4), -1);
+    assert_int_equal(labels_find(&labels, "sports", 6), -1);
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    assert_int_equal(examples.count, 3);
+    assert_text(&examples, 0, 0, "one");
+    assert_text(&examples, 1, 0, "");
+    assert_text(&examples, 2, 0, "中");
+    const int32_t wanted[] = {1, 0, 1};
+    assert_memory_equal(examples.label, wanted, sizeof wanted);
+    uint64_t hash = examples.hash;
+    examples_release(&examples);
+    put_text("a.tsv", "one\tsport\n\tnews\n中\tnews\n");
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    assert_true(examples.hash != hash);
+    examples_release(&examples);
+    labels_release(&labels);
+    tokenizer_destroy(tokenizer);
+}
+
+static void pairs_are_cut_each(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = bytes_of();
+    struct examples_setup setup =
+        setup_of(put_text("a.de", "guten Tag\nja\n"), 2, TARGET_NONE, tokenizer);
+    struct examples examples;
+    setup.rows.pair = put_text("a.en", "good day\nyes\n");
+    setup.longest[0] = 5;
+    setup.longest[1] = 8;
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    assert_int_equal(examples.count, 2);
+    assert_int_equal(examples.cut, 1);
+    assert_text(&examples, 0, 0, "guten");
+    assert_text(&examples, 0, 1, "good day");
+    assert_text(&examples, 1, 0, "ja");
+    assert_text(&examples, 1, 1, "yes");
+    examples_release(&examples);
+    tokenizer_destroy(tokenizer);
+}
+
+static void many_rows(void **state)
+{
+    (void)state;
+    enum { ROWS = 20000 };
+    struct tokenizer *tokenizer = bytes_of();
+    FILE *file = fopen(scratch_path("many.csv"), "w");
+    for (int i = 0; i < ROWS; i++) fprintf(file, "row %d,%.10g\n", i, i / 8.0);
+    fclose(file);
+    struct examples_setup setup = setup_of(scratch_path("many.csv"), 1, TARGET_NUMBER, tokenizer);
+    struct examples examples;
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    assert_int_equal(examples.count, ROWS);
+    for (int i = 0; i < ROWS; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "row %d", i);
+        assert_text(&examples, i, 0, text);
+        assert_true(examples.number[i] == (float)(i / 8.0));
+    }
+    examples_release(&examples);
+    tokenizer_destroy(tokenizer);
+}
+
+static void numbered_classes_are_in_order(void **state)
+{
+    (void)state;
+    struct labels labels = collect(put_text("n.txt", "10\n9\n-1\n9\n"), "1");
+    assert_int_equal(labels.count, 3);
+    assert_string_equal(labels.name[0], "-1");
+    assert_string_equal(labels.name[2], "10");
+    labels_release(&labels);
+    // One that is no number: bytes decide.
+    labels = collect(put_text("n.txt", "10\n9\nx\n"), "1");
+    assert_string_equal(labels.name[0], "10");
+    assert_string_equal(labels.name[2], "x");
+    labels_release(&labels);
+}
+
+static void refuse(const struct examples_setup *setup, const char *words)
+{
+    struct examples examples;
+    assert_int_equal(examples_read(setup, &examples), STATUS_INPUT);
+    assert_true(error_says(words));
+}
+
+static void what_does_not_fit_is_named(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = bytes_of();
+    struct labels labels = collect(put_text("known.txt", "good\nbad\n"), "1");
+    struct examples_setup setup =
+        setup_of(put_text("a.tsv", "x\tgood\ny\tbetter\n"), 1, TARGET_CLASS, tokenizer);
+    setup.labels = &labels;
+    refuse(&setup, "a.tsv line 2: there is no class \"better\"; the training data have bad, good");
+    setup = setup_of(put_text("a.tsv", "x\t1.5\ny\tnan\n"), 1, TARGET_NUMBER, tokenizer);
+    refuse(&setup, "a.tsv line 2: \"nan\" is no number");
+    put_text("a.tsv", "x\t\n");
+    refuse(&setup, "a.tsv line 1: \"\" is no number");
+    put_text("a.tsv", "");
+    refuse(&setup, "a.tsv has no rows");
+    struct rows_setup rows = {
+        .path = put_text("l.tsv", "x\ta\ny\t\n"), .column = {"2"}, .columns = 1};
+    struct labels none;
+    assert_int_equal(labels_collect(&rows, &none), STATUS_INPUT);
+    assert_true(error_says("l.tsv line 2: the label is empty"));
+    labels_release(&labels);
+    tokenizer_destroy(tokenizer);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(texts_and_classes, clear),
+        cmocka_unit_test_setup(pairs_are_cut_each, clear),
+        cmocka_unit_test_setup(many_rows, clear),
+        cmocka_unit_test_setup(numbered_classes_are_in_order, clear),
+        cmocka_unit_test_setup(what_does_not_fit_is_named, clear),
+    };
+    return cmocka_run_group_tests(tests, NULL, remove_scratch);
+}
