@@ -2,6 +2,7 @@
 // What every transport promises: the same cases run over each row of the registry and several numbers of workers.
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "comm/identity.h"
 #include "comm/mpi.h"
 #include "comm/share.h"
 
@@ -490,12 +491,24 @@ static const struct {
     {"wait", {wait_for_one}},
 };
 
+// The job as the launcher's variables say it and as MPI does.
+static enum status join(struct comm **net_p)
+{
+    struct identity identity;
+    TRY(identity_find(&identity));
+    int local_rank = identity.local_rank, local_size = identity.local_size;
+    TRY(identity_join(&identity, net_p));
+    printf("launcher: %d of %d here, MPI: %d of %d, by %s\n", local_rank, local_size,
+           identity.local_rank, identity.local_size, identity.source);
+    return STATUS_OK;
+}
+
 // Prints one line a process: rank, size, status, what was wrong, the message.
 static int run_process(const char *name)
 {
     struct comm *comm = NULL;
     struct worker worker = {.wrong = 0};
-    worker.status = comm_create("mpi", 1, &comm);
+    worker.status = strcmp(name, "join") ? comm_create("mpi", 1, &comm) : join(&comm);
     worker.comm = comm;
     if (!worker.status && !strcmp(name, "pieces")) comm_mpi_set_piece(comm, 1000);
     for (size_t i = 0; i < sizeof process_case / sizeof *process_case && comm; i++)

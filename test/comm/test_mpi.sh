@@ -67,6 +67,16 @@ for library in openmpi mpich; do
     for processes in 1 2 3 4; do
         all_fine $processes fine; say $? "$processes processes keep what every transport promises"
     done
+    all_fine 3 join && for i in 0 1 2; do lines 1 "launcher: $i of 3 here, MPI: $i of 3, by .*_RANK"; done
+    say $? "launcher and MPI agree on who is who"
+    RANK=0 WORLD_SIZE=1 launch 2 join
+    lines 2 "status 1, .*unset the variables"; say $? "variables that contradict the launcher are refused"
+    other=mpich
+    [ $library = mpich ] && other=openmpi
+    if [ -f "$BUILD/mpi.$other.so" ]; then
+        STENTOR_MPI=$BUILD/mpi.$other.so timeout 100 "$mpirun" -n 2 "$program" mpi join >"$work/log" 2>&1
+        lines 2 "status 1, .* of 2, MPI says 0 of 1"; say $? "an MPI that this mpirun has not started is refused"
+    fi
     all_fine 3 pieces; say $? "messages travel in pieces"
     all_know 3 lose "worker 2 of 3 \(.*\) has given up"; say $? "nobody hangs when one gives up"
     all_know 3 lose-in-round "worker 2 of 3 \(.*\) has given up"; say $? "nobody hangs when one gives up inside a round"
