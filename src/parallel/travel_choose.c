@@ -32,7 +32,7 @@ static enum status there_and_back(struct travel *travel, float *data)
 static enum status measure(const struct trial *trial, struct travel *travel, double *seconds_p)
 {
     struct comm *net = trial->setup.net;
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (int round = -1; round < ROUNDS; round++) {
         TRY(comm_barrier(net));
         double start = comm_seconds(net), slowest = 0;
@@ -60,7 +60,7 @@ static enum status try_way(const struct trial *trial, const char *name, double *
 static enum status try_all(const struct trial *trial, struct travel_choice *choice_p)
 {
     struct travel_choice choice = {0};
-    double least = INFINITY;
+    double least = (double)INFINITY;
     for (int i = 0; travel_way(i); i++) {
         double seconds = 0;
         if (!travel_by_itself(travel_way(i), trial->setup.wire)) continue;
