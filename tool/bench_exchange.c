@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // For every way and size: the gradients of all replicas are summed at the owners of slices and new weights are spread, as in a step.
 //
-// All ways and the peer (the transport's own all-reduce of the same block) take turns in every round, so that a neighbour's load
-// meets all of them; a round's time is that of the slowest replica; what is printed is the median. Bytes are counted, and stand
+// All ways and the peer (the transport's own all-reduce of the same block) take turns in every round, each first once, so that a
+// neighbour's load meets all of them; a round's time is that of the slowest replica; what is printed is the median. Bytes are counted, and stand
 // beside what no way can do with less: 2 (N - 1) / N of the block.
 #include "bench_exchange.h"
 
@@ -164,8 +164,11 @@ static enum status measure_size(struct runner *runner, int64_t elements)
     memset(runner->row, 0, sizeof runner->row);
     enum status status = create_all(runner, elements, travel);
     for (int round = -1; round < plan->rounds && !status; round++)
-        for (int w = 0; w <= plan->ways && !status; w++)
+        for (int i = 0; i <= plan->ways && !status; i++) {
+            // Each goes first once.
+            int w = (i + round + 1) % (plan->ways + 1);
             status = take_turn(runner, travel[w], elements, &runner->row[w], round);
+        }
     for (int w = 0; w < plan->ways; w++) travel_destroy(travel[w]);
     return status;
 }
@@ -227,7 +230,13 @@ static enum status print_json(const struct runner *runner, int64_t bytes, const 
                   f->busiest, "formula", formula, "messages", f->messages, "exactness", level);
     json_object_set_new(line, "of_native_all_reduce",
                         f->of_peer > 0 ? json_real(f->of_peer) : json_null());
-    return output_json(line);
+    // One line also where mpirun gives its processes a terminal.
+    char *text = line ? json_dumps(line, JSON_REAL_PRECISION(12)) : NULL;
+    json_decref(line);
+    if (!text) FAIL(STATUS_MEMORY, "not enough memory for the result");
+    enum status status = output_print("%s\n", text);
+    free(text);
+    return status;
 }
 
 static enum status print_line(const struct runner *runner, int64_t bytes, const char *name,

@@ -16,8 +16,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -535,8 +537,73 @@ static void bf16_is_rounded_to_nearest_even(void **state)
     }
 }
 
-int main(void)
+// ---- `mpirun -n N test_travel mpi` (test_travel_mpi.sh): this process is one replica of N ----
+// Everybody's owned parts of `sum`, at everybody: the parts of others are zeros.
+static enum status put_together(struct comm *comm, float *sum, int64_t n, float *all)
 {
+    TRY(comm_gather(comm, sum, (size_t)n * sizeof *sum, all));
+    for (int r = 1; r < comm->size; r++)
+        for (int64_t i = 0; i < n; i++)
+            if (all[r * n + i] != 0) all[i] = all[r * n + i];
+    return STATUS_OK;
+}
+
+static enum status one_of_many(struct comm *comm, struct job *job, float **sum_p)
+{
+    int64_t n = job->setup.elements;
+    float *all = calloc((size_t)(comm->size * n), sizeof *all);
+    job->comm[comm->rank] = comm;
+    job->replicas = comm->size;
+    job->sum = calloc((size_t)n, sizeof *job->sum);
+    run_replica(&(struct replica){job, comm->rank});
+    enum status status = job->status[comm->rank];
+    if (!status && !job->same_weights[comm->rank]) FAIL(STATUS_INPUT, "%s: weights", job->way);
+    if (!status) status = put_together(comm, job->sum, n, all);
+    free(job->sum);
+    *sum_p = all;
+    return status;
+}
+
+static enum status all_ways_over(struct comm *comm)
+{
+    for (uint32_t round = 0; round < 50; round++) {
+        struct job job = random_job(round, ways[round % WAYS]), again;
+        float *sum, *second;
+        job.setup.servers = 1 + (int)(draw(round, 7) % (uint32_t)comm->size);
+        borders_random(41, round, job.setup.leaves, comm->size, job.border);
+        again = job;
+        int64_t n = job.setup.elements;
+        TRY(one_of_many(comm, &job, &sum));
+        TRY(one_of_many(comm, &again, &second));
+        float *wanted = whole_sum(job.setup.leaves, n);
+        bool exact = travel_exactness_of(job.way, WIRE_FLOAT32) == EXACTNESS_EXACT;
+        if (memcmp(sum, exact ? wanted : second, (size_t)n * sizeof *sum) != 0)
+            FAIL(STATUS_INPUT, "%s, round %u: other bits", job.way, round);
+        job.sum = sum;
+        assert_near(&job, (job.setup.leaves + comm->size) * 6e-8);
+        free(sum), free(second), free(wanted);
+    }
+    return STATUS_OK;
+}
+
+static int over_mpi(void)
+{
+    struct comm *comm = NULL;
+    enum status status = comm_create("mpi", 1, &comm);
+    if (!status) status = all_ways_over(comm);
+    if (status)
+        printf("bad: %s\n", error_message());
+    else
+        printf("good: %d of %d\n", comm->rank, comm->size);
+    fflush(stdout);
+    if (status && comm) comm_abandon(comm);
+    comm_destroy(&comm, 1);
+    _exit(status != STATUS_OK);
+}
+
+int main(int count, char **words)
+{
+    if (count > 1 && !strcmp(words[1], "mpi")) return over_mpi();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_ways_give_the_bits_of_one_process),
         cmocka_unit_test(tree_folds_any_runs_of_many_leaves),

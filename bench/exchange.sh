@@ -1,0 +1,50 @@
+#!/bin/sh
+# How long do gradients and weights take between 2 processes, against the MPI libraries' own blocking MPI_Allreduce of as many bytes?
+#
+# Our exchange under Open MPI and under MPICH and both libraries' all-reduce (bench/mpi/all_reduce.c) take turns, TURNS times; medians of
+# the turns' medians. of_best: our time over the better library's all-reduce. One line of JSON for each exchange and size.
+#   bench/exchange.sh [sizes, default "1000000 4000000 25000000 100000000 500000000"] [turns, default 5] [ranks, default 2]
+set -eu
+cd "$(dirname "$0")/.."
+BUILD=${BUILD:-build/release}
+sizes=${1:-1000000 4000000 25000000 100000000 500000000}
+turns=${2:-5} ranks=${3:-2} rounds=${ROUNDS:-5}
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+libraries=
+for library in openmpi mpich; do
+    if command -v mpicc.$library mpirun.$library >/dev/null; then
+        mpicc.$library -O2 bench/mpi/all_reduce.c -o "$work/all_reduce.$library" 2>/dev/null && libraries="$libraries $library"
+    fi
+done
+[ -n "$libraries" ] || { echo "bench/exchange.sh: neither Open MPI nor MPICH can be found (mpicc.openmpi, mpicc.mpich)" >&2; exit 1; }
+list=$(echo "$sizes" | tr ' ' ',')
+i=0
+while [ $i -lt "$turns" ]; do
+    for library in $libraries; do
+        mpirun.$library -n "$ranks" "$BUILD/stentor" bench exchange --transport mpi --sizes "$list" --rounds "$rounds" --bucket-mb "${BUCKET_MB:-25}" --json |
+            sed "s/^{/{\"library\": \"$library\", /" >>"$work/ours"
+        # shellcheck disable=SC2086
+        mpirun.$library -n "$ranks" "$work/all_reduce.$library" "$rounds" $sizes | sed "s/^/$library /" >>"$work/theirs"
+    done
+    i=$((i + 1))
+done
+${STENTOR_PYTHON:-python3} - "$work" <<'END'
+import json, statistics, sys
+ours, theirs = {}, {}
+for line in open(sys.argv[1] + "/ours"):
+    d = json.loads(line)
+    if d["exchange"] != "all-reduce":
+        ours.setdefault((d["bytes"], d["exchange"], d["library"]), []).append((d["seconds"], d["exactness"]))
+for line in open(sys.argv[1] + "/theirs"):
+    library, size, seconds = line.split()
+    theirs.setdefault((int(size), library), []).append(float(seconds))
+for (size, way, library), rows in sorted(ours.items()):
+    seconds = statistics.median(r[0] for r in rows)
+    peers = {l: statistics.median(s) for (b, l), s in theirs.items() if b == size}
+    print(json.dumps({"bench": "exchange", "exchange": way, "library": library, "bytes": size, "ms": round(1e3 * seconds, 3),
+                      "all_reduce_ms": {l: round(1e3 * s, 3) for l, s in sorted(peers.items())},
+                      "of_own": round(seconds / peers[library], 2), "of_best": round(seconds / min(peers.values()), 2),
+                      "exactness": rows[0][1]}))
+END
