@@ -29,6 +29,13 @@ static inline int cell_kept(enum cell kind)
     return kind == CELL_LSTM ? 5 : kind == CELL_GRU ? 4 : 1;
 }
 
+// Of a sequence to one vector.
+enum pool { POOL_MEAN, POOL_MAX, POOL_FIRST, POOL_LAST, POOL_COUNT };
+
+// Of a row of scores s. SOFTMAX: cross-entropy of one class. BINARY: -t log sigmoid(s) - (1 - t) log(1 - sigmoid(s)). SQUARED: (s - t)^2.
+// HINGE: max(0, 1 - t s), t = +-1 (of classes: each against the rest). SQUARED_HINGE: its square. Summed over a row.
+enum score_loss { LOSS_SOFTMAX, LOSS_BINARY, LOSS_SQUARED, LOSS_HINGE, LOSS_SQUARED_HINGE };
+
 // Of a model's matrix products; all else is float32. bf16x3: operands as sums of two bf16, three products. bf16: operands
 // rounded to bf16. Sums, weights and results are float32 in all three.
 enum precision { PRECISION_FLOAT32, PRECISION_BF16X3, PRECISION_BF16, PRECISION_COUNT };

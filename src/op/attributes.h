@@ -44,6 +44,23 @@ struct recurrent_attributes {
     enum cell kind;
     bool reverse; // from the last token of each sequence to its first
 };
+struct cross_attention_attributes {
+    int heads;
+    double scale; // of scores; 0: 1 / sqrt(size of a head)
+};
+struct pool_attributes {
+    enum pool pool;
+};
+struct window_attributes {
+    int64_t size; // positions
+};
+struct score_loss_attributes {
+    enum score_loss loss;
+    double smoothing; // SOFTMAX
+};
+struct drift_attributes {
+    int64_t rows;
+};
 struct slice_attributes {
     int64_t first, count; // columns
 };

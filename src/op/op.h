@@ -110,6 +110,20 @@ struct value *op_rms_norm(struct graph *g, struct value *x, struct value *gain, 
 struct value *op_rms_norm_grad(struct graph *g, struct value *x, struct value *gain,
                                struct value *dy, double epsilon);
 
+extern const struct op batch_norm_op, batch_norm_grad_op, batch_norm_running_op, drift_op;
+// (x - mean) / sqrt(variance + epsilon) * gain + bias with mean and variance (over n) of each column over all rows. Inputs: x [rows.., n], gain,
+// bias, running mean, running variance [n] (the last two may be NULL). Auxiliary outputs 0, 1: mean and variance (over n - 1, as PyTorch's running
+// one) [n]. Gradient: x, gain, bias; of the running ones op_drift, which is no gradient but what they have to move by.
+// Source: Ioffe and Szegedy 2015, arXiv:1502.03167.
+struct value *op_batch_norm(struct graph *g, struct value *const input[5], double epsilon);
+// dx; auxiliary outputs 0: dgain, 1: dbias.
+struct value *op_batch_norm_grad(struct graph *g, struct value *x, struct value *gain,
+                                 struct value *dy, double epsilon);
+// The same with the running statistics. No gradient.
+struct value *op_batch_norm_running(struct graph *g, struct value *const input[5], double epsilon);
+// (running - now) * rows: divided by all rows of a step, subtracting a tenth of it is a running mean of momentum 0.1. No gradient.
+struct value *op_drift(struct graph *g, struct value *running, struct value *now, int64_t rows);
+
 // ---- dropout ----
 extern const struct op dropout_op;
 // Zeroes elements with probability rate, scales the rest by 1 / (1 - rate). x [sequences, ..];
@@ -146,6 +160,29 @@ struct value *op_attention_grad(struct graph *g, struct value *const input[6],
 // cache, then attends. No gradient.
 struct value *op_attention_cached(struct graph *g, struct value *qkv, struct value *cache,
                                   struct value *position, int heads, int kv_heads);
+
+extern const struct op cross_attention_op, cross_attention_grad_op;
+// Attention over another sequence: q [batch, queries, width], kv [batch, keys, 2 * width] (keys, then values; heads outermost inside each),
+// lengths I32 [batch] of the keys, or NULL -> [batch, queries, width]. A sequence without keys gives 0. Auxiliary output 0: probabilities
+// [batch, heads, queries, keys]. Gradient: q, kv. With one head and scale 1 it is Luong's dot score (arXiv:1508.04025).
+struct value *op_cross_attention(struct graph *g, struct value *q, struct value *kv,
+                                 struct value *lengths,
+                                 const struct cross_attention_attributes *attributes);
+// dq; auxiliary output 0: dkv. Inputs: q, kv, lengths, p, dy.
+struct value *op_cross_attention_grad(struct graph *g, struct value *const input[5],
+                                      const struct cross_attention_attributes *attributes);
+
+// ---- sequences to vectors ----
+extern const struct op pool_op, pool_grad_op, window_op, window_grad_op;
+// Mean, largest, first or last of the positions of each sequence: x [batch, tokens, width], lengths I32 [batch] or NULL -> [batch, width];
+// 0 for an empty sequence. Gradient: x; of several largest the first has it.
+struct value *op_pool(struct graph *g, struct value *x, struct value *lengths, enum pool pool);
+struct value *op_pool_grad(struct graph *g, struct value *x, struct value *lengths,
+                           struct value *dy, enum pool pool);
+// Row t is x[t] .. x[t + size - 1] behind one another: [batch, tokens, width] -> [batch, tokens - size + 1, size * width]. A
+// linear layer over it is a convolution. Gradient: x.
+struct value *op_window(struct graph *g, struct value *x, int64_t size);
+struct value *op_window_grad(struct graph *g, struct value *dy, int64_t size);
 
 // ---- recurrent layers ----
 extern const struct op recurrent_op, recurrent_grad_op, recurrent_previous_op, recurrent_cached_op;
@@ -188,36 +225,58 @@ extern const struct op output_loss_op;
 struct value *op_output_loss(struct graph *g, struct value *x, struct value *w,
                              struct value *targets, double smoothing);
 
+extern const struct op score_loss_op, class_loss_op;
+// Sum over rows of weight * (sum over columns of the loss) of scores against goals [rows, n] (BINARY .. SQUARED_HINGE); weights [rows] or
+// NULL: 1, and 0 is padding -> [1]. Auxiliary outputs 0: dscores, 1: losses of rows without their weights, 2: dgoals. Gradient: all.
+struct value *op_score_loss(struct graph *g, struct value *scores, struct value *goals,
+                            struct value *weights, enum score_loss loss);
+// The same for one of n classes: labels I32 [rows], negative: ignored; SOFTMAX (with smoothing as op_output_loss), HINGE or SQUARED_HINGE.
+// Weights of classes are weights of rows. Gradient: scores, weights.
+struct value *op_class_loss(struct graph *g, struct value *scores, struct value *labels,
+                            struct value *weights, enum score_loss loss, double smoothing);
+
 // ---- the place of the caller, for messages: definitions are written (op_add)(...) ----
-#define op_add(g, ...)                PLACED(g, op_add(g, __VA_ARGS__))
-#define op_scale(g, ...)              PLACED(g, op_scale(g, __VA_ARGS__))
-#define op_dot(g, ...)                PLACED(g, op_dot(g, __VA_ARGS__))
-#define op_ones(g)                    PLACED(g, op_ones(g))
-#define op_embedding(g, ...)          PLACED(g, op_embedding(g, __VA_ARGS__))
-#define op_embedding_grad(g, ...)     PLACED(g, op_embedding_grad(g, __VA_ARGS__))
-#define op_linear(g, ...)             PLACED(g, op_linear(g, __VA_ARGS__))
-#define op_linear_grad_input(g, ...)  PLACED(g, op_linear_grad_input(g, __VA_ARGS__))
-#define op_linear_grad_weight(g, ...) PLACED(g, op_linear_grad_weight(g, __VA_ARGS__))
-#define op_column_sum(g, ...)         PLACED(g, op_column_sum(g, __VA_ARGS__))
-#define op_activation(g, ...)         PLACED(g, op_activation(g, __VA_ARGS__))
-#define op_activation_grad(g, ...)    PLACED(g, op_activation_grad(g, __VA_ARGS__))
-#define op_swiglu(g, ...)             PLACED(g, op_swiglu(g, __VA_ARGS__))
-#define op_swiglu_grad(g, ...)        PLACED(g, op_swiglu_grad(g, __VA_ARGS__))
-#define op_layer_norm(g, ...)         PLACED(g, op_layer_norm(g, __VA_ARGS__))
-#define op_layer_norm_grad(g, ...)    PLACED(g, op_layer_norm_grad(g, __VA_ARGS__))
-#define op_rms_norm(g, ...)           PLACED(g, op_rms_norm(g, __VA_ARGS__))
-#define op_rms_norm_grad(g, ...)      PLACED(g, op_rms_norm_grad(g, __VA_ARGS__))
-#define op_dropout(g, ...)            PLACED(g, op_dropout(g, __VA_ARGS__))
-#define op_dropout_shared(g, ...)     PLACED(g, op_dropout_shared(g, __VA_ARGS__))
-#define op_attention(g, ...)          PLACED(g, op_attention(g, __VA_ARGS__))
-#define op_attention_grad(g, ...)     PLACED(g, op_attention_grad(g, __VA_ARGS__))
-#define op_attention_cached(g, ...)   PLACED(g, op_attention_cached(g, __VA_ARGS__))
-#define op_recurrent(g, ...)          PLACED(g, op_recurrent(g, __VA_ARGS__))
-#define op_recurrent_grad(g, ...)     PLACED(g, op_recurrent_grad(g, __VA_ARGS__))
-#define op_recurrent_previous(g, ...) PLACED(g, op_recurrent_previous(g, __VA_ARGS__))
-#define op_recurrent_cached(g, ...)   PLACED(g, op_recurrent_cached(g, __VA_ARGS__))
-#define op_concat(g, ...)             PLACED(g, op_concat(g, __VA_ARGS__))
-#define op_slice(g, ...)              PLACED(g, op_slice(g, __VA_ARGS__))
-#define op_place(g, ...)              PLACED(g, op_place(g, __VA_ARGS__))
-#define op_output_loss(g, ...)        PLACED(g, op_output_loss(g, __VA_ARGS__))
+#define op_add(g, ...)                  PLACED(g, op_add(g, __VA_ARGS__))
+#define op_scale(g, ...)                PLACED(g, op_scale(g, __VA_ARGS__))
+#define op_dot(g, ...)                  PLACED(g, op_dot(g, __VA_ARGS__))
+#define op_ones(g)                      PLACED(g, op_ones(g))
+#define op_embedding(g, ...)            PLACED(g, op_embedding(g, __VA_ARGS__))
+#define op_embedding_grad(g, ...)       PLACED(g, op_embedding_grad(g, __VA_ARGS__))
+#define op_linear(g, ...)               PLACED(g, op_linear(g, __VA_ARGS__))
+#define op_linear_grad_input(g, ...)    PLACED(g, op_linear_grad_input(g, __VA_ARGS__))
+#define op_linear_grad_weight(g, ...)   PLACED(g, op_linear_grad_weight(g, __VA_ARGS__))
+#define op_column_sum(g, ...)           PLACED(g, op_column_sum(g, __VA_ARGS__))
+#define op_activation(g, ...)           PLACED(g, op_activation(g, __VA_ARGS__))
+#define op_activation_grad(g, ...)      PLACED(g, op_activation_grad(g, __VA_ARGS__))
+#define op_swiglu(g, ...)               PLACED(g, op_swiglu(g, __VA_ARGS__))
+#define op_swiglu_grad(g, ...)          PLACED(g, op_swiglu_grad(g, __VA_ARGS__))
+#define op_layer_norm(g, ...)           PLACED(g, op_layer_norm(g, __VA_ARGS__))
+#define op_layer_norm_grad(g, ...)      PLACED(g, op_layer_norm_grad(g, __VA_ARGS__))
+#define op_rms_norm(g, ...)             PLACED(g, op_rms_norm(g, __VA_ARGS__))
+#define op_rms_norm_grad(g, ...)        PLACED(g, op_rms_norm_grad(g, __VA_ARGS__))
+#define op_dropout(g, ...)              PLACED(g, op_dropout(g, __VA_ARGS__))
+#define op_dropout_shared(g, ...)       PLACED(g, op_dropout_shared(g, __VA_ARGS__))
+#define op_attention(g, ...)            PLACED(g, op_attention(g, __VA_ARGS__))
+#define op_attention_grad(g, ...)       PLACED(g, op_attention_grad(g, __VA_ARGS__))
+#define op_attention_cached(g, ...)     PLACED(g, op_attention_cached(g, __VA_ARGS__))
+#define op_recurrent(g, ...)            PLACED(g, op_recurrent(g, __VA_ARGS__))
+#define op_recurrent_grad(g, ...)       PLACED(g, op_recurrent_grad(g, __VA_ARGS__))
+#define op_recurrent_previous(g, ...)   PLACED(g, op_recurrent_previous(g, __VA_ARGS__))
+#define op_recurrent_cached(g, ...)     PLACED(g, op_recurrent_cached(g, __VA_ARGS__))
+#define op_concat(g, ...)               PLACED(g, op_concat(g, __VA_ARGS__))
+#define op_slice(g, ...)                PLACED(g, op_slice(g, __VA_ARGS__))
+#define op_place(g, ...)                PLACED(g, op_place(g, __VA_ARGS__))
+#define op_batch_norm(g, ...)           PLACED(g, op_batch_norm(g, __VA_ARGS__))
+#define op_batch_norm_grad(g, ...)      PLACED(g, op_batch_norm_grad(g, __VA_ARGS__))
+#define op_batch_norm_running(g, ...)   PLACED(g, op_batch_norm_running(g, __VA_ARGS__))
+#define op_drift(g, ...)                PLACED(g, op_drift(g, __VA_ARGS__))
+#define op_cross_attention(g, ...)      PLACED(g, op_cross_attention(g, __VA_ARGS__))
+#define op_cross_attention_grad(g, ...) PLACED(g, op_cross_attention_grad(g, __VA_ARGS__))
+#define op_pool(g, ...)                 PLACED(g, op_pool(g, __VA_ARGS__))
+#define op_pool_grad(g, ...)            PLACED(g, op_pool_grad(g, __VA_ARGS__))
+#define op_window(g, ...)               PLACED(g, op_window(g, __VA_ARGS__))
+#define op_window_grad(g, ...)          PLACED(g, op_window_grad(g, __VA_ARGS__))
+#define op_score_loss(g, ...)           PLACED(g, op_score_loss(g, __VA_ARGS__))
+#define op_class_loss(g, ...)           PLACED(g, op_class_loss(g, __VA_ARGS__))
+#define op_output_loss(g, ...)          PLACED(g, op_output_loss(g, __VA_ARGS__))
 #endif

@@ -64,6 +64,23 @@ void launch_recurrent_cached(const struct step *step, const struct part *part);
 struct scratch scratch_recurrent(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_recurrent_grad(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_recurrent_cached(const struct value *v, kernel_function sizes, int threads);
+// ---- launch_cross_attention.c ----
+void launch_cross_attention(const struct step *step, const struct part *part);
+void launch_cross_attention_grad(const struct step *step, const struct part *part);
+struct scratch scratch_cross_attention(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_cross_attention_grad(const struct value *v, kernel_function sizes,
+                                            int threads);
+// ---- launch_rows.c ----
+void launch_score_loss(const struct step *step, const struct part *part);
+void launch_class_loss(const struct step *step, const struct part *part);
+void launch_pool(const struct step *step, const struct part *part);
+void launch_pool_grad(const struct step *step, const struct part *part);
+void launch_window(const struct step *step, const struct part *part);
+void launch_window_grad(const struct step *step, const struct part *part);
+void launch_batch_norm(const struct step *step, const struct part *part);
+void launch_batch_norm_grad(const struct step *step, const struct part *part);
+void launch_batch_norm_running(const struct step *step, const struct part *part);
+void launch_drift(const struct step *step, const struct part *part);
 // ---- launch_columns.c: copies, the same for every instruction set ----
 void launch_concat(const struct step *step, const struct part *part);
 void launch_slice(const struct step *step, const struct part *part);

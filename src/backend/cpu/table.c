@@ -61,8 +61,9 @@
 #define PRECISION_ROWS(name, kernel, precision, bound)                                             \
     EACH_TILE_SET(SCRATCH_ROW, name, kernel, kernel, precision, bound)
 
-// Only moves numbers, so one launch serves all.
-#define COPY_ROW(name) {.op = &name##_op, .isa = ISA_GENERIC, .launch = launch_##name},
+// So little work that plain C in the launch serves all instruction sets.
+#define PLAIN_ROW(name, bound)                                                                     \
+    {.op = &name##_op, .isa = ISA_GENERIC, .launch = launch_##name, .tolerance = (bound)},
 
 // One line each.
 // clang-format off
@@ -98,10 +99,22 @@ const struct cpu_row cpu_table[] = {
     SCRATCH_ROWS(recurrent, recurrent, recurrent, 4e-6)
     SCRATCH_ROWS(recurrent_grad, recurrent_grad, recurrent, 2e-6)
     SCRATCH_ROWS(recurrent_cached, recurrent, recurrent, 4e-6)
-    COPY_ROW(recurrent_previous)
-    COPY_ROW(concat)
-    COPY_ROW(slice)
-    COPY_ROW(place)
+    SCRATCH_ROWS(cross_attention, cross_attention, cross_attention, 1e-6)
+    SCRATCH_ROWS(cross_attention_grad, cross_attention_grad, cross_attention, 2e-6)
+    LANES_ROWS(score_loss, score_loss, 2e-6)
+    LANES_ROWS(class_loss, score_loss, 2e-6)
+    PLAIN_ROW(pool, 1e-6)
+    PLAIN_ROW(pool_grad, 0)
+    PLAIN_ROW(window, 0)
+    PLAIN_ROW(window_grad, 1e-6)
+    PLAIN_ROW(batch_norm, 3e-6)
+    PLAIN_ROW(batch_norm_grad, 1e-5)
+    PLAIN_ROW(batch_norm_running, 2e-6)
+    PLAIN_ROW(drift, 0)
+    PLAIN_ROW(recurrent_previous, 0)
+    PLAIN_ROW(concat, 0)
+    PLAIN_ROW(slice, 0)
+    PLAIN_ROW(place, 0)
     SCRATCH_ROWS(output_loss, output_loss, output_loss, 2e-6)
     PRECISION_ROWS(output_loss, output_loss_bf16, PRECISION_BF16, 2e-2)
     PRECISION_ROWS(output_loss, output_loss_bf16x3, PRECISION_BF16X3, 5e-5)

@@ -191,6 +191,37 @@ struct attention_cached {
 // Heads of keys and values [from, to), with the queries that they serve.
 KERNEL(void, attention_cached, const struct attention_cached *a, int64_t from, int64_t to, void *scratch)
 
+// ---- cross_attention.c ----
+struct cross_attention {
+    int64_t batch, queries, keys, heads, size;
+    float scale;
+    const int32_t *lengths; // [batch] keys that are there, or NULL: all
+    const float *q, *kv;    // [batch, queries, heads, size]; [batch, keys, 2, heads, size]
+    float *y;               // as q
+    float *p;               // [batch, heads, queries, keys] or NULL (forward); read (backward)
+    const float *dy;        // backward
+    float *dq, *dkv;        // backward; dkv may be NULL
+};
+// Heads [from, to) of the batch * heads.
+KERNEL(void, cross_attention, const struct cross_attention *a, int64_t from, int64_t to, void *scratch)
+KERNEL(void, cross_attention_grad, const struct cross_attention *a, int64_t from, int64_t to, void *scratch)
+KERNEL(size_t, cross_attention_scratch_bytes, int64_t queries, int64_t keys, int64_t size)
+
+// ---- score_loss.c ----
+struct score_loss_call {
+    enum score_loss loss;
+    int64_t rows, cols;
+    float smoothing;
+    const float *scores;    // [rows, cols]
+    const int32_t *labels;  // [rows], negative: ignored; or NULL, and
+    const float *goals;     // [rows, cols]
+    const float *weights;   // [rows] or NULL
+    float *total;           // [1]
+    float *dscores, *dgoals; // [rows, cols] or NULL
+    float *losses;          // [rows] or NULL
+};
+KERNEL(void, score_loss, const struct score_loss_call *c)
+
 // ---- output_loss.c ----
 struct output_loss {
     int64_t rows, width, vocabulary;
