@@ -11,27 +11,31 @@
 #include "kernel/cpu/lanes/fetch.h"
 #include "kernel/cpu/lanes/product_finish.h"
 
-// IN_PLACE_ROWS: up to so many rows, or one block of depth, B with dense columns is not packed; 0: it always is. Narrow tiles
-// read a packed panel from the first-level cache (AVX2, character model: 0.84 of peak packed, 0.73 in place).
+// IN_PLACE_ROWS, IN_PLACE_DEPTH: up to so many rows or terms, B with dense columns is not packed. Narrow tiles read a packed panel
+// from the first-level cache (AVX2, character model: 0.84 of peak packed, 0.73 in place), but packing for 20 rows is half of the time.
 // Tiles fill the registers: 28 sums of 32 with AVX-512, 12 of 16 with AVX2, 24 of 32 with NEON.
 #if defined(LANES_avx512)
-enum { TILE_ROWS = 14, TILE_GROUPS = 2, DEPTH_BLOCK = 384, ROW_BLOCK = 336, IN_PLACE_ROWS = 384 };
+enum { TILE_ROWS = 14, TILE_GROUPS = 2, DEPTH_BLOCK = 384, ROW_BLOCK = 336 };
+enum { IN_PLACE_ROWS = 384, IN_PLACE_DEPTH = 384 };
 #elif defined(LANES_avx2)
-enum { TILE_ROWS = 6, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288, IN_PLACE_ROWS = 0 };
+enum { TILE_ROWS = 6, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288 };
+enum { IN_PLACE_ROWS = 24, IN_PLACE_DEPTH = 32 };
 #elif defined(LANES_neon)
-enum { TILE_ROWS = 6, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288, IN_PLACE_ROWS = 0 };
+enum { TILE_ROWS = 6, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288 };
+enum { IN_PLACE_ROWS = 0, IN_PLACE_DEPTH = 0 };
 #else
-enum { TILE_ROWS = 4, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288, IN_PLACE_ROWS = 0 };
+enum { TILE_ROWS = 4, TILE_GROUPS = 1, DEPTH_BLOCK = 256, ROW_BLOCK = 288 };
+enum { IN_PLACE_ROWS = 0, IN_PLACE_DEPTH = 0 };
 #endif
 enum {
     TILE_COLS = TILE_GROUPS * LANES,
-    STREAM_ROWS = 2,   // up to so many rows, B is read where it lies
-    STREAM_PANELS = 4, // of packed B at a time with one row, half as many with two
-    STREAM_GROUPS = 4, // times four columns of B with dense depth at a time
-    STREAM_DEPTH = 8,  // terms added while a group of sums is in a register
-    FETCH_DEPTH = 32,  // terms between looks at what to fetch next
-    FETCH_C_LINES = 6, // of the next tile's part of C, then
-    PACK_DEPTH = 64,   // terms of a panel that are packed before the next
+    STREAM_ROWS = 2,         // up to so many rows, B is read where it lies
+    STREAM_PANELS = 4,       // of packed B at a time with one row, half as many with two
+    STREAM_GROUPS = 4,       // times four columns of B with dense depth at a time
+    STREAM_DEPTH = 8,        // terms added while a group of sums is in a register
+    FETCH_DEPTH = 32,        // terms between looks at what to fetch next
+    FETCH_FROM = 128 * 1024, // elements of B: fewer stay in the second-level cache
+    PACK_DEPTH = 64,         // terms of a panel that are packed before the next
     // Where an operand is read so few times, packing it costs more than strides do: A of 192 x 128 x 128 packed took
     // a tenth of the product's time; with 768 columns (bench/gemm, qkv, dy^T x) A in place is as slow or slower.
     IN_PLACE_COLS = 512 // up to so many columns, A is not packed
@@ -53,11 +57,23 @@ struct tile {
     int64_t b_step;
     float *c; // [rows][groups * 16], all of them present
     int64_t c_row;
-    bool continues;    // the sums go on from what C holds
-    const float *bias; // [groups * 16], added at the end, or NULL
-    struct fetch *next_b, *next_c;
+    bool continues;      // the sums go on from what C holds
+    const float *bias;   // [groups * 16], added at the end, or NULL
+    const float *next_c; // the next tile's part of C, as far from row to row
+    int64_t next_rows;   // of it, for FETCH_DEPTH terms
+    struct fetch *next_b;
     int64_t next_lines; // of next_b, for FETCH_DEPTH terms
 };
+
+// The lines of some rows of C: one more where rows do not begin with a line.
+LANES_INLINE const float *fetch_rows(const int groups, const float *c, int64_t c_row, int64_t rows)
+{
+    for (; rows > 0; rows--, c += c_row) {
+        UNROLL for (int g = 0; g < groups; g++) __builtin_prefetch(c + g * LANES, 1, 3);
+        __builtin_prefetch(c + groups * LANES - 1, 1, 3);
+    }
+    return c;
+}
 
 // turned: A's depth is dense.
 LANES_INLINE void tile_run(const int rows, const int groups, const bool turned,
@@ -73,10 +89,11 @@ LANES_INLINE void tile_run(const int rows, const int groups, const bool turned,
     }
     // Three rows an address: a processor adds one or two strides to it for nothing.
     const float *a = t->a, *b = t->b, *a3[(TILE_ROWS + 2) / 3];
+    const float *next_c = t->next_c;
     const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
     UNROLL for (int i = 0; i < rows; i += 3) a3[i / 3] = a + i * a_row;
     for (int64_t left = t->depth; left > 0; left -= FETCH_DEPTH) {
-        fetch_some(t->next_c, FETCH_C_LINES);
+        next_c = fetch_rows(groups, next_c, t->c_row, t->next_rows);
         fetch_some(t->next_b, t->next_lines);
         for (int64_t k = least(left, FETCH_DEPTH); k > 0; k--) {
             lanes bs[TILE_GROUPS];
@@ -475,7 +492,7 @@ static struct fetch fetch_panel(const struct block *b, int64_t col)
 {
     const struct product *p = b->p;
     int64_t cols = least(p->cols - col, TILE_COLS);
-    if (cols <= 0) return (struct fetch){0};
+    if (cols <= 0 || p->cols * p->depth <= FETCH_FROM) return (struct fetch){0};
     if (p->packed) {
         int64_t width = panel_width(p->cols, col);
         const float *panel = (const float *)p->packed + col * p->depth + b->k * width;
@@ -498,6 +515,7 @@ static void block_tile(const struct block *b, struct tile *tile, int64_t row, in
     tile->bias = with_bias ? p->bias + col : NULL;
     tile->c = whole ? c : beside;
     tile->c_row = whole ? p->c_row : TILE_COLS;
+    if (!whole) tile->next_rows = 0;
     for (int64_t i = 0; !whole && b->continues && i < height; i++)
         memcpy(beside + i * TILE_COLS, c + i * p->c_row, (size_t)cols * sizeof *c);
     tile_table[tile->a_step == 1 && tile->a_row != 1][groups - 1][height - 1](tile);
@@ -511,21 +529,20 @@ static void block_panel(const struct block *b, int64_t col)
     const struct product *p = b->p;
     int64_t cols = least(p->cols - col, TILE_COLS), row = b->row;
     struct panel panel = panel_of(b, col, cols);
-    struct fetch next = fetch_panel(b, col + TILE_COLS), next_c;
-    int64_t looks = b->tiles.parts * ((b->depth + FETCH_DEPTH - 1) / FETCH_DEPTH);
+    struct fetch next = fetch_panel(b, col + TILE_COLS);
+    int64_t looks = (b->depth + FETCH_DEPTH - 1) / FETCH_DEPTH,
+            panel_looks = b->tiles.parts * looks;
     struct tile tile = {.depth = b->depth,
                         .a = b->a,
                         .b = panel.b,
                         .b_step = panel.step,
                         .continues = b->continues,
                         .next_b = &next,
-                        .next_c = &next_c,
-                        .next_lines = looks ? next.count * next.lines / looks + 1 : 0};
+                        .next_lines = panel_looks ? next.count * next.lines / panel_looks + 1 : 0};
     for (int64_t t = 0; t < b->tiles.parts; t++) {
         int64_t height = cut_size(&b->tiles, t), after = row + height;
-        next_c = (struct fetch){p->c + after * p->c_row + col, p->c_row,
-                                least(height, b->row + b->rows - after),
-                                (cols + CACHE_LINE - 1) / CACHE_LINE + 1, 0};
+        tile.next_c = p->c + after * p->c_row + col;
+        tile.next_rows = t + 1 < b->tiles.parts && looks ? (height + looks - 1) / looks : 0;
         if (b->a_in_place) {
             tile.a = p->a + row * p->a_row + b->k * p->a_depth;
             tile.a_row = p->a_row;
@@ -594,8 +611,8 @@ void KERNEL_NAME(product)(const struct product *p, void *scratch)
         .b = scratch,
         .a_in_place = p->cols <= IN_PLACE_COLS && ((p->a_row == 1 && spreads(p->a_depth)) ||
                                                    (p->a_depth == 1 && p->a_row % 1024 != 0)),
-        .b_in_place = IN_PLACE_ROWS > 0 && p->b_col == 1 && spreads(p->b_depth) &&
-                      (p->rows <= IN_PLACE_ROWS || p->depth <= DEPTH_BLOCK),
+        .b_in_place = p->b_col == 1 && spreads(p->b_depth) &&
+                      (p->rows <= IN_PLACE_ROWS || p->depth <= IN_PLACE_DEPTH),
     };
     do {
         b.depth = least(p->depth - b.k, DEPTH_BLOCK);
