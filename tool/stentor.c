@@ -14,7 +14,8 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &train_command, &eval_command, &generate_command, &inspect_command, &bench_command, NULL};
+    &train_command, &eval_command, &generate_command, &inspect_command, &tokenizer_command,
+    &bench_command, NULL};
 
 static void print_usage(void)
 {
@@ -70,8 +71,9 @@ static enum status run(int argc, char **argv)
 {
     TRY(terminal_start(NULL, false));
     if (argc < 2) {
-        FAIL(STATUS_USAGE, "a command is missing: train, eval, generate, inspect or bench; "
-                           "`stentor --help` says more");
+        FAIL(STATUS_USAGE,
+             "a command is missing: train, eval, generate, inspect, tokenizer or bench; "
+             "`stentor --help` says more");
     }
     if (!strcmp(argv[1], "--version")) return print_version();
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {

@@ -134,10 +134,10 @@ static enum status encode_piece(void *context, int worker, struct work *work)
 {
     (void)worker;
     const struct tokenizing *tokenizing = context;
-    if (work->room < work->piece.bytes) {
-        TRY(memory_grow(&work->ids, work->piece.bytes, sizeof *work->ids,
-                        "ids of a piece of text"));
-        work->room = work->piece.bytes;
+    size_t room = tokenizer_room(tokenizing->tokenizer, work->piece.bytes);
+    if (work->room < room) {
+        TRY(memory_grow(&work->ids, room, sizeof *work->ids, "ids of a piece of text"));
+        work->room = room;
     }
     struct span_target target = {tokenizing->tokenizer, work};
     TRY(piece_spans(&work->piece, tokenizing->field, encode_span, &target));

@@ -127,11 +127,12 @@ static enum status encode_prompt(const struct generator *generator, const uint8_
     bool empty = bytes == 0;
     int32_t *ids;
     size_t count = 0;
-    TRY(memory_allocate(empty ? 1 : bytes, sizeof *ids, "the prompt", &ids));
+    size_t room = tokenizer_room(tokenizer, empty ? 1 : bytes);
+    TRY(memory_allocate(room, sizeof *ids, "the prompt", &ids));
     enum status status = tokenizer_encode(tokenizer, empty ? newline : prompt, empty ? 1 : bytes,
                                           "the prompt", 0, ids, &count);
-    if (status && empty) {
-        error_clear(); // a vocabulary without newline
+    if ((status && empty) || (!status && count == 0)) {
+        error_clear(); // a vocabulary without newline, or words where there are none
         status = STATUS_OK;
         ids[0] = 0;
         count = 1;

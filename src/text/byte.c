@@ -15,9 +15,9 @@ static enum status byte_encode(const struct tokenizer *tokenizer, const uint8_t 
     return STATUS_OK;
 }
 
-static size_t byte_cut(const uint8_t *text, size_t bytes)
+static size_t byte_cut(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes)
 {
-    (void)text;
+    (void)tokenizer, (void)text;
     return bytes;
 }
 
@@ -43,14 +43,17 @@ static bool prints(int byte)
     return (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
 }
 
+uint32_t byte_level_code(uint8_t byte)
+{
+    uint32_t code = 0x100;
+    if (prints(byte)) return byte;
+    for (int before = 0; before < byte; before++) code += !prints(before);
+    return code;
+}
+
 static void byte_name(struct token_piece piece, char name[TOKEN_NAME])
 {
-    uint32_t code = piece.bytes[0];
-    if (!prints((int)code)) {
-        code = 0x100;
-        for (int before = 0; before < piece.bytes[0]; before++) code += !prints(before);
-    }
-    name[utf8_write(code, (uint8_t *)name)] = 0;
+    name[utf8_write(byte_level_code(piece.bytes[0]), (uint8_t *)name)] = 0;
 }
 
 static bool byte_read(const char *name, struct token_piece *piece_p)

@@ -74,6 +74,12 @@ static enum status char_encode(const struct tokenizer *tokenizer, const uint8_t 
     return STATUS_OK;
 }
 
+static size_t char_cut(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes)
+{
+    (void)tokenizer;
+    return utf8_cut(text, bytes);
+}
+
 // ---- making ----
 static bool is_stray(struct token_piece piece)
 {
@@ -204,7 +210,7 @@ const struct tokenizer_kind tokenizer_kind_char = {.name = "char",
                                                    .least = 1,
                                                    .most = UNICODE_CODES,
                                                    .encode = char_encode,
-                                                   .cut = utf8_cut,
+                                                   .cut = char_cut,
                                                    .name_piece = char_name,
                                                    .read_piece = char_read,
                                                    .index = char_index};

@@ -14,8 +14,10 @@ enum status tokenizer_create(const struct tokenizer_kind *kind, int32_t size,
 {
     struct tokenizer *tokenizer;
     TRY(memory_allocate(1, sizeof *tokenizer, "a tokenizer", &tokenizer));
-    enum status status = memory_allocate((size_t)size, sizeof *tokenizer->pieces, "a vocabulary",
-                                         &tokenizer->pieces);
+    enum status status = STATUS_OK;
+    if (!kind->piece)
+        status = memory_allocate((size_t)size, sizeof *tokenizer->pieces, "a vocabulary",
+                                 &tokenizer->pieces);
     if (status) goto free_tokenizer;
     tokenizer->kind = kind;
     tokenizer->size = size;
@@ -29,6 +31,7 @@ free_tokenizer:
 void tokenizer_destroy(struct tokenizer *tokenizer)
 {
     if (!tokenizer) return;
+    if (tokenizer->kind->release) tokenizer->kind->release(tokenizer);
     free(tokenizer->table);
     free(tokenizer->pieces);
     free(tokenizer);
@@ -56,6 +59,12 @@ const char *tokenizer_kind(const struct tokenizer *tokenizer) { return tokenizer
 int32_t tokenizer_size(const struct tokenizer *tokenizer) { return tokenizer->size; }
 uint64_t tokenizer_hash(const struct tokenizer *tokenizer) { return tokenizer->hash; }
 
+size_t tokenizer_room(const struct tokenizer *tokenizer, size_t bytes)
+{
+    return tokenizer->kind->growth ? checked_multiply(bytes, tokenizer->kind->growth(tokenizer))
+                                   : bytes;
+}
+
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
                              const char *source, uint64_t base, int32_t *ids, size_t *count_p)
 {
@@ -66,11 +75,12 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *t
 const uint8_t *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p)
 {
     if (id < 0 || id >= tokenizer->size) return NULL;
+    if (tokenizer->kind->piece) return tokenizer->kind->piece(tokenizer, id, bytes_p);
     *bytes_p = tokenizer->pieces[id].length;
     return tokenizer->pieces[id].bytes;
 }
 
 size_t tokenizer_cut(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes)
 {
-    return tokenizer->kind->cut(text, bytes);
+    return tokenizer->kind->cut(tokenizer, text, bytes);
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tokenizers: text <-> ids. One file each (char.c, byte.c) and one row in tokenizer_json.c.
+// Tokenizers: text <-> ids. One file each (char.c, byte.c, word.c, bpe.c); tokenizer_json.c finds which one a file holds.
 //
-// Exact: decode(encode(text)) is text, byte for byte, also where text is not valid UTF-8 (overlong forms, surrogates and
-// what lies above U+10FFFF are not valid).
+// Exact, but for words and where a file asks for Unicode's form C: decode(encode(text)) is text, byte for byte, also where text
+// is not valid UTF-8 (overlong forms, surrogates and what lies above U+10FFFF are not valid).
 //   byte   256 ids, one for each byte.
 //   char   one id for each character (code point) of the training text, in code-point order, then one for each byte that
 //          stands outside valid UTF-8 there. A character that the vocabulary lacks is an error that names it.
+//   word   one id for each word between spaces (or: word, mark, Chinese character) and for the newline; <unk> for others.
+//   bpe    byte-level BPE with GPT-2's, Llama 3's or Qwen 2's pattern. train_tokenizer.h makes both.
 #ifndef STN_TEXT_TOKENIZER_H
 #define STN_TEXT_TOKENIZER_H
 
@@ -28,9 +30,9 @@ void char_set_add(struct char_set *set, const uint8_t *text, size_t bytes);
 void char_set_merge(struct char_set *into, const struct char_set *from);
 enum status tokenizer_char_create(const struct char_set *set,
                                   struct tokenizer **tokenizer_p) CHECK_RESULT;
-// Reads a Hugging Face tokenizer.json (or the one in a folder) of the kinds that tokenizer_save writes.
-// Fails: STATUS_INPUT naming file and place; STATUS_UNSUPPORTED for a sound file of a kind that is not ours (BPE with
-// merges, WordPiece, …).
+// Reads a Hugging Face tokenizer.json (or the one in a folder) of the kinds that tokenizer_save writes. What a post-processor
+// adds to a text (a start token, say) is not added.
+// Fails: STATUS_INPUT naming file and place; STATUS_UNSUPPORTED for a sound file of a kind that is not ours (WordPiece, …).
 enum status tokenizer_load(const char *path, struct tokenizer **tokenizer_p) CHECK_RESULT;
 // Writes tokenizer.json and tokenizer_config.json into `directory` (made if need be); transformers loads both to the same
 // ids. One exception: a char tokenizer with U+0000 decodes it there, but cannot encode it (no JSON key of ours holds it).
@@ -38,13 +40,15 @@ enum status tokenizer_save(const struct tokenizer *tokenizer, const char *direct
 void tokenizer_destroy(struct tokenizer *tokenizer);
 
 // ---- reading ----
-const char *tokenizer_kind(const struct tokenizer *tokenizer); // "char", "byte"
+const char *tokenizer_kind(const struct tokenizer *tokenizer); // "char", "byte", "word", "bpe"
 int32_t tokenizer_size(const struct tokenizer *tokenizer);     // number of ids
 // Changes when any id changes its meaning.
 uint64_t tokenizer_hash(const struct tokenizer *tokenizer);
 
 // ---- using ----
-// Ids of text into ids (room for at least `bytes` of them; no tokenizer here makes more ids than bytes). *count_p: how many.
+// How many ids a text of so many bytes gives at most: as many, or three times as many where the tokenizer asks for form C.
+size_t tokenizer_room(const struct tokenizer *tokenizer, size_t bytes);
+// Ids of text into ids (room for at least tokenizer_room of them). *count_p: how many.
 // Fails: STATUS_INPUT naming the character, its byte offset (plus `base`) and `source` (a file's name, "the prompt").
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
                              const char *source, uint64_t base, int32_t *ids,

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 48 << 20, PATH_BYTES = 4096, SHOWN = 96 };
+enum { FILE_LIMIT = 48 << 20, PATH_BYTES = 4096 };
 
 static const struct tokenizer_kind *const kinds[] = {&tokenizer_kind_char, &tokenizer_kind_byte};
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -35,9 +35,15 @@ static enum status save_tokenizer(const struct tokenizer *tokenizer, const char 
 {
     char path[PATH_BYTES];
     TRY(path_join(path, sizeof path, directory, "tokenizer.json"));
-    json_t *root = json_loads(tokenizer->kind->skeleton, 0, NULL);
-    if (!root) FAIL(STATUS_MEMORY, "not enough memory to write %s", path);
-    enum status status = fill_vocabulary(tokenizer, root);
+    json_t *root = NULL;
+    enum status status = STATUS_OK;
+    if (tokenizer->kind->save) {
+        TRY(tokenizer->kind->save(tokenizer, &root));
+    } else {
+        root = json_loads(tokenizer->kind->skeleton, 0, NULL);
+        if (!root) FAIL(STATUS_MEMORY, "not enough memory to write %s", path);
+        status = fill_vocabulary(tokenizer, root);
+    }
     if (!status) status = json_write_file(root, path);
     json_decref(root);
     return status;
@@ -65,8 +71,7 @@ enum status tokenizer_save(const struct tokenizer *tokenizer, const char *direct
 }
 
 // ---- reading ----
-// A value of a stranger as JSON in ASCII, cut to what a message can bear: nothing in it can play tricks with a terminal.
-static const char *show(const json_t *value, char shown[SHOWN + 4])
+const char *json_show(const json_t *value, char shown[SHOWN + 4])
 {
     char *text =
         value ? json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT) : NULL;
@@ -76,10 +81,10 @@ static const char *show(const json_t *value, char shown[SHOWN + 4])
     return shown;
 }
 
-static const char *show_name(const char *name, char shown[SHOWN + 4])
+const char *json_show_name(const char *name, char shown[SHOWN + 4])
 {
     json_t *string = json_string(name);
-    show(string, shown);
+    json_show(string, shown);
     json_decref(string);
     return shown;
 }
@@ -111,19 +116,19 @@ static enum status check_fields(json_t *object, json_t *wanted, const char *plac
         field = json_object_get(wanted, key);
         if (!field)
             FAIL(STATUS_INPUT, "%s: %s%s is a field that no %s tokenizer has", path, place,
-                 show_name(key, shown), kind);
+                 json_show_name(key, shown), kind);
         if (strcmp(key, "model") == 0 || strcmp(key, "vocab") == 0 || json_equal(value, field))
             continue;
         if (changes_nothing(key, value)) continue;
         FAIL(STATUS_UNSUPPORTED,
              "%s: %s%s is %s, which is not supported; a %s tokenizer has %s there", path, place,
-             key, show(value, shown), kind, show(field, expected));
+             key, json_show(value, shown), kind, json_show(field, expected));
     }
     json_object_foreach(wanted, key, field)
     {
         if (!json_is_null(field) && !json_is_false(field) && !json_object_get(object, key))
             FAIL(STATUS_INPUT, "%s: %s%s is missing; a %s tokenizer has %s there", path, place, key,
-                 kind, show(field, expected));
+                 kind, json_show(field, expected));
     }
     return STATUS_OK;
 }
@@ -136,15 +141,11 @@ static enum status find_kind(json_t *model, const char *path, const struct token
     const char *type;
     char shown[SHOWN + 4];
     TRY(json_get_string(model, "type", path, true, NULL, &type));
-    size_t merges = json_array_size(json_object_get(model, "merges"));
-    if (strcmp(type, "BPE") == 0 && merges > 0)
-        FAIL(STATUS_UNSUPPORTED,
-             "%s: a BPE tokenizer with %zu merges is not supported; char and byte tokenizers are",
-             path, merges);
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strcmp(type, others[i]) == 0)
             FAIL(STATUS_UNSUPPORTED,
-                 "%s: a %s tokenizer is not supported; char and byte tokenizers are", path, type);
+                 "%s: a %s tokenizer is not supported; char, byte, word and byte-level BPE are",
+                 path, type);
     for (size_t i = 0; i < KINDS; i++) {
         json_t *skeleton = json_loads(kinds[i]->skeleton, 0, NULL);
         if (!skeleton) FAIL(STATUS_MEMORY, "not enough memory to read %s", path);
@@ -157,7 +158,7 @@ static enum status find_kind(json_t *model, const char *path, const struct token
         json_decref(skeleton);
     }
     FAIL(STATUS_INPUT, "%s: model.type is %s; BPE, Unigram, WordLevel and WordPiece are known",
-         path, show_name(type, shown));
+         path, json_show_name(type, shown));
 }
 
 // One entry of the vocabulary into its place. Ids must be 0 .. size - 1, each once, so nothing is allocated by an id's size.
@@ -170,17 +171,17 @@ static enum status read_entry(struct tokenizer *tokenizer, const char *name, con
         json_integer_value(value) >= tokenizer->size)
         FAIL(STATUS_INPUT,
              "%s: model.vocab: the id of %s is %s; in a vocabulary of %d entries ids are 0 to %d",
-             path, show_name(name, shown_name), show(value, shown), (int)tokenizer->size,
+             path, json_show_name(name, shown_name), json_show(value, shown), (int)tokenizer->size,
              (int)tokenizer->size - 1);
     struct token_piece *place = &tokenizer->pieces[json_integer_value(value)];
     if (place->length > 0)
         FAIL(STATUS_INPUT, "%s: model.vocab: the id %s of %s is another entry's too", path,
-             show(value, shown), show_name(name, shown_name));
+             json_show(value, shown), json_show_name(name, shown_name));
     if (!tokenizer->kind->read_piece(name, &piece))
         FAIL(STATUS_INPUT,
              "%s: model.vocab: %s is no entry of a %s tokenizer, whose entries are single "
              "characters%s",
-             path, show_name(name, shown_name), tokenizer->kind->name,
+             path, json_show_name(name, shown_name), tokenizer->kind->name,
              tokenizer->kind == &tokenizer_kind_char ? " or bytes from <0x80> to <0xFF>"
                                                      : " that stand for bytes");
     *place = piece;
@@ -214,12 +215,32 @@ destroy_tokenizer:
     return status;
 }
 
+// A WordLevel model whose splitter keeps what matches is of words; one whose splitter isolates is of characters.
+static bool is_word(json_t *root)
+{
+    json_t *split = json_object_get(root, "pre_tokenizer");
+    return json_is_true(json_object_get(split, "invert"));
+}
+
+// One that merges, or cuts its text by a pattern; else it is the byte tokenizer.
+static bool is_bpe(json_t *root, json_t *model)
+{
+    json_t *pre = json_object_get(root, "pre_tokenizer");
+    return json_array_size(json_object_get(model, "merges")) > 0 ||
+           json_object_get(pre, "pretokenizers") || json_is_true(json_object_get(pre, "use_regex"));
+}
+
 static enum status read_tokenizer(json_t *root, const char *path, struct tokenizer **tokenizer_p)
 {
     json_t *model = json_object_get(root, "model"), *skeleton = NULL;
     const struct tokenizer_kind *kind = kinds[0];
     if (!json_is_object(model))
         FAIL(STATUS_INPUT, "%s: no tokenizer: it has no object \"model\"", path);
+    const char *type = json_string_value(json_object_get(model, "type"));
+    if (type && strcmp(type, "BPE") == 0 && is_bpe(root, model))
+        return bpe_read(root, path, tokenizer_p);
+    if (type && strcmp(type, "WordLevel") == 0 && is_word(root))
+        return word_read(root, path, tokenizer_p);
     TRY(find_kind(model, path, &kind, &skeleton));
     enum status status = check_fields(root, skeleton, "", kind->name, path);
     if (!status)

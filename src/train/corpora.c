@@ -2,6 +2,7 @@
 #include "train/corpora.h"
 
 #include "base/file.h"
+#include "data/train_tokenizer.h"
 #include "train/run_schema.h"
 
 #include <errno.h>
@@ -22,10 +23,10 @@ static enum status check_tokenizer(const struct run_config *config)
 {
     const char *name = config->data.tokenizer;
     char place[RUN_PATH + 32];
-    if (!strcmp(name, "byte") || !strcmp(name, "char") || directory_exists(name) ||
-        file_exists(name))
+    if (!strcmp(name, "byte") || !strcmp(name, "char") || !strcmp(name, "word") ||
+        directory_exists(name) || file_exists(name))
         return STATUS_OK;
-    FAIL(STATUS_INPUT, "%sdata.tokenizer: \"%s\" is neither char, byte nor a tokenizer.json",
+    FAIL(STATUS_INPUT, "%sdata.tokenizer: \"%s\" is neither char, byte, word nor a tokenizer.json",
          run_key_place(config, "data.tokenizer", place), name);
 }
 
@@ -55,6 +56,10 @@ static enum status open_tokenizer(struct trainer *trainer, const struct corpus_s
         TRY(tokenizer_byte_create(&trainer->tokenizer));
     } else if (strcmp(name, "char") == 0) {
         TRY(corpus_char_tokenizer(source, sources, trainer->workers, &trainer->tokenizer));
+    } else if (strcmp(name, "word") == 0) {
+        // Of the training text only: a held-out word that it lacks is unknown.
+        const struct tokenizer_training training = {.words = true, .pattern = SPLIT_SPACES};
+        TRY(corpus_train_tokenizer(source, 1, trainer->workers, &training, &trainer->tokenizer));
     } else {
         if (directory_exists(name))
             TRY(path_join(path, sizeof path, name, "tokenizer.json"));

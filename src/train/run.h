@@ -19,13 +19,12 @@ struct run_config {
     double dropout; // model.dropout: sets the three dropouts that are not set themselves
     struct {
         char train[RUN_PATH],
-            valid[RUN_PATH];   // file or folder; valid "" : valid_fraction of train's end
-        double valid_fraction; // 0.1
-        char tokenizer
-            [RUN_PATH]; // char | byte | directory or tokenizer.json of a tokenizer that we wrote
-        char field[64]; // of .jsonl, "text"
-        char cache[RUN_PATH]; // folder of token caches, "": out/cache
-        char partition[12];   // contiguous | interleaved | length
+            valid[RUN_PATH];      // file or folder; valid "" : valid_fraction of train's end
+        double valid_fraction;    // 0.1
+        char tokenizer[RUN_PATH]; // char | byte | word | directory or tokenizer.json
+        char field[64];           // of .jsonl, "text"
+        char cache[RUN_PATH];     // folder of token caches, "": out/cache
+        char partition[12];       // contiguous | interleaved | length
     } data;
     int64_t steps, batch,
         micro_batch; // train.*: batch in sequences; micro_batch 0: chosen (largest divisor of batch <= max(1, batch / 8))

@@ -217,7 +217,7 @@ enum status run_config_check(struct run_config *config)
     if (!config->data.field[0])
         FAIL_KEY(config, "data.field", "the name is empty; \"text\" is usual");
     if (!config->data.tokenizer[0])
-        FAIL_KEY(config, "data.tokenizer", "the name is empty; write char, byte or a folder");
+        FAIL_KEY(config, "data.tokenizer", "the name is empty; write char, byte, word or a folder");
     if (!config->data.valid[0] && config->data.valid_fraction == 0 && config->patience)
         FAIL_KEY(config, "train.patience",
                  "stopping early needs held-out text: data.valid or data.valid_fraction");

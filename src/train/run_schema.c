@@ -72,7 +72,8 @@ const struct run_key run_schema[] = {
     KEY("data.valid_fraction", RUN_NUMBER, data.valid_fraction, "0.1", 0, 0.9, false, NULL, FIXED,
         "share at the end of train that is held out"),
     TEXT_KEY("data.tokenizer", data.tokenizer, "char", FREE,
-             "char, byte, or a folder or tokenizer.json that stentor wrote"),
+             "char, byte, word, or a folder or tokenizer.json: byte-level BPE, or one that stentor "
+             "wrote"),
     TEXT_KEY("data.field", data.field, "text", FREE, "of .jsonl lines: the text"),
     TEXT_KEY("data.cache", data.cache, "", FREE,
              "folder for tokens that are kept; none: out/cache"),

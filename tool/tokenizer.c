@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+// stentor tokenizer train | encode | decode: makes a tokenizer from text, and runs one line by line.
+#include "base/cpu.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "data/train_tokenizer.h"
+#include "options.h"
+#include "output.h"
+#include "terminal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct option_row rows[] = {
+    {"out", "DIR", "train: where tokenizer.json goes"},
+    {"type", "KIND", "train: bpe or word (bpe)"},
+    {"vocabulary", "N", "train: entries (bpe: 8192; word: as many as there are)"},
+    {"pattern", "NAME",
+     "train: how text is cut; bpe: gpt2, llama3, qwen2 (gpt2); word: spaces, words"},
+    {"minimum-count", "N", "train: how often a word, or a pair, must occur (1)"},
+    {"lower", NULL, "train: words in small letters"},
+    {"special", "TOKEN", "train: bpe: a token with an id of its own; may be repeated"},
+    {"field", "NAME", "train: the text's name in .jsonl lines (text)"},
+    {"threads", "N", "train: threads (one for each core); they change nothing"},
+    {"whole", NULL, "encode, decode: the input is one text, or one list of ids, not lines"},
+    {NULL, NULL, NULL},
+};
+
+// ---- train ----
+static enum status read_training(const struct options *options, struct tokenizer_training *training)
+{
+    const char *type = option_text(options, "type"), *pattern = option_text(options, "pattern");
+    int64_t vocabulary = 0, least = 1;
+    training->words = type && strcmp(type, "word") == 0;
+    if (type && !training->words && strcmp(type, "bpe") != 0)
+        FAIL(STATUS_USAGE, "tokenizer: --type %s: it must be bpe or word", type);
+    training->pattern = training->words ? SPLIT_SPACES : SPLIT_GPT2;
+    if (pattern && !split_find_name(pattern, &training->pattern))
+        FAIL(STATUS_USAGE,
+             "tokenizer: --pattern %s: it must be gpt2, llama3, qwen2, spaces or words", pattern);
+    if (!training->words) vocabulary = 8192;
+    TRY(option_integer(options, "vocabulary", 2, 1 << 22, &vocabulary));
+    TRY(option_integer(options, "minimum-count", 1, INT32_MAX, &least));
+    training->vocabulary = (int32_t)vocabulary;
+    training->least_count = least;
+    training->lower_case = option_given(options, "lower");
+    for (int i = 0; i < options->count; i++) {
+        if (strcmp(options->given[i].row->name, "special") != 0) continue;
+        if (training->special_count == SPECIAL_MOST)
+            FAIL(STATUS_USAGE, "tokenizer: more than %d times --special", SPECIAL_MOST);
+        training->special[training->special_count++] = options->given[i].value;
+    }
+    return STATUS_OK;
+}
+
+static enum status train(const struct options *options)
+{
+    const char *out = option_text(options, "out"), *field = option_text(options, "field");
+    struct tokenizer_training training = {0};
+    struct corpus_source source = {options->argument[1], field};
+    int64_t threads = cpu_cores();
+    struct tokenizer *tokenizer;
+    if (options->arguments < 2)
+        FAIL(STATUS_USAGE, "tokenizer train: a text is missing: a file, or a folder of files");
+    if (options->arguments > 2)
+        FAIL(STATUS_USAGE, "tokenizer train: one text, not %d; several may lie in a folder",
+             options->arguments - 1);
+    if (!out) FAIL(STATUS_USAGE, "tokenizer train: --out DIR is missing");
+    TRY(read_training(options, &training));
+    TRY(option_integer(options, "threads", 1, 256, &threads));
+    TRY(corpus_train_tokenizer(&source, 1, (int)threads, &training, &tokenizer));
+    enum status status = tokenizer_save(tokenizer, out);
+    if (!status)
+        status = output_print("%s: %s tokenizer, %d entries\n", out, tokenizer_kind(tokenizer),
+                              (int)tokenizer_size(tokenizer));
+    tokenizer_destroy(tokenizer);
+    return status;
+}
+
+// ---- encode, decode ----
+struct line_work {
+    const struct tokenizer *tokenizer;
+    const char *source;
+    uint64_t offset, line; // of the line
+    int32_t *ids;
+    size_t room;
+    char *out;
+    size_t out_room;
+};
+
+// The text's ids, between spaces, and a newline.
+static enum status encode_line(struct line_work *work, char *text, size_t bytes)
+{
+    size_t count = 0, used = 0, room = tokenizer_room(work->tokenizer, bytes);
+    if (room > work->room) {
+        TRY(memory_grow(&work->ids, room, sizeof *work->ids, "ids of a line"));
+        TRY(memory_grow(&work->out, room, 12, "ids of a line"));
+        work->room = room;
+    }
+    if (bytes)
+        TRY(tokenizer_encode(work->tokenizer, (const uint8_t *)text, bytes, work->source,
+                             work->offset, work->ids, &count));
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)snprintf(work->out + used, 12, "%d ", (int)work->ids[i]);
+    if (count) TRY(output_write(work->out, used - 1));
+    return output_write("\n", 1);
+}
+
+static enum status decode_line(struct line_work *work, char *text, size_t bytes)
+{
+    (void)bytes;
+    for (char *at = text; at[strspn(at, " \t\r\n")];) {
+        char *end;
+        errno = 0;
+        long id = strtol(at, &end, 10);
+        size_t piece_bytes = 0;
+        const uint8_t *piece = errno == 0 && id >= 0 && id <= INT32_MAX && end != at
+                                   ? tokenizer_piece(work->tokenizer, (int32_t)id, &piece_bytes)
+                                   : NULL;
+        if (!piece || !strchr(" \t\r\n", *end))
+            FAIL(STATUS_INPUT, "%s line %llu: \"%.*s\" is no id; ids are 0 to %d", work->source,
+                 (unsigned long long)work->line, (int)strcspn(at + strspn(at, " \t"), " \t\r\n"),
+                 at + strspn(at, " \t"), (int)tokenizer_size(work->tokenizer) - 1);
+        if (piece_bytes) TRY(output_write(piece, piece_bytes));
+        at = end;
+    }
+    return output_write("\n", 1);
+}
+
+typedef enum status (*line_function)(struct line_work *work, char *text, size_t bytes);
+
+static enum status read_failed(const struct line_work *work)
+{
+    FAIL(STATUS_INPUT, "%s cannot be read: %s", work->source, strerror(errno));
+}
+
+// Without their newlines.
+static enum status run_lines(struct line_work *work, FILE *file, line_function function)
+{
+    char *line = NULL;
+    size_t room = 0;
+    ssize_t bytes;
+    enum status status = STATUS_OK;
+    for (work->line = 1; !status && (bytes = getline(&line, &room, file)) >= 0; work->line++) {
+        size_t length = (size_t)bytes;
+        if (length && line[length - 1] == '\n') line[--length] = 0;
+        status = function(work, line, length);
+        work->offset += (uint64_t)bytes;
+    }
+    if (!status && ferror(file)) status = read_failed(work);
+    free(line);
+    return status;
+}
+
+// All that there is, as one.
+static enum status run_whole(struct line_work *work, FILE *file, line_function function)
+{
+    char *text = NULL;
+    size_t bytes = 0, room = 0;
+    enum status status = STATUS_OK;
+    do {
+        if (bytes + 1 >= room) {
+            room = room ? 2 * room : 1 << 16;
+            status = memory_grow(&text, room, 1, "a text");
+        }
+        if (!status) bytes += fread(text + bytes, 1, room - bytes - 1, file);
+    } while (!status && !feof(file) && !ferror(file));
+    if (!status && ferror(file)) status = read_failed(work);
+    work->line = 1;
+    if (!status) {
+        text[bytes] = 0;
+        status = function(work, text, bytes);
+    }
+    free(text);
+    return status;
+}
+
+static enum status run_file(const struct options *options, line_function function)
+{
+    const char *path = options->arguments > 2 ? options->argument[2] : NULL;
+    struct tokenizer *tokenizer;
+    FILE *file = stdin;
+    if (options->arguments < 2)
+        FAIL(STATUS_USAGE, "tokenizer %s: a tokenizer is missing: a folder or tokenizer.json",
+             options->argument[0]);
+    TRY(tokenizer_load(options->argument[1], &tokenizer));
+    struct line_work work = {.tokenizer = tokenizer, .source = path ? path : "standard input"};
+    enum status status = STATUS_OK;
+    if (path && !(file = fopen(path, "rb")))
+        status =
+            error_at(STATUS_INPUT, __FILE__, __LINE__, "cannot open %s: %s", path, strerror(errno));
+    if (!status)
+        status = option_given(options, "whole") ? run_whole(&work, file, function)
+                                                : run_lines(&work, file, function);
+    if (path && file) fclose(file);
+    free(work.ids);
+    free(work.out);
+    tokenizer_destroy(tokenizer);
+    return status;
+}
+
+// ---- which one ----
+static enum status run(const struct options *options)
+{
+    const char *what = options->argument[0];
+    bool trains = strcmp(what, "train") == 0;
+    for (int i = 0; i < options->count; i++) {
+        const struct option_row *row = options->given[i].row;
+        if (trains == (strncmp(row->help, "train", 5) == 0)) continue;
+        FAIL(STATUS_USAGE, "tokenizer %s: --%s is for %s", what, row->name,
+             trains ? "encode and decode" : "train");
+    }
+    if (trains) return train(options);
+    if (strcmp(what, "encode") == 0) return run_file(options, encode_line);
+    if (strcmp(what, "decode") == 0) return run_file(options, decode_line);
+    FAIL(STATUS_USAGE, "tokenizer %s: it must be train, encode or decode", what);
+}
+
+static void help(void)
+{
+    printf("\n  stentor tokenizer train TEXT --out DIR    learns a tokenizer from text\n"
+           "  stentor tokenizer encode DIR [FILE]       writes a line of ids for each line\n"
+           "  stentor tokenizer decode DIR [FILE]       and back\n");
+}
+
+const struct command tokenizer_command = {
+    "tokenizer",
+    "train|encode|decode ...",
+    "learns a tokenizer; text to ids and back",
+    1,
+    3,
+    rows,
+    help,
+    run,
+};
