@@ -28,9 +28,12 @@ struct loop {
     const struct train_observer *observer;
     struct run_log *log;
     double start, seconds_before; // of this process; of earlier ones
+    int64_t first_step;           // that this process began with
     double logged;                // time and tokens of the last line
     int64_t tokens_since;
     int64_t evaluated_step;
+    const char *doing; // where a worker may be lost
+    bool advised;      // about save_every
     struct train_result result;
 };
 
@@ -63,11 +66,36 @@ static enum status forgive(struct trainer *trainer, const char *what)
 
 // ---- checkpoints ----
 
+// What a failure a day would cost least with: sqrt(2 C M) between checkpoints of C seconds, M a day (Young 1974, Daly 2006). Said once in
+// runs of an hour or more, where it is another number of steps altogether.
+static void advise(struct loop *loop, double seconds)
+{
+    const struct trainer *trainer = loop->trainer;
+    const double day = 86400, hour = 3600;
+    double steps = (double)trainer->position.step - (double)loop->first_step;
+    double step = steps > 0 ? (monotonic_seconds() - loop->start) / steps : 0;
+    double left = step * (double)(trainer->config.steps - trainer->position.step);
+    if (loop->advised || !crew_speaks(trainer) || step <= 0 || left < hour) return;
+    loop->advised = true;
+    double best = sqrt(2 * seconds * day), best_steps = fmax(1, floor(best / step));
+    double ratio = (double)trainer->config.save_every / best_steps;
+    if (ratio > 1.0 / 3 && ratio < 3) return;
+    log_info("a checkpoint takes %.2g s: where something fails once a day, one every %.0f s costs "
+             "least (train.save_every=%.0f)",
+             seconds, best, best_steps);
+}
+
 static enum status save(struct loop *loop)
 {
     struct trainer *trainer = loop->trainer;
     count_seconds(loop);
+    double start = monotonic_seconds();
+    loop->doing = "the checkpoint";
     TRY(trainer_save(trainer));
+    double seconds = monotonic_seconds() - start;
+    const struct measure measure[] = {{"perf/checkpoint_s", seconds}};
+    if (loop->log) run_log_write(loop->log, trainer->position.step, measure, 1);
+    advise(loop, seconds);
     if (loop->observer && loop->observer->saved)
         loop->observer->saved(loop->observer->context, trainer->position.step);
     return STATUS_OK;
@@ -89,6 +117,7 @@ static enum status evaluate(struct loop *loop, bool scheduled)
     char best_path[RUN_PATH + 16];
     double loss = 0;
     int64_t tokens = 0;
+    loop->doing = "the evaluation";
     TRY(trainer_evaluate(trainer, &loss, &tokens));
     loop->evaluated_step = position->step;
     bool best = loss < position->best_loss;
@@ -214,6 +243,7 @@ static enum status one_step(struct loop *loop)
     struct trainer *trainer = loop->trainer;
     const struct run_config *config = &trainer->config;
     struct step_report report;
+    loop->doing = "the exchange";
     enum status status = trainer_step(trainer, &report);
     if (status == STATUS_DIVERGED) return stop_diverged(loop);
     if (status) return status;
@@ -238,8 +268,20 @@ static enum status finish(struct loop *loop)
     if (trainer->groups > 0 && loop->evaluated_step != trainer->position.step)
         TRY(evaluate(loop, false));
     if (trainer->saved_step != trainer->position.step) TRY(save(loop));
+    loop->doing = "the export";
     TRY(trainer_export(trainer, trainer->config.out));
     return STATUS_OK;
+}
+
+// Where the run stood when a worker was lost, before what the transport says of it.
+static enum status name_place(const struct loop *loop, enum status status)
+{
+    char message[1024];
+    if (status != STATUS_PEER) return status;
+    int64_t step = loop->trainer->position.step + !strcmp(loop->doing, "the exchange");
+    snprintf(message, sizeof message, "%s", error_message());
+    error_clear();
+    FAIL(STATUS_PEER, "in %s of step %lld: %s", loop->doing, (long long)step, message);
 }
 
 static enum status run_all(struct loop *loop)
@@ -284,6 +326,8 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
         .observer = observer,
         .start = monotonic_seconds(),
         .seconds_before = position->seconds,
+        .first_step = position->step,
+        .doing = "the start",
         .evaluated_step = -1,
         .result = {.best_loss = position->best_loss,
                    .last_loss = (double)NAN,
@@ -292,7 +336,7 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
     loop.logged = loop.start;
     enum status status = open_log(trainer, &loop.log);
     TRY(crew_fail(trainer, crew_agree(trainer, status)));
-    status = run_all(&loop);
+    status = name_place(&loop, run_all(&loop));
     run_log_close(loop.log);
     TRY(crew_fail(trainer, status));
     count_seconds(&loop);
