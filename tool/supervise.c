@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #ifdef __linux__
@@ -20,6 +22,7 @@
 #endif
 
 enum { FIRST_PAUSE = 1, LONGEST_PAUSE = 60 }; // seconds; each is twice the one before
+enum { LAUNCHER_PATIENCE = 5 };               // seconds that a launcher may live on after its run
 enum { FROM_TERMINAL = 0x80 }; // of a byte in the pipe: the terminal sent it, to the child too
 
 static const int watched[] = {SIGCHLD, SIGINT, SIGTERM, SIGUSR1};
@@ -33,6 +36,11 @@ struct supervisor {
     int asked;            // how often we were asked to stop
     int64_t newest;       // step of the newest checkpoint when the child was started, -1 none
     int64_t memory_kills;
+    // Of a launcher's run: when its folder's lock was taken before it, whether it has been seen to be held, and for how many seconds it no
+    // longer is.
+    int64_t lock_taken;
+    bool seen;
+    int over_seconds;
 };
 
 // ---- signals: their numbers come out of a pipe, so that one place waits for everything ----
@@ -129,6 +137,52 @@ static void pass_on(struct supervisor *s, int byte)
     if (s->asked > 2) kill(s->child, SIGKILL);
 }
 
+// ---- a launcher that does not end ----
+// Open MPI's mpirun (4.1.4) waits for ever for a host that is cut off, also when every process of the run has ended. Replica 0 holds the
+// lock of the run's folder as long as it lives, wherever it is; who writes its number into the lock file has it.
+
+static bool lock_path(const struct supervisor *s, char path[STORE_PATH])
+{
+    if (s->given->out && !path_join(path, STORE_PATH, s->given->out, ".lock")) return true;
+    error_clear();
+    return false;
+}
+
+// When the lock was last taken, in nanoseconds; 0: never.
+static int64_t lock_taken(const struct supervisor *s)
+{
+    char path[STORE_PATH];
+    struct stat about;
+    if (!lock_path(s, path) || stat(path, &about) != 0) return 0;
+    return (int64_t)about.st_mtim.tv_sec * 1000000000 + about.st_mtim.tv_nsec;
+}
+
+// Asked only when the lock has been taken since the start: asking takes it for a moment, too.
+static bool lock_is_held(const struct supervisor *s)
+{
+    char path[STORE_PATH];
+    int file = lock_path(s, path) ? open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (file < 0) return false;
+    bool held = flock(file, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(file);
+    return held;
+}
+
+// Once a second while a launcher runs.
+static void watch(struct supervisor *s)
+{
+    if (lock_taken(s) == s->lock_taken) return;
+    if (lock_is_held(s)) {
+        s->seen = true;
+        s->over_seconds = 0;
+        return;
+    }
+    if (!s->seen || s->over_seconds++ < LAUNCHER_PATIENCE) return;
+    log_warning("the run has ended and mpirun has not, as if a host were cut off: it is killed");
+    kill(-s->child, SIGKILL);
+    kill(s->child, SIGKILL);
+}
+
 // Returns the child's wait status.
 static int attend(struct supervisor *s)
 {
@@ -136,8 +190,11 @@ static int attend(struct supervisor *s)
     for (;;) {
         pid_t ended = waitpid(s->child, &how, WNOHANG);
         if (ended == s->child) return how;
-        int byte = next_signal(-1);
-        if (byte != SIGCHLD) pass_on(s, byte);
+        int byte = next_signal(s->given->launcher ? 1000 : -1);
+        if (byte == 0)
+            watch(s);
+        else if (byte != SIGCHLD)
+            pass_on(s, byte);
     }
 }
 
@@ -260,6 +317,9 @@ enum status supervise(const struct supervision *supervision, bool *resume_p, int
         pid_t parent = getpid();
         s.newest = newest_checkpoint(&s);
         s.memory_kills = memory_kills();
+        s.lock_taken = lock_taken(&s);
+        s.seen = false;
+        s.over_seconds = 0;
         hold_signals();
         fflush(NULL);
         s.child = fork();
