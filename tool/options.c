@@ -37,22 +37,36 @@ static enum status keep(struct options *options, const struct option_row *row, c
     return STATUS_OK;
 }
 
+// The row that getopt_long's value stands for: its letter, or its number.
+static const struct option_row *row_of(const struct command *command, int value)
+{
+    const struct option_row *row = command->rows;
+    if (value >= 1000) return &row[value - 1000];
+    while (row->name && (row->name[1] || row->name[0] != value)) row++;
+    return row;
+}
+
 static enum status parse_flags(const struct command *command, int argc, char **argv,
                                struct options *options)
 {
     struct option table[MOST_ROWS + 2];
-    int rows = 0;
+    char letters[2 * MOST_ROWS + 4] = ":h";
+    int rows = 0, taken = 2;
     for (; command->rows[rows].name; rows++) {
         INVARIANT(rows < MOST_ROWS, "%s has too many options", command->name);
         const struct option_row *row = &command->rows[rows];
         table[rows] = (struct option){row->name, row->argument ? required_argument : no_argument,
                                       NULL, 1000 + rows};
+        if (row->name[1]) continue;
+        table[rows].val = (unsigned char)row->name[0];
+        letters[taken++] = row->name[0];
+        if (row->argument) letters[taken++] = ':';
     }
     table[rows] = (struct option){help_row.name, no_argument, NULL, 'h'};
     table[rows + 1] = (struct option){NULL, 0, NULL, 0};
     opterr = 0;
     optind = 1;
-    for (int found; (found = getopt_long(argc, argv, ":h", table, NULL)) != -1;) {
+    for (int found; (found = getopt_long(argc, argv, letters, table, NULL)) != -1;) {
         const char *word = argv[optind - 1];
         if (found == 'h')
             options->help = true;
@@ -64,7 +78,7 @@ static enum status parse_flags(const struct command *command, int argc, char **a
         else if (found == '?')
             return unknown_option(command, word);
         else
-            TRY(keep(options, &command->rows[found - 1000], optarg));
+            TRY(keep(options, row_of(command, found), optarg));
     }
     return STATUS_OK;
 }
@@ -74,6 +88,13 @@ enum status options_parse(const struct command *command, int argc, char **argv,
 {
     memset(options_p, 0, sizeof *options_p);
     options_p->command = command;
+    bool takes_rest = strstr(command->arguments, " -- ");
+    for (int i = 1; i < argc && takes_rest && !options_p->rest; i++)
+        if (!strcmp(argv[i], "--")) {
+            options_p->rest = argv + i + 1;
+            options_p->rests = argc - i - 1;
+            argc = i;
+        }
     TRY(parse_flags(command, argc, argv, options_p));
     if (options_p->help) return STATUS_OK;
     int arguments = argc - optind;
@@ -130,8 +151,8 @@ enum status option_number(const struct options *options, const char *name, doubl
 static void print_row(const struct option_row *row)
 {
     char left[64];
-    snprintf(left, sizeof left, "--%s%s%s", row->name, row->argument ? " " : "",
-             row->argument ? row->argument : "");
+    snprintf(left, sizeof left, "%s%s%s%s", row->name[1] ? "--" : "-", row->name,
+             row->argument ? " " : "", row->argument ? row->argument : "");
     printf("  %-28s %s\n", left, row->help);
 }
 

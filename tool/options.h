@@ -9,20 +9,21 @@
 #include <stdint.h>
 
 struct option_row {
-    const char *name;     // "set"; a row without a name ends the table
+    const char *name;     // "set", or "n" for -n; a row without a name ends the table
     const char *argument; // "KEY=VALUE"; NULL: takes none
     const char *help;
 };
 struct options;
 struct command {
-    const char *name, *arguments, *summary; // "train", "RUN.yaml", "trains a model …"
-    int least, most;                        // how many arguments
+    // "train", "RUN.yaml", "trains a model …". Arguments with " -- " in them: any words may stand behind --.
+    const char *name, *arguments, *summary;
+    int least, most; // how many arguments
     const struct option_row *rows;
     void (*help)(void); // (optional) what --help says behind the options
     enum status (*run)(const struct options *options);
 };
 extern const struct command train_command, eval_command, generate_command, inspect_command,
-    bench_command, tokenizer_command;
+    bench_command, tokenizer_command, launch_command;
 
 enum { MOST_OPTIONS = 256, MOST_ARGUMENTS = 4 };
 struct options {
@@ -34,6 +35,8 @@ struct options {
     int count;
     const char *argument[MOST_ARGUMENTS];
     int arguments;
+    char **rest; // what stands behind --; borrowed from argv
+    int rests;
     bool help;
 };
 

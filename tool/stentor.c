@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &train_command, &eval_command, &generate_command, &inspect_command, &tokenizer_command,
-    &bench_command, NULL};
+    &train_command,     &eval_command,  &generate_command, &inspect_command,
+    &tokenizer_command, &bench_command, &launch_command,   NULL};
 
 static void print_usage(void)
 {
@@ -72,7 +72,7 @@ static enum status run(int argc, char **argv)
     TRY(terminal_start(NULL, false));
     if (argc < 2) {
         FAIL(STATUS_USAGE,
-             "a command is missing: train, eval, generate, inspect, tokenizer or bench; "
+             "a command is missing: train, eval, generate, inspect, tokenizer, bench or launch; "
              "`stentor --help` says more");
     }
     if (!strcmp(argv[1], "--version")) return print_version();

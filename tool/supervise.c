@@ -221,6 +221,7 @@ static int64_t newest_checkpoint(const struct supervisor *s)
     struct checkpoint_name *list = NULL;
     int count = 0;
     int64_t newest = -1;
+    if (!s->given->out) return newest;
     if (path_join(directory, sizeof directory, s->given->out, "checkpoints") ||
         checkpoint_names(directory, &list, &count))
         error_clear(); // the child will say it

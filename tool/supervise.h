@@ -15,8 +15,8 @@
 
 struct supervision {
     int64_t restarts; // in a row without a new checkpoint
-    const char *out;
-    bool resume; // as the command says; a second start always goes on from what there is
+    const char *out;  // NULL: what runs keeps no checkpoints
+    bool resume;      // as the command says; a second start always goes on from what there is
     bool
         launcher; // the child will be mpirun: it gets SIGUSR1 for every signal that asks to stop, which it hands to all ranks
 };

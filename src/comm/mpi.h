@@ -10,6 +10,8 @@
 
 #include <stdbool.h>
 
+// Whether this build has "openmpi" or "mpich".
+bool comm_mpi_has(const char *library);
 // After a failure MPI cannot be ended, and what a library does when a process exits may wait for the lost one: the program then leaves
 // by _exit.
 bool comm_mpi_torn(void);

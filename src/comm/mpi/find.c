@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which MPI library: the one whose launcher started this process, among those that lie beside the program.
 #include "base/file.h"
+#include "comm/mpi.h"
 #include "comm/mpi/internal.h"
 
 #include <dlfcn.h>
@@ -74,6 +75,12 @@ static bool find_file(const char *part, char *path, size_t bytes)
         }
     }
     return false;
+}
+
+bool comm_mpi_has(const char *library)
+{
+    char path[4096];
+    return find_file(library, path, sizeof path);
 }
 
 static enum status load(const char *path, const struct mpi_calls **calls_p, void **library_p)
