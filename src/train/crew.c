@@ -130,6 +130,11 @@ static enum status find_idle(struct trainer *trainer)
     const struct run_config *config = &trainer->config;
     struct crew *crew = &trainer->crew;
     crew->idle = 0;
+    if (run_is_local(config, crew) && config->leaves < crew->replicas)
+        FAIL(STATUS_USAGE,
+             "train.leaves: %lld leaves cannot be shared out to %d processes; with local-sgd each "
+             "needs one or more",
+             (long long)config->leaves, crew->replicas);
     if (strcmp(config->parallel.exchange, "server") != 0 || crew->replicas == 1) return STATUS_OK;
     if (config->parallel.servers > crew->replicas)
         FAIL(STATUS_USAGE, "parallel.servers: %lld servers among %d processes; it must be 1 to %d",

@@ -87,6 +87,7 @@ enum status trainer_evaluate(struct trainer *trainer, double *loss_p, int64_t *t
     if (trainer->groups == 0)
         FAIL(STATUS_USAGE,
              "there is no held-out text; set data.valid, or data.valid_fraction above 0");
+    TRY(crew_fail(trainer, average_weights(trainer)));
     atomic_store(&trainer->next_group, groups_before(trainer, trainer->crew.replica));
     enum status status = workers_run(trainer, TASK_EVALUATE);
     if (!status) status = share_groups(trainer);

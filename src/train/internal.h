@@ -99,7 +99,15 @@ enum status overlap_finish(struct overlap *overlap) CHECK_RESULT;
 double overlap_hidden(const struct overlap *overlap, double computed);
 
 // ---- workers ----
-enum task { TASK_INITIALISE, TASK_STEP, TASK_EVALUATE, TASK_EXAMINE, TASK_END };
+enum task {
+    TASK_INITIALISE,
+    TASK_STEP,
+    TASK_EVALUATE,
+    TASK_EXAMINE,
+    TASK_AVERAGE,
+    TASK_AVERAGE_STATE,
+    TASK_END
+};
 
 // What a worker does beside running its program. Waiting by the clock on the wall, the others in processor time.
 struct step_times {
@@ -163,8 +171,15 @@ struct trainer {
     struct travel *travel; // between replicas; NULL: there is one
     bool local; // every replica updates for itself, and weights are averaged now and then
     struct exchange *exchange;
-    struct overlap *overlap;            // NULL: one replica, or local
-    struct block outer;                 // local: momentum of the averages; touched where owned
+    struct overlap *overlap; // NULL: one replica, or local
+    // local: momentum of the averages, and weights after the last one; touched where owned.
+    struct block outer, before;
+    int64_t averaged; // local: the step after which weights were averaged last
+    int64_t checked;  // the step after which all replicas had the same weights, -1 none
+    // Leaves and micro-batches whose sum one update is made of: all, or, local, this replica's.
+    int leaf_first, leaf_last;
+    int64_t micro_first, micro_last;
+    int *run_border; // [workers + 1] leaves of this replica's workers, counted from leaf_first
     int *border, *next_border;          // [crew.all + 1] leaves of all workers
     double *compute_seconds;            // [crew.all] of the last step
     double *seconds_per_leaf;           // [crew.all] smoothed, 0: not measured yet
@@ -233,6 +248,25 @@ enum status memory_check(struct trainer *trainer) CHECK_RESULT;
 // Heap bytes of the programs, graphs and tables (close, not exact: they are small beside the rest).
 size_t memory_heap(const struct trainer *trainer);
 
+// step.c: where the workers' leaves and sums lie, after borders have moved.
+void route_leaves(struct trainer *trainer);
+
+// check_replicas.c: whether all replicas have the same weights. Collective. Fails: STATUS_PEER naming those that do not.
+bool check_is_due(const struct trainer *trainer);
+enum status check_replicas(struct trainer *trainer) CHECK_RESULT;
+
+// average.c: whether replicas that update for themselves are averaged after `step`; whether a multiple of `every` has passed since
+// they were averaged before.
+bool average_due(const struct trainer *trainer, int64_t step);
+bool average_passed(const struct trainer *trainer, int64_t step, int64_t every);
+// The weights as they are now are those that all began with.
+void average_start(struct trainer *trainer);
+// Unless that is so already, makes the weights the same everywhere; makes the optimizer's states the same. Collective.
+enum status average_weights(struct trainer *trainer) CHECK_RESULT;
+enum status average_state(struct trainer *trainer) CHECK_RESULT;
+enum status worker_average(struct worker *worker) CHECK_RESULT;
+enum status worker_average_state(struct worker *worker) CHECK_RESULT;
+
 // state_travel.c: replica 0 does `work` with a stream that brings what lies with others (NULL: nothing does), while these answer.
 // Collective.
 typedef enum status (*state_work)(struct trainer *trainer, const struct checkpoint_stream *stream,
@@ -251,11 +285,12 @@ enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT
 // loop.c: whether this process has been asked to stop.
 bool train_stop_requested(void);
 
-// way.c: the way by which slices travel between replicas, NULL where nothing does; with what; what it keeps of the same bits.
+// way.c: whether replicas update for themselves; the way by which slices travel between replicas, NULL where nothing does; with what; what it keeps of the same bits.
+bool run_is_local(const struct run_config *config, const struct crew *crew);
 const char *run_way(const struct run_config *config, const struct crew *crew);
 enum exactness run_exactness(const struct run_config *config, const struct crew *crew);
 struct travel_setup run_travel(const struct run_config *config, const struct crew *crew,
-                                    int64_t elements, enum isa isa);
+                               int64_t elements, enum isa isa);
 
 // folder.c: makes `out`, and takes its lock, which ends with the process. Fails: STATUS_DISK, STATUS_USAGE naming the process that has it.
 enum status folder_lock(const char *out, int *lock_p) CHECK_RESULT;

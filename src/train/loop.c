@@ -39,6 +39,13 @@ struct loop {
 
 static bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
+// Replicas that update for themselves evaluate and save where they are averaged.
+static bool comes_up(const struct loop *loop, int64_t step, int64_t every)
+{
+    const struct trainer *trainer = loop->trainer;
+    return trainer->local ? average_passed(trainer, step, every) : due(step, every);
+}
+
 static bool waited_enough(const struct trainer *trainer)
 {
     int64_t patience = trainer->config.patience;
@@ -188,7 +195,9 @@ static enum status stop_diverged(struct loop *loop)
     snprintf(message, sizeof message, "%s", error_message());
     error_clear();
     trainer->crew.agreed = false; // about what comes now
-    if (trainer->position.step > 0 && trainer->saved_step != trainer->position.step)
+    // Replicas that update for themselves are not at one step.
+    if (!trainer->local && trainer->position.step > 0 &&
+        trainer->saved_step != trainer->position.step)
         TRY(crew_fail(trainer, find_finite(trainer, &finite)));
     if (finite) {
         count_seconds(loop);
@@ -253,12 +262,12 @@ static enum status one_step(struct loop *loop)
         log_step(loop, &report);
     if (loop->observer && loop->observer->step)
         loop->observer->step(loop->observer->context, &report);
-    if (trainer->groups > 0 && due(report.step, config->eval_every)) {
+    if (trainer->groups > 0 && comes_up(loop, report.step, config->eval_every)) {
         TRY(evaluate(loop, true));
         loop->logged = monotonic_seconds();
         loop->tokens_since = 0;
     }
-    if (due(report.step, config->save_every)) TRY(save_or_warn(loop));
+    if (comes_up(loop, report.step, config->save_every)) TRY(save_or_warn(loop));
     return STATUS_OK;
 }
 

@@ -20,7 +20,12 @@ int memory_worker_buffers(const struct run_config *config, const struct crew *cr
     int leaves = (int)config->leaves, computing = crew->all - crew->idle;
     int place = crew->first + rank - crew->idle, buffers = 0; // among those that compute
     bool several = config->batch / config->micro_batch > leaves;
-    if (place >= 0 && strcmp(config->parallel.balance, "random") == 0) {
+    if (run_is_local(config, crew)) { // a replica's leaves, counted from its first
+        int own = leaves / crew->replicas + (crew->replica < leaves % crew->replicas);
+        int workers = (int)config->parallel.workers, share = own / workers, larger = own % workers;
+        int first = rank * share + (rank < larger ? rank : larger);
+        buffers = run_buffers(first, first + share + (rank < larger), several);
+    } else if (place >= 0 && strcmp(config->parallel.balance, "random") == 0) {
         buffers = run_buffers_most(leaves, leaves, several);
     } else if (place >= 0 && strcmp(config->parallel.balance, "measured") == 0) {
         // While there are enough leaves, every worker keeps one.
@@ -58,9 +63,26 @@ static size_t travel_total(const struct run_config *config, const struct memory_
 {
     const char *way = run_way(config, &need->crew);
     size_t replicas = (size_t)need->crew.replicas, each = 64;
-    return travel_bytes(way, setup, need->crew.replicas) + (size_t)buckets * each +
+    size_t bytes = travel_bytes(way, setup, need->crew.replicas);
+    if (strcmp(config->parallel.exchange, "auto") == 0) {
+        size_t other = travel_bytes("tree", setup, need->crew.replicas);
+        if (other > bytes) bytes = other;
+    }
+    return bytes + (size_t)buckets * each +
            (replicas + (size_t)need->crew.all) * 2 * sizeof(uint64_t) +
            2 * sizeof(uint64_t) * (size_t)(config->batch / config->micro_batch) + THREAD_BYTES;
+}
+
+// Replicas that update for themselves have all of the state, and a part of what averages need.
+static size_t state_bytes(const struct run_config *config, const struct memory_need *need,
+                          int64_t owned)
+{
+    bool local = run_is_local(config, &need->crew);
+    size_t state = (size_t)(local ? need->elements : owned) * sizeof(float), sum;
+    size_t average = local ? 2 * (size_t)owned * sizeof(float) : 0;
+    bool over =
+        __builtin_add_overflow(checked_multiply(state, (size_t)need->states), average, &sum);
+    return over ? SIZE_MAX : sum;
 }
 
 // The worker that has most.
@@ -98,20 +120,21 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
     struct memory_report report = {
         .packed_weights = need->packed,
         .weights = model,
-        .optimizer_state = checked_multiply((size_t)owned * sizeof(float), (size_t)need->states),
+        .optimizer_state = state_bytes(config, need, owned),
         .activations = checked_multiply(need->arena, (size_t)workers),
         .worker_activations = need->arena,
         .data = need->data,
         .available = memory_available(config->parallel.memory_limit, crew->local),
         .replicas = crew->replicas,
     };
-    slice_of(owned, workers, 0, &first, &last); // the largest
+    slice_of(run_is_local(config, crew) ? need->elements : owned, workers, 0, &first, &last);
     report.worker_share =
         checked_multiply((size_t)(last - first) * sizeof(float), (size_t)need->states + 1);
     add_workers(config, need, model, &report);
-    report.other = PROCESS_BYTES + need->heap + (size_t)threads * THREAD_BYTES +
-                   exchange_bytes(need->elements, threads, (int)config->leaves,
-                                  travels ? crew->replicas : 1, buckets);
+    report.other =
+        PROCESS_BYTES + need->heap + (size_t)threads * THREAD_BYTES +
+        exchange_bytes(need->elements, threads, (int)config->leaves,
+                       travels && !run_is_local(config, crew) ? crew->replicas : 1, buckets);
     if (travels) report.other += travel_total(config, need, &setup, buckets);
     const size_t part[] = {report.packed_weights, report.weights,     report.optimizer_state,
                            report.gradients,      report.activations, report.data,

@@ -76,12 +76,12 @@ static void *place_gradient(void *context, int tag)
 static void compute_leaves(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
-    const int *border = trainer->border + trainer->crew.first + worker->rank;
-    int first = border[0], last = border[1];
+    const int *border = trainer->run_border + worker->rank;
+    int first = border[0], last = border[1], base = trainer->leaf_first;
     bool hands_over = trainer->overlap && overlap_is_on(trainer->overlap);
     for (int leaf = first; leaf < last; leaf++) {
         int64_t from, to;
-        leaf_micro_batches(trainer->micro_batches, trainer->leaves, leaf, &from, &to);
+        leaf_micro_batches(trainer->micro_batches, trainer->leaves, base + leaf, &from, &to);
         for (int64_t m = from; m < to; m++) {
             worker->last = hands_over && leaf + 1 == last && m + 1 == to;
             double start = thread_seconds();
@@ -151,9 +151,10 @@ enum status worker_step(struct worker *worker)
     double met = monotonic_seconds();
     if (trainer->overlap) TRY(bring_together(worker, met));
 
-    struct outcome outcome = {.tokens = sum_of_counts(trainer->tokens, trainer->micro_batches)};
+    int64_t begin = trainer->micro_first, count = trainer->micro_last - begin;
+    struct outcome outcome = {.tokens = sum_of_counts(trainer->tokens + begin, count)};
     double scale = 1.0 / (double)(outcome.tokens ? outcome.tokens : 1);
-    outcome.loss = pairwise_sum(trainer->loss, trainer->micro_batches) * scale;
+    outcome.loss = pairwise_sum(trainer->loss + begin, count) * scale;
     double reduced = met, met_again = met;
     if (isfinite(outcome.loss) && outcome.tokens > 0) {
         double begun = thread_seconds();
@@ -220,7 +221,7 @@ static enum status examine(struct trainer *trainer)
 {
     struct crew *crew = &trainer->crew;
     TRY(workers_run(trainer, TASK_EXAMINE));
-    if (!crew->net) return STATUS_OK;
+    if (!crew->net || trainer->local) return STATUS_OK;
     for (int r = 0; r <= crew->replicas; r++)
         crew->offset[r] = (size_t)first_micro_batch(trainer, trainer->border[crew->base[r]]) *
                           sizeof *trainer->offending;
@@ -272,12 +273,12 @@ static enum status fail_diverged(struct trainer *trainer)
     bool loss = !isfinite(outcome->loss), one = false;
     char where[512];
     if (!loss) TRY(crew_fail(trainer, examine(trainer)));
-    for (int64_t m = 0; m < trainer->micro_batches; m++) {
+    for (int64_t m = trainer->micro_first; m < trainer->micro_last; m++) {
         if (loss) trainer->offending[m] = !isfinite(trainer->loss[m]);
         one |= trainer->offending[m];
     }
     print_offending(trainer, where, sizeof where);
-    trainer->crew.agreed = true; // all come here with the same numbers
+    trainer->crew.agreed = !trainer->local; // else all come here with the same numbers
     FAIL(STATUS_DIVERGED,
          "step %lld: the %s is not finite (%s), from %s of the batch; the weights are as "
          "before "
@@ -289,7 +290,32 @@ static enum status fail_diverged(struct trainer *trainer)
                                             : "train.clip: 1, a longer train.warmup");
 }
 
+static enum status check_outcome(struct trainer *trainer)
+{
+    const struct outcome *outcome = &trainer->outcome;
+    if (!isfinite(outcome->loss) || !isfinite(outcome->gradient.norm))
+        return fail_diverged(trainer);
+    if (outcome->tokens > 0) return STATUS_OK;
+    trainer->crew.agreed = !trainer->local;
+    FAIL(STATUS_INPUT, "step %lld: its batch has no target", (long long)trainer->position.step + 1);
+}
+
 // ---- who computes what ----
+
+void route_leaves(struct trainer *trainer)
+{
+    const struct crew *crew = &trainer->crew;
+    const int *own = trainer->border + crew->first;
+    bool shared = trainer->travel && !trainer->local;
+    trainer->leaf_first = trainer->local ? own[0] : 0;
+    trainer->leaf_last = trainer->local ? own[trainer->workers] : trainer->leaves;
+    trainer->micro_first = first_micro_batch(trainer, trainer->leaf_first);
+    trainer->micro_last = first_micro_batch(trainer, trainer->leaf_last);
+    for (int i = 0; i <= trainer->workers; i++)
+        trainer->run_border[i] = own[i] - trainer->leaf_first;
+    exchange_route(trainer->exchange, shared ? trainer->border : trainer->run_border,
+                   trainer->gradients);
+}
 
 // New borders are worth a change of route when they shorten the step by more than this part of it.
 static const double WORTH = 0.05;
@@ -360,6 +386,7 @@ static void fill_report(const struct trainer *trainer, double start,
         if (r >= crew->first && r < crew->first + trainer->workers && seconds > own) own = seconds;
     }
     double others = slowest - own < exchange ? slowest - own : exchange;
+    int64_t count = trainer->micro_last - trainer->micro_first;
     *report_p = (struct step_report){
         .step = trainer->position.step,
         .loss = trainer->outcome.loss,
@@ -372,7 +399,8 @@ static void fill_report(const struct trainer *trainer, double start,
         .hidden_seconds = trainer->hidden_seconds,
         .bytes_sent = traffic.sent - before->sent,
         .bytes_received = traffic.received - before->received,
-        .tokens = trainer->outcome.tokens,
+        // Local: the others are taken to have had as many a micro-batch.
+        .tokens = trainer->outcome.tokens * trainer->micro_batches / count,
         .epoch =
             sampler_epoch(&trainer->training, trainer->position.samples - trainer->config.batch),
     };
@@ -384,8 +412,7 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
     const struct run_config *config = &trainer->config;
     struct run_position *position = &trainer->position;
     double start = monotonic_seconds();
-    if (move_borders(trainer))
-        exchange_route(trainer->exchange, trainer->border, trainer->gradients);
+    if (move_borders(trainer)) route_leaves(trainer);
     const struct schedule_state schedule = {
         .factor = position->schedule_factor,
         .best = position->schedule_best,
@@ -395,14 +422,15 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
     struct travel_traffic before = traffic_of(trainer);
     if (trainer->overlap) overlap_start(trainer->overlap);
     TRY(crew_fail(trainer, workers_run(trainer, TASK_STEP)));
-    const struct outcome *outcome = &trainer->outcome;
-    if (outcome->tokens == 0)
-        FAIL(STATUS_INPUT, "step %lld: its batch has no target", (long long)position->step + 1);
-    if (!isfinite(outcome->loss) || !isfinite(outcome->gradient.norm))
-        return fail_diverged(trainer);
+    enum status status = check_outcome(trainer);
+    // Who updates for itself tells the others when they come to be averaged.
+    if (status && trainer->local) status = crew_agree(trainer, status);
+    TRY(status);
     measure_speed(trainer);
     position->step++;
     position->samples += config->batch;
+    if (average_due(trainer, position->step)) TRY(crew_fail(trainer, average_weights(trainer)));
+    if (check_is_due(trainer)) TRY(crew_fail(trainer, check_replicas(trainer)));
     fill_report(trainer, start, &before, report_p);
     return STATUS_OK;
 }

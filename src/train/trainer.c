@@ -15,6 +15,24 @@
 
 // ---- creating: everything that is small ----
 
+// Equal shares of the workers that compute; where each replica updates for itself, of the replicas.
+static void first_borders(struct trainer *trainer)
+{
+    const struct crew *crew = &trainer->crew;
+    int replicas = crew->replicas, leaves = trainer->leaves;
+    if (!trainer->local) {
+        borders_equal(leaves, crew->all - crew->idle, trainer->border + crew->idle);
+        return;
+    }
+    for (int r = 0; r < replicas; r++) {
+        int first = leaves / replicas * r + (r < leaves % replicas ? r : leaves % replicas);
+        int count = leaves / replicas + (r < leaves % replicas);
+        int *border = trainer->border + crew->base[r], workers = crew->base[r + 1] - crew->base[r];
+        borders_equal(count, workers, border);
+        for (int i = 0; i <= workers; i++) border[i] += first;
+    }
+}
+
 // False when there is not enough memory.
 static bool take_tables(struct trainer *trainer)
 {
@@ -29,21 +47,22 @@ static bool take_tables(struct trainer *trainer)
     trainer->compute_seconds = arena_take(tables, all * sizeof(double));
     trainer->seconds_per_leaf = arena_take(tables, all * sizeof(double));
     trainer->border = arena_take(tables, (all + 1) * sizeof(int));
+    trainer->run_border = arena_take(tables, (workers + 1) * sizeof(int));
     trainer->next_border = arena_take(tables, (all + 1) * sizeof(int));
     trainer->loss = arena_take(tables, checked_multiply(entries, sizeof(double)));
     trainer->tokens = arena_take(tables, checked_multiply(entries, sizeof(int64_t)));
     trainer->offending = arena_take(tables, micro_batches * sizeof(bool));
     trainer->worker = arena_take(tables, workers * sizeof *trainer->worker);
     if (!trainer->segment || !trainer->comm || !trainer->gradients || !trainer->seconds_per_leaf ||
-        !trainer->compute_seconds || !trainer->border || !trainer->next_border || !trainer->loss ||
-        !trainer->tokens || !trainer->offending || !trainer->worker || !agreement_init(trainer))
+        !trainer->compute_seconds || !trainer->border || !trainer->run_border ||
+        !trainer->next_border || !trainer->loss || !trainer->tokens || !trainer->offending ||
+        !trainer->worker || !agreement_init(trainer))
         return false;
     for (int i = 0; i < trainer->parameters.count; i++) {
         const struct parameter *p = &trainer->parameters.list[i];
         trainer->segment[i] = (struct segment){p->offset, p->offset + p->count, p->decay};
     }
-    borders_equal(trainer->leaves, trainer->crew.all - trainer->crew.idle,
-                  trainer->border + trainer->crew.idle);
+    first_borders(trainer);
     return true;
 }
 
@@ -131,6 +150,7 @@ static enum status build(struct trainer *trainer)
     if (trainer->crew.net) TRY(crew_take_config(trainer));
     TRY(crew_agree(trainer, resolve(trainer)));
     TRY(crew_join(trainer));
+    trainer->local = run_is_local(&trainer->config, &trainer->crew);
     TRY(open_texts(trainer));
     TRY(crew_agree(trainer, build_graphs(trainer)));
     return STATUS_OK;
@@ -173,6 +193,7 @@ enum status trainer_create(const struct run_config *config, struct comm *net,
     trainer->config = *config;
     trainer->lock = -1;
     trainer->saved_step = -1;
+    trainer->checked = -1;
     parameters_init(&trainer->parameters);
     workers_init(trainer);
     enum status status = start_crew(trainer, net);
@@ -209,6 +230,7 @@ void trainer_destroy(struct trainer *trainer)
     packed_destroy(trainer->packed);
     for (int i = 0; i < 2; i++) block_destroy(&trainer->state[i]);
     block_destroy(&trainer->outer);
+    block_destroy(&trainer->before);
     block_destroy(&trainer->weights);
     graph_destroy(trainer->training_graph.g);
     graph_destroy(trainer->evaluation_graph.g);
@@ -256,26 +278,65 @@ static enum status allocate_model(struct trainer *trainer)
     TRY(block_create(bytes, "the weights", &trainer->weights));
     TRY(packed_prepare(trainer->packed, trainer->weights.data));
     trainer->packed_stale = true;
-    const char *way = run_way(&trainer->config, &trainer->crew);
     // Where others own most of it, whole huge pages would be taken for the little that is touched.
+    bool sparse = run_way(&trainer->config, &trainer->crew) && !trainer->local;
     for (int i = 0; i < trainer->states; i++)
-        TRY(way ? block_create_sparse(bytes, "the optimizer's state", &trainer->state[i])
-                : block_create(bytes, "the optimizer's state", &trainer->state[i]));
-    const struct travel_setup travel =
-        run_travel(&trainer->config, &trainer->crew, trainer->parameters.elements, trainer->isa);
-    if (way) TRY(travel_create(way, &travel, &trainer->travel));
+        TRY(sparse ? block_create_sparse(bytes, "the optimizer's state", &trainer->state[i])
+                   : block_create(bytes, "the optimizer's state", &trainer->state[i]));
+    if (trainer->local) {
+        TRY(block_create_sparse(bytes, "the momentum of averages", &trainer->outer));
+        TRY(block_create_sparse(bytes, "the weights before", &trainer->before));
+    }
+    return STATUS_OK;
+}
+
+// The way, by measuring where it is auto. Collective.
+static enum status create_travel(struct trainer *trainer)
+{
+    const struct run_config *config = &trainer->config;
+    const struct crew *crew = &trainer->crew;
+    const char *way = run_way(config, crew);
+    struct travel_setup setup =
+        run_travel(config, crew, trainer->parameters.elements, trainer->isa);
+    if (!way) return STATUS_OK;
+    if (strcmp(config->parallel.exchange, "auto") == 0) {
+        struct travel_choice choice;
+        for (int r = 0; r <= crew->replicas; r++)
+            trainer->next_border[r] = trainer->border[crew->base[r]];
+        TRY(travel_choose(&setup, trainer->next_border, &choice));
+        way = choice.name;
+        for (int i = 0; i < choice.count && crew_speaks(trainer); i++)
+            log_info("exchange %s: %.3f ms a bucket there and back%s", choice.tried[i].name,
+                     1e3 * choice.tried[i].seconds,
+                     strcmp(choice.tried[i].name, way) == 0 ? ", chosen" : "");
+    }
+    TRY(travel_create(way, &setup, &trainer->travel));
+    for (int r = 0; r <= crew->replicas; r++) trainer->next_border[r] = r;
+    if (trainer->local) travel_route(trainer->travel, trainer->next_border);
+    return STATUS_OK;
+}
+
+// Leaves that the sum of an update is made of.
+static int own_leaves(const struct trainer *trainer)
+{
+    const int *own = trainer->border + trainer->crew.first;
+    return trainer->local ? own[trainer->workers] - own[0] : trainer->leaves;
+}
+
+static enum status create_exchange(struct trainer *trainer)
+{
     const struct exchange_setup setup = {
         .elements = trainer->parameters.elements,
         .workers = trainer->workers,
         .owners = trainer->workers * trainer->threads,
-        .leaves = trainer->leaves,
+        .leaves = own_leaves(trainer),
         .isa = trainer->isa,
         .optimizer = trainer->config.optimizer,
         .weights = trainer->weights.data,
         .state = {trainer->state[0].data, trainer->state[1].data},
         .segment = trainer->segment,
         .segments = trainer->parameters.count,
-        .travel = trainer->travel,
+        .travel = trainer->local ? NULL : trainer->travel,
         .net = trainer->crew.net,
         .base = trainer->crew.base,
     };
@@ -404,10 +465,11 @@ static enum status prepare_workers(struct trainer *trainer)
 {
     TRY(comm_create(NULL, trainer->workers, trainer->comm));
     for (int r = 0; r < trainer->workers; r++) TRY(prepare_worker(trainer, &trainer->worker[r]));
-    exchange_route(trainer->exchange, trainer->border, trainer->gradients);
+    route_leaves(trainer);
     TRY(threads_start(trainer));
     TRY(workers_start(trainer));
-    if (trainer->travel) TRY(overlap_create(trainer, wants_overlap(trainer), &trainer->overlap));
+    if (trainer->travel && !trainer->local)
+        TRY(overlap_create(trainer, wants_overlap(trainer), &trainer->overlap));
     return STATUS_OK;
 }
 
@@ -418,10 +480,15 @@ static enum status prepare(struct trainer *trainer, bool resume)
         TRY(crew_agree(trainer, folder_lock(trainer->config.out, &trainer->lock)));
     else
         TRY(crew_agree(trainer, STATUS_OK));
-    enum status status = allocate_model(trainer);
+    TRY(crew_agree(trainer, allocate_model(trainer)));
+    TRY(crew_agree(trainer, create_travel(trainer)));
+    enum status status = create_exchange(trainer);
     if (!status) status = prepare_workers(trainer);
     TRY(crew_agree(trainer, status));
-    return set_weights(trainer, resume);
+    TRY(set_weights(trainer, resume));
+    average_start(trainer);
+    trainer->averaged = trainer->position.step;
+    return STATUS_OK;
 }
 
 enum status trainer_prepare(struct trainer *trainer, bool resume)
@@ -475,6 +542,9 @@ static enum status write_checkpoint(struct trainer *trainer, const struct checkp
 
 enum status trainer_save_keeping(struct trainer *trainer, int keep)
 {
+    TRY(crew_fail(trainer, average_weights(trainer)));
+    TRY(crew_fail(trainer, average_state(trainer)));
+    TRY(crew_fail(trainer, check_replicas(trainer)));
     TRY(state_collect(trainer, write_checkpoint, &keep));
     trainer->saved_step = trainer->position.step;
     return STATUS_OK;

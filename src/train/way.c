@@ -5,12 +5,18 @@
 
 #include <string.h>
 
+bool run_is_local(const struct run_config *config, const struct crew *crew)
+{
+    return crew->net && strcmp(config->parallel.exchange, "local-sgd") == 0;
+}
+
 const char *run_way(const struct run_config *config, const struct crew *crew)
 {
     const char *exchange = config->parallel.exchange;
     if (!crew->net) return NULL;
-    // By measuring one of the exact ways is taken; until then it is the one that serves any net.
-    return strcmp(exchange, "auto") == 0 ? "direct" : exchange;
+    // Of auto until one has been chosen by measuring. Averages travel this way, too.
+    if (strcmp(exchange, "auto") == 0 || run_is_local(config, crew)) return "direct";
+    return exchange;
 }
 
 struct travel_setup run_travel(const struct run_config *config, const struct crew *crew,
@@ -23,7 +29,8 @@ struct travel_setup run_travel(const struct run_config *config, const struct cre
     return (struct travel_setup){
         .net = crew->net,
         .elements = elements,
-        .leaves = (int)config->leaves,
+        // Averages are sums of one array from every replica.
+        .leaves = run_is_local(config, crew) ? crew->replicas : (int)config->leaves,
         .isa = isa,
         .bucket = bucket,
         .servers = server ? (int)config->parallel.servers : 0,
@@ -35,6 +42,7 @@ enum exactness run_exactness(const struct run_config *config, const struct crew 
 {
     const char *way = run_way(config, crew);
     struct travel_setup setup = run_travel(config, crew, SLICE_GRAIN, ISA_GENERIC);
+    if (run_is_local(config, crew)) return EXACTNESS_APPROXIMATE;
     return way ? travel_exactness_of(way, setup.wire) : EXACTNESS_EXACT;
 }
 

@@ -46,10 +46,13 @@ static void carry_out(struct worker *worker, enum task task)
 {
     enum status status = STATUS_OK;
     if (task == TASK_INITIALISE) worker_initialise(worker);
-    if (task != TASK_INITIALISE) status = refresh_packed(worker);
+    bool computes = task == TASK_STEP || task == TASK_EVALUATE || task == TASK_EXAMINE;
+    if (computes) status = refresh_packed(worker);
     if (!status && task == TASK_STEP) status = worker_step(worker);
     if (!status && task == TASK_EXAMINE) worker_examine(worker);
     if (!status && task == TASK_EVALUATE) worker_evaluate(worker);
+    if (!status && task == TASK_AVERAGE) status = worker_average(worker);
+    if (!status && task == TASK_AVERAGE_STATE) status = worker_average_state(worker);
     worker->status = status;
     if (!status) return;
     snprintf(worker->message, sizeof worker->message, "%s", error_message());
@@ -127,8 +130,10 @@ enum status workers_run(struct trainer *trainer, enum task task)
     unsigned round = gate_round(&trainer->finished);
     give_command(trainer, task);
     gate_wait(&trainer->finished, round);
-    // A step changes the weights; what comes before it leaves them as they were packed.
-    trainer->packed_stale = task == TASK_INITIALISE || task == TASK_STEP;
+    // What changes no weight leaves them as they were packed; optimizer states are not packed.
+    if (task != TASK_AVERAGE_STATE)
+        trainer->packed_stale =
+            task == TASK_INITIALISE || task == TASK_STEP || task == TASK_AVERAGE;
     // The error that made the others give up is the one that is not STATUS_PEER.
     const struct worker *failed = NULL;
     for (int r = 0; r < trainer->workers; r++) {

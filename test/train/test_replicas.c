@@ -2,6 +2,9 @@
 // Several replicas, here threads with a trainer each: exact ways to exchange give the bits of one process, whatever the replicas,
 // workers, buckets and borders; checkpoints go from any number to any other; what fails at one fails at all.
 #include "replicas.h"
+#include "train/internal.h"
+
+#include <math.h>
 
 static struct child_result expected;
 
@@ -163,7 +166,148 @@ static void bf16_on_the_wire_is_near(void **state)
     }
 }
 
+static void auto_chooses_an_exact_way(void **state)
+{
+    (void)state;
+    struct child_result result[MOST_REPLICAS];
+    struct run_config config = replica_run("auto", "auto");
+    config.parallel.workers = 2;
+    run_replicas(&config, 3, NULL, replica_steps, NULL, result);
+    assert_same_at_all(result, 3);
+}
+
+// ---- replicas that update for themselves ----
+static struct run_config local_run(const char *out, int64_t every, double rate, double momentum)
+{
+    struct run_config config = replica_run(out, "local-sgd");
+    config.leaves = 6;
+    config.parallel.sync_every = every;
+    config.parallel.outer_learning_rate = rate;
+    config.parallel.outer_momentum = momentum;
+    return config;
+}
+
+static void copy_weights(const struct run_config *config, void *context,
+                         struct child_result *result)
+{
+    struct trainer *trainer = NULL;
+    struct step_report report;
+    float *copy = context;
+    enum status status = trainer_create(config, own_net, &trainer);
+    if (!status) status = trainer_prepare(trainer, false);
+    while (!status && trainer_position(trainer)->step < config->steps)
+        status = trainer_step(trainer, &report);
+    if (status)
+        fill_failure(result, status);
+    else if (own_net->rank == 0)
+        memcpy(copy, trainer->weights.data, (size_t)trainer->parameters.elements * sizeof *copy);
+    trainer_destroy(trainer);
+}
+
+// The mean of steps is the step of the mean, where steps are linear in the gradient.
+static void averaging_every_step_is_synchronous(void **state)
+{
+    (void)state;
+    enum { MOST = 1 << 17 };
+    float *copy[2] = {calloc(MOST, sizeof(float)), calloc(MOST, sizeof(float))};
+    struct child_result result[MOST_REPLICAS];
+    for (int local = 0; local < 2; local++) {
+        struct run_config config = local_run("every", 1, 1, 0);
+        snprintf(config.optimizer.name, sizeof config.optimizer.name, "sgd");
+        config.optimizer.clip = 0;
+        config.schedule.learning_rate = 0.3;
+        if (!local) snprintf(config.parallel.exchange, sizeof config.parallel.exchange, "direct");
+        run_replicas(&config, 3, NULL, copy_weights, copy[local], result);
+        for (int r = 0; r < 3; r++) assert_fine(&result[r]);
+    }
+    double largest = 0, apart = 0;
+    for (int i = 0; i < MOST; i++) {
+        largest = fmax(largest, fabs((double)copy[0][i]));
+        apart = fmax(apart, fabs((double)copy[0][i] - (double)copy[1][i]));
+    }
+    assert_true(largest > 0.05);
+    if (!(apart < 1e-5 * largest)) fail_msg("weights of up to %g lie %g apart", largest, apart);
+    free(copy[0]);
+    free(copy[1]);
+}
+
+static void replicas_that_update_for_themselves_learn(void **state)
+{
+    (void)state;
+    static const double outer[][2] = {{1, 0}, {0.7, 0.9}};
+    for (int i = 0; i < 2; i++) {
+        struct child_result result[MOST_REPLICAS], again[MOST_REPLICAS];
+        struct run_config config = local_run("learn", 5, outer[i][0], outer[i][1]);
+        config.parallel.workers = 1 + i;
+        config.steps = 40;
+        run_replicas(&config, 3, NULL, replica_steps, NULL, result);
+        run_replicas(&config, 3, NULL, replica_steps, NULL, again);
+        for (int r = 0; r < 3; r++) {
+            assert_fine(&result[r]);
+            assert_string_equal(result[r].digest, again[0].digest);
+            assert_memory_equal(&result[r].evaluation, &result[0].evaluation, sizeof(double));
+            assert_true(result[r].evaluation < 1.05 * expected.evaluation);
+        }
+    }
+}
+
+// Stopped where weights are averaged; a replica more or less may go on from there.
+static void local_runs_resume(void **state)
+{
+    (void)state;
+    struct child_result whole[MOST_REPLICAS], result[MOST_REPLICAS];
+    struct portion half = {.stop = 10}, rest = {.stop = 20};
+    for (int i = 0; i < 2; i++) {
+        struct run_config config = local_run(i ? "parts" : "whole", 5, 0.7, 0.9);
+        run_replicas(&config, 2, NULL, replica_steps, &half, i ? result : whole);
+        run_replicas(&config, 2, NULL, replica_steps, &rest, i ? result : whole);
+    }
+    for (int r = 0; r < 2; r++) {
+        assert_fine(&result[r]);
+        assert_string_equal(result[r].digest, whole[0].digest);
+    }
+    struct run_config config = local_run("parts", 5, 0.7, 0.9);
+    struct portion more = {.stop = 25};
+    config.steps = 25;
+    run_replicas(&config, 3, NULL, replica_steps, &more, result);
+    for (int r = 0; r < 3; r++) assert_fine(&result[r]);
+    // And as a run that is summed again: its optimizer state is there, the averages' is passed over.
+    config = replica_run("parts", "direct");
+    config.leaves = 6;
+    config.steps = more.stop = 28;
+    run_replicas(&config, 2, NULL, replica_steps, &more, result);
+    for (int r = 0; r < 2; r++) assert_fine(&result[r]);
+}
+
 // ---- what fails at one fails at all ----
+// A bit of replica 1's weights turns over. The owners' weights heal it with the next step; what is saved before must not have it.
+static void one_bit_turns(const struct run_config *config, void *context,
+                          struct child_result *result)
+{
+    struct trainer *trainer = NULL;
+    struct step_report report;
+    (void)context;
+    enum status status = trainer_create(config, own_net, &trainer);
+    if (!status) status = trainer_prepare(trainer, false);
+    while (!status && trainer_position(trainer)->step < 4) status = trainer_step(trainer, &report);
+    if (!status && own_net->rank == 1) ((uint32_t *)trainer->weights.data)[777] ^= 1;
+    if (!status) status = trainer_save(trainer);
+    if (status) fill_failure(result, status);
+    trainer_destroy(trainer);
+}
+
+static void another_bit_is_found(void **state)
+{
+    (void)state;
+    struct child_result result[MOST_REPLICAS];
+    struct run_config config = replica_run("bit", "direct");
+    run_replicas(&config, 3, NULL, one_bit_turns, NULL, result);
+    for (int r = 0; r < 3; r++) {
+        assert_int_equal(result[r].status, STATUS_PEER);
+        assert_non_null(strstr(result[r].message, "process 1 ("));
+    }
+}
+
 static void fails_alike(const struct run_config *config, int replicas, enum status status,
                         const char *word)
 {
@@ -264,6 +408,11 @@ int main(void)
         cmocka_unit_test(resumed_on_other_numbers),
         cmocka_unit_test(the_ring_repeats_on_the_same_workers),
         cmocka_unit_test(bf16_on_the_wire_is_near),
+        cmocka_unit_test(auto_chooses_an_exact_way),
+        cmocka_unit_test(averaging_every_step_is_synchronous),
+        cmocka_unit_test(replicas_that_update_for_themselves_learn),
+        cmocka_unit_test(local_runs_resume),
+        cmocka_unit_test(another_bit_is_found),
         cmocka_unit_test(all_diverge_alike),
         cmocka_unit_test(all_are_refused_alike),
         cmocka_unit_test(one_that_fails_ends_all),
