@@ -146,7 +146,7 @@ static enum status print_forecast(const struct forecast *f)
         duration(f->step_seconds, a), duration(f->step_seconds * (double)c->steps, b),
         (long long)c->steps, progress_rate(f->flops_a_second, rate), isa_name(f->isa),
         c->precision));
-    return output_print("exactness: %s\n", exactness_sentence);
+    return output_print("exactness: %s\n", exactness_sentence("exact"));
 }
 
 static enum status forecast_run(const struct options *options, const struct run_config *config)

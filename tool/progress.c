@@ -100,14 +100,26 @@ static void draw(const struct progress *p, const struct step_report *report, dou
     terminal_status(line);
 }
 
+// "  exchange 12% (80% hidden)  wait 3%", where there are other processes.
+static const char *share_of_travel(const struct step_report *report, char text[80])
+{
+    double hidden = report->hidden_seconds, open = report->exchange_seconds;
+    text[0] = 0;
+    if (report->bytes_sent + report->bytes_received > 0)
+        snprintf(text, 80, "  exchange %.0f%% (%.0f%% hidden)  wait %.0f%%",
+                 100 * open / report->seconds, 100 * hidden / (hidden + open + 1e-12),
+                 100 * report->wait_seconds / report->seconds);
+    return text;
+}
+
 static void tell(const struct progress *p, const struct step_report *report)
 {
-    char left[32], rate[32], peak[48];
-    terminal_say("step %lld/%lld  loss %.4f  rate %.3g  norm %.3f  %s tokens/s%s  left %s",
+    char left[32], rate[32], peak[48], travel[80];
+    terminal_say("step %lld/%lld  loss %.4f  rate %.3g  norm %.3f  %s tokens/s%s%s  left %s",
                  (long long)report->step, (long long)p->steps, report->loss, report->learning_rate,
                  report->gradient_norm,
                  progress_rate((double)report->tokens / p->step_seconds, rate),
-                 share_of_peak(p, "  ", peak),
+                 share_of_peak(p, "  ", peak), share_of_travel(report, travel),
                  progress_time((double)(p->steps - report->step) * p->step_seconds, left));
 }
 

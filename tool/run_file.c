@@ -4,7 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
-const char exactness_sentence[] = "exact: the same bits for any number of workers on any processor";
+const char *exactness_sentence(const char *level)
+{
+    if (!strcmp(level, "exact"))
+        return "exact: the same bits for any number of workers on any processor";
+    if (!strcmp(level, "same-workers"))
+        return "same-workers: the same bits again with the same processes and workers";
+    return "approximate: not what one process would compute, but near it";
+}
 
 static enum status apply(const struct options *options, int i, struct run_config *config)
 {
@@ -20,12 +27,20 @@ static enum status apply(const struct options *options, int i, struct run_config
     return run_config_set(config, assignment, origin);
 }
 
-enum status run_file_read(const struct options *options, const char *path,
-                          struct run_config *config_p)
+enum status run_file_read_among(const struct options *options, const char *path, int64_t replicas,
+                                int64_t cores, struct run_config *config_p)
 {
     run_config_defaults(config_p);
+    config_p->replicas = replicas;
+    config_p->cores = cores;
     TRY(run_config_read(config_p, path));
     TRY(run_config_environment(config_p));
     for (int i = 0; i < options->count; i++) TRY(apply(options, i, config_p));
     return run_config_check(config_p);
+}
+
+enum status run_file_read(const struct options *options, const char *path,
+                          struct run_config *config_p)
+{
+    return run_file_read_among(options, path, 0, 0, config_p);
 }

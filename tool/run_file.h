@@ -8,6 +8,9 @@
 
 enum status run_file_read(const struct options *options, const char *path,
                           struct run_config *config_p) CHECK_RESULT;
-// What a run promises, in words.
-extern const char exactness_sentence[];
+// The same for one of `replicas` processes, which may use `cores`.
+enum status run_file_read_among(const struct options *options, const char *path, int64_t replicas,
+                                int64_t cores, struct run_config *config_p) CHECK_RESULT;
+// What a run of that level (trainer_exactness()) promises, in words.
+const char *exactness_sentence(const char *level);
 #endif

@@ -18,6 +18,7 @@ static void (*stop_function)(void);
 static volatile sig_atomic_t caught;
 static volatile double first_time;
 static volatile pid_t first_sender;
+static bool silent;
 
 static bool is_echo(const siginfo_t *info)
 {
@@ -36,7 +37,7 @@ static void on_signal(int number, siginfo_t *info, void *context)
     first_sender = info->si_pid;
     caught = 1;
     stop_function();
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
+    if (!silent && write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
 }
 
 void signals_start(void)
@@ -45,11 +46,12 @@ void signals_start(void)
     signal(SIGXFSZ, SIG_IGN);
 }
 
-void signals_catch(void (*stop)(void))
+void signals_catch(void (*stop)(void), bool speaks)
 {
     static const int number[] = {SIGINT, SIGTERM, SIGUSR1};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
     stop_function = stop;
+    silent = !speaks;
     sigemptyset(&action.sa_mask);
     // One at a time: the handler compares with what it wrote down before.
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)

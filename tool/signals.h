@@ -4,8 +4,11 @@
 #ifndef STN_TOOL_SIGNALS_H
 #define STN_TOOL_SIGNALS_H
 
+#include <stdbool.h>
+
 // Writes to closed pipes and beyond file limits become errors instead of deadly signals.
 void signals_start(void);
 // From here on these call `stop` (safe in a handler), the second time they end the program.
-void signals_catch(void (*stop)(void));
+// speaks: whether this process, of many that get the signal, says so.
+void signals_catch(void (*stop)(void), bool speaks);
 #endif

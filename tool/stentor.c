@@ -2,6 +2,8 @@
 // The program: finds the command, runs it, turns its status into a message and an exit code.
 #include "base/cpu.h"
 #include "base/nearest.h"
+#include "comm/identity.h"
+#include "comm/mpi.h"
 #include "options.h"
 #include "output.h"
 #include "signals.h"
@@ -92,17 +94,37 @@ static bool fill_standard_streams(void)
     return file >= 0 && close(file) == 0;
 }
 
+// Whether this is one of several processes of a job, and not the first.
+static bool is_another(void)
+{
+    struct identity identity;
+    bool found = identity_find(&identity) == STATUS_OK;
+    error_clear();
+    return found && identity.rank > 0;
+}
+
+// An MPI that lost a process cannot be ended, and would wait for it.
+static int leave(int code)
+{
+    if (!comm_mpi_torn()) return code;
+    fflush(NULL);
+    _exit(code);
+}
+
 int main(int argc, char **argv)
 {
     if (!fill_standard_streams()) return status_exit_code(STATUS_DISK);
     signals_start();
+    if (is_another()) terminal_mute(true);
     enum status status = run(argc, argv);
     if (status == STATUS_OK) status = output_finish();
     if (status == STATUS_OK) return 0;
-    if (output_reader_left()) return 128 + 13; // as the signal would have ended us
+    if (output_reader_left()) return leave(128 + 13); // as the signal would have ended us
+    // What failed at all, the first says. Whom it lost, each knows best itself.
+    if (status == STATUS_PEER) terminal_mute(false);
     terminal_status("");
     terminal_error(error_message());
     const char *debug = getenv("STENTOR_DEBUG");
     if (debug && *debug && *debug != '0') terminal_error(error_trail());
-    return status_exit_code(status);
+    return leave(status_exit_code(status));
 }

@@ -14,7 +14,7 @@
 enum { LINE = 4096 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool live, colored, quiet_mode;
+static bool live, colored, quiet_mode, muted_mode;
 static char status_line[LINE];
 
 static bool variable_set(const char *name)
@@ -34,7 +34,7 @@ static bool wants_color(const char *color, bool is_terminal)
 // Under the lock: writes bytes to standard error and never minds what becomes of them.
 static void put(const char *text, size_t bytes)
 {
-    while (bytes) {
+    while (bytes && !muted_mode) {
         ssize_t written = write(STDERR_FILENO, text, bytes);
         if (written <= 0) return;
         text += written;
@@ -75,6 +75,7 @@ enum status terminal_start(const char *color, bool quiet)
     return STATUS_OK;
 }
 
+void terminal_mute(bool muted) { muted_mode = muted; }
 bool terminal_is_live(void) { return live; }
 
 int terminal_columns(void)

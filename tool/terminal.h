@@ -11,6 +11,8 @@
 // Takes over the library's log lines. color: "auto", "always", "never" or NULL (auto: a terminal, unless NO_COLOR or TERM=dumb
 // say no; FORCE_COLOR and CLICOLOR_FORCE say yes). quiet: warnings and errors only. Fails: STATUS_USAGE.
 enum status terminal_start(const char *color, bool quiet) CHECK_RESULT;
+// From here on nothing is written, or, with `muted` false, all is again: of many processes one speaks.
+void terminal_mute(bool muted);
 // Whether a status line can be drawn: standard error is a terminal that moves its cursor, and not quiet.
 bool terminal_is_live(void);
 int terminal_columns(void);

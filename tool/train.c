@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // stentor train: a run file, what the command line changes in it, and the run.
 #include "base/cpu.h"
+#include "base/log.h"
 #include "options.h"
 #include "output.h"
 #include "profile.h"
 #include "progress.h"
+#include "replicas.h"
 #include "run_file.h"
 #include "signals.h"
 #include "speed.h"
@@ -51,7 +53,8 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
     const struct run_config *config = trainer_config(trainer);
     struct memory_report memory = trainer_memory(trainer);
     struct text_report text = trainer_text(trainer);
-    char a[32], b[32], c[32], d[32], e[32], f[32], g[32], threads[48] = "";
+    struct crew_report crew = trainer_crew(trainer);
+    char a[32], b[32], c[32], d[32], e[32], f[32], g[32], threads[48] = "", replicas[64] = "";
     enum isa isa;
     if (isa_choose(&isa)) return error_clear();
     terminal_say("model      %s, %lld layers, %lld heads, width %lld, context %lld: %s parameters",
@@ -64,26 +67,27 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
                  output_count((double)text.held_out, b));
     if (config->parallel.threads > 1)
         snprintf(threads, sizeof threads, " of %lld threads", (long long)config->parallel.threads);
+    if (crew.replicas > 1) snprintf(replicas, sizeof replicas, " in %d processes", crew.replicas);
     terminal_say(
-        "workers    %lld%s (%s); a step is %lld sequences in %lld leaves, micro-batches of %lld",
-        (long long)config->parallel.workers, threads, config->parallel.exchange,
+        "workers    %d%s%s (%s%s); a step is %lld sequences in %lld leaves, micro-batches of %lld",
+        crew.workers, replicas, threads, crew.exchange, crew.overlaps ? ", overlapped" : "",
         (long long)config->batch, (long long)config->leaves, (long long)config->micro_batch);
     terminal_say(
-        "memory     %s of %s: weights %s, optimizer %s, gradients %s, activations %s, data and "
+        "memory     %s of %s%s: weights %s, optimizer %s, gradients %s, activations %s, data and "
         "other %s",
         output_bytes((double)memory.total, a), output_bytes((double)memory.available, b),
-        output_bytes((double)memory.weights, c), output_bytes((double)memory.optimizer_state, d),
-        output_bytes((double)memory.gradients, e), output_bytes((double)memory.activations, f),
+        crew.replicas > 1 ? " for each process" : "", output_bytes((double)memory.weights, c),
+        output_bytes((double)memory.optimizer_state, d), output_bytes((double)memory.gradients, e),
+        output_bytes((double)memory.activations, f),
         output_bytes((double)(memory.data + memory.packed_weights + memory.other), g));
     terminal_say("processor  %s, %d cores, %s; %s", cpu_name(), cpu_cores(), isa_name(isa),
                  config->precision);
-    terminal_say("exactness  %s", exactness_sentence);
+    terminal_say("exactness  %s", exactness_sentence(trainer_exactness(trainer)));
     terminal_say("out        %s%s", config->out, resume ? " (goes on where it is)" : "");
-    if (config->parallel.workers > config->leaves)
-        terminal_say("           %lld leaves keep only %lld of %lld workers busy; a larger "
+    if (crew.workers > config->leaves)
+        terminal_say("           %lld leaves keep only %lld of %d workers busy; a larger "
                      "train.leaves or train.batch would help",
-                     (long long)config->leaves, (long long)config->leaves,
-                     (long long)config->parallel.workers);
+                     (long long)config->leaves, (long long)config->leaves, crew.workers);
 }
 
 // The result as one JSON object, with `profile` (NULL: none was asked for) in it.
@@ -91,24 +95,27 @@ static enum status print_json(const struct trainer *trainer, const struct train_
                               const char *digest, const struct train_profile *profile)
 {
     const struct run_config *config = trainer_config(trainer);
+    struct crew_report crew = trainer_crew(trainer);
     json_t *object = json_pack(
-        "{s:I, s:o, s:o, s:o, s:f, s:b, s:I, s:I, s:I, s:s, s:s, s:s}", "steps",
+        "{s:I, s:o, s:o, s:o, s:f, s:b, s:I, s:i, s:i, s:I, s:s, s:s, s:s, s:s}", "steps",
         (json_int_t)result->steps, "train_loss", output_json_number(result->train_loss),
         "validation_loss", output_json_number(result->last_loss), "best_validation_loss",
         output_json_number(result->best_loss), "seconds", result->seconds, "stopped_early",
         result->stopped_early, "parameters", (json_int_t)trainer_parameters(trainer), "workers",
-        (json_int_t)config->parallel.workers, "threads", (json_int_t)config->parallel.threads,
-        "exactness", "exact", "out", config->out, "sha256", digest);
+        crew.workers, "processes", crew.replicas, "threads", (json_int_t)config->parallel.threads,
+        "exchange", crew.exchange, "exactness", trainer_exactness(trainer), "out", config->out,
+        "sha256", digest);
     if (object && profile) json_object_set_new(object, "profile", profile_json(profile));
     return output_json(object);
 }
 
 static enum status print_result(const struct options *options, struct trainer *trainer,
-                                const struct train_result *result)
+                                const struct train_result *result, bool speaks)
 {
     const struct run_config *config = trainer_config(trainer);
     char digest[65], time[32], loss[48] = "";
-    TRY(trainer_digest(trainer, digest));
+    TRY(trainer_digest(trainer, digest)); // by all
+    if (!speaks) return STATUS_OK;
     terminal_status("");
     if (result->stopped_early)
         terminal_say("stopped early at step %lld: %lld evaluations without improvement",
@@ -157,33 +164,51 @@ static enum status measured_roof(const struct trainer *trainer, struct roof *roo
     return STATUS_OK;
 }
 
-static enum status train(const struct options *options, const struct run_config *config,
-                         bool resume)
+// What a replica needs to know of the command.
+struct task {
+    const struct options *options;
+    bool resume;
+};
+
+static enum status run_trainer(const struct options *options, struct trainer *trainer, double peak,
+                               bool speaks)
 {
-    struct trainer *trainer;
-    TRY(trainer_create(config, NULL, &trainer));
-    // While nothing else runs here, and before the run's memory is taken.
-    double peak = option_given(options, "quiet") ? 0 : measured_peak(trainer);
-    struct roof roof;
-    enum status status = STATUS_OK;
-    if (option_given(options, "profile")) status = measured_roof(trainer, &roof);
-    if (status == STATUS_OK) status = trainer_prepare(trainer, resume);
-    if (status) goto destroy_trainer;
-    if (option_given(options, "profile")) trainer_profile_start(trainer, &roof);
     int64_t done = trainer_position(trainer)->step;
-    say_what_runs(trainer, done > 0);
     struct progress progress;
+    struct train_result result;
+    if (speaks) say_what_runs(trainer, done > 0);
     progress_start(&progress, done, trainer_config(trainer)->steps,
                    trainer_config(trainer)->log_every);
     progress.step_operations = trainer_cost(trainer).flops;
     progress.peak = peak;
-    struct train_observer observer = {&progress, progress_step, progress_evaluation,
-                                      progress_saved};
-    struct train_result result;
-    status = train_run(trainer, &observer, &result);
-    if (status == STATUS_OK) status = print_result(options, trainer, &result);
+    const struct train_observer observer = {&progress, progress_step, progress_evaluation,
+                                            progress_saved};
+    TRY(train_run(trainer, speaks ? &observer : NULL, &result));
+    return print_result(options, trainer, &result, speaks);
+}
 
-destroy_trainer:
+// One replica's part of the run.
+static enum status train(const void *context, const struct run_config *config, struct comm *net,
+                         bool speaks)
+{
+    const struct task *task = context;
+    const struct options *options = task->options;
+    struct trainer *trainer;
+    struct roof roof;
+    double peak = 0;
+    bool profiled = speaks && option_given(options, "profile");
+    TRY(trainer_create(config, net, &trainer));
+    // While nothing else runs here, and before the run's memory is taken. The others are taken to be as fast.
+    if (speaks && !option_given(options, "quiet"))
+        peak = measured_peak(trainer) * trainer_crew(trainer).replicas;
+    if (profiled && measured_roof(trainer, &roof)) {
+        log_warning("no profile: %s", error_message());
+        error_clear();
+        profiled = false;
+    }
+    enum status status = trainer_prepare(trainer, task->resume);
+    if (status == STATUS_OK && profiled) trainer_profile_start(trainer, &roof);
+    if (status == STATUS_OK) status = run_trainer(options, trainer, peak, speaks);
     trainer_destroy(trainer);
     return status;
 }
@@ -208,22 +233,55 @@ static enum status go_on_supervised(const struct options *options, const struct 
     return supervise(&supervision, resume, &start);
 }
 
+static enum status read_run_file(const struct options *options, const struct replicas *replicas,
+                                 struct run_config *config_p)
+{
+    int64_t cores = 0, count = replicas->net ? replicas->net->size : 0;
+    if (replicas->net) TRY(trainer_cores(replicas->net, &cores));
+    return run_file_read_among(options, options->argument[0], count, cores, config_p);
+}
+
+static enum status print_config(const struct run_config *config)
+{
+    char *text;
+    TRY(run_config_print(config, &text));
+    enum status status = output_print("%s", text);
+    free(text);
+    return status;
+}
+
+static enum status run_replica(const struct options *options, const struct replicas *replicas,
+                               bool resume)
+{
+    static struct run_config config;
+    const struct task task = {options, resume};
+    TRY(replicas_agree(replicas, read_run_file(options, replicas, &config)));
+    if (option_given(options, "print-config"))
+        return replicas_speak(replicas) ? print_config(&config) : STATUS_OK;
+    if (replicas->net) {
+        comm_set_timeout(replicas->net, config.parallel.peer_timeout);
+        terminal_say("processes  %d, this is %d on %s; %s", replicas->net->size,
+                     replicas->net->rank, replicas->identity.host, replicas->identity.source);
+    }
+    if (replicas->identity.note[0]) terminal_say("           %s", replicas->identity.note);
+    signals_catch(train_request_stop, replicas_speak(replicas));
+    return replicas_run(replicas, &config, train, &task);
+}
+
 static enum status run(const struct options *options)
 {
-    TRY(terminal_start(option_text(options, "color"), option_given(options, "quiet")));
     static struct run_config config;
-    TRY(run_file_read(options, options->argument[0], &config));
-    if (option_given(options, "print-config")) {
-        char *text;
-        TRY(run_config_print(&config, &text));
-        enum status status = output_print("%s", text);
-        free(text);
-        return status;
-    }
+    struct replicas replicas;
     bool resume = option_given(options, "resume");
-    if (option_given(options, "restarts")) TRY(go_on_supervised(options, &config, &resume));
-    signals_catch(train_request_stop);
-    return train(options, &config, resume);
+    TRY(terminal_start(option_text(options, "color"), option_given(options, "quiet")));
+    if (option_given(options, "restarts") && !option_given(options, "print-config")) {
+        TRY(run_file_read(options, options->argument[0], &config));
+        TRY(go_on_supervised(options, &config, &resume));
+    }
+    TRY(replicas_join(&replicas));
+    enum status status = run_replica(options, &replicas, resume);
+    replicas_leave(&replicas);
+    return status;
 }
 
 const struct command train_command = {

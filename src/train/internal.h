@@ -168,6 +168,7 @@ struct trainer {
     struct packed *packed; // copies of weights that all workers' programs read
     bool
         packed_stale; // the weights have changed since; written by the calling thread while workers wait
+    const char *chosen;    // of exchange auto, the way that was taken
     struct travel *travel; // between replicas; NULL: there is one
     bool local; // every replica updates for itself, and weights are averaged now and then
     struct exchange *exchange;
@@ -285,7 +286,8 @@ enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT
 // loop.c: whether this process has been asked to stop.
 bool train_stop_requested(void);
 
-// way.c: whether replicas update for themselves; the way by which slices travel between replicas, NULL where nothing does; with what; what it keeps of the same bits.
+// way.c: whether replicas update for themselves; the way by which slices travel between them, NULL where nothing does; with what;
+// what it keeps of the same bits.
 bool run_is_local(const struct run_config *config, const struct crew *crew);
 const char *run_way(const struct run_config *config, const struct crew *crew);
 enum exactness run_exactness(const struct run_config *config, const struct crew *crew);

@@ -304,7 +304,7 @@ static enum status create_travel(struct trainer *trainer)
         for (int r = 0; r <= crew->replicas; r++)
             trainer->next_border[r] = trainer->border[crew->base[r]];
         TRY(travel_choose(&setup, trainer->next_border, &choice));
-        way = choice.name;
+        way = trainer->chosen = choice.name;
         for (int i = 0; i < choice.count && crew_speaks(trainer); i++)
             log_info("exchange %s: %.3f ms a bucket there and back%s", choice.tried[i].name,
                      1e3 * choice.tried[i].seconds,

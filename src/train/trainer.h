@@ -89,6 +89,13 @@ enum status trainer_export(struct trainer *trainer, const char *directory) CHECK
 enum status trainer_digest(struct trainer *trainer, char digest[65]) CHECK_RESULT;
 // How exact the run is: "exact", "same-workers", "approximate". Static storage.
 const char *trainer_exactness(const struct trainer *trainer);
+// Who takes part, and how slices travel (of auto: what was chosen; static storage or the trainer's).
+struct crew_report {
+    int replicas, workers; // of all replicas
+    const char *exchange;
+    bool overlaps; // gradients travel while others are computed
+};
+struct crew_report trainer_crew(const struct trainer *trainer);
 
 // The whole run: steps, evaluations, checkpoints, logs, early stopping, signals. Callbacks may be NULL.
 struct train_observer {

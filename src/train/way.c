@@ -50,3 +50,15 @@ const char *trainer_exactness(const struct trainer *trainer)
 {
     return exactness_name(run_exactness(&trainer->config, &trainer->crew));
 }
+
+struct crew_report trainer_crew(const struct trainer *trainer)
+{
+    const char *asked = trainer->config.parallel.exchange;
+    bool chosen = trainer->chosen && strcmp(asked, "auto") == 0;
+    return (struct crew_report){
+        .replicas = trainer->crew.replicas,
+        .workers = trainer->crew.all,
+        .exchange = chosen ? trainer->chosen : asked,
+        .overlaps = trainer->overlap && overlap_is_on(trainer->overlap),
+    };
+}
