@@ -28,8 +28,8 @@ const struct link *network_link(const struct network *network, int a, int b);
 // 10 GB/s. Unlike other transports' a round of more than 64 transfers allocates when it is the longest so far.
 enum status simulated_create(const struct network *network, int workers,
                              struct comm **comm_p) CHECK_RESULT;
-// Calls `body` on one thread with a small stack (256 KiB) for each worker, and waits for all. A worker that fails gives up; the failure that
-// is returned is the first worker's whose own it was (not STATUS_PEER).
+// Calls `body` on one thread with a small stack (256 KiB) for each worker, and waits for all. A worker that fails gives up; the
+// failure that is returned is the first worker's whose own it was (not STATUS_PEER).
 enum status simulated_run(struct comm **comm, int workers,
                           enum status (*body)(struct comm *comm, void *context),
                           void *context) CHECK_RESULT;

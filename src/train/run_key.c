@@ -10,17 +10,20 @@
 #include <strings.h>
 
 // ---- finding ----
-int run_key_find(const char *name)
+const struct schema run_file_schema = {"a run file", "`stentor train --help`", run_schema,
+                                       &run_schema_count, run_sections};
+
+int schema_find(const struct schema *schema, const char *name)
 {
-    for (int i = 0; i < run_schema_count; i++)
-        if (!strcmp(run_schema[i].name, name)) return i;
+    for (int i = 0; i < *schema->count; i++)
+        if (!strcmp(schema->row[i].name, name)) return i;
     return -1;
 }
 
-bool run_section_is(const char *name, size_t length)
+bool schema_is_section(const struct schema *schema, const char *name, size_t length)
 {
-    for (int i = 0; i < run_schema_count; i++)
-        if (!strncmp(run_schema[i].name, name, length) && run_schema[i].name[length] == '.')
+    for (int i = 0; i < *schema->count; i++)
+        if (!strncmp(schema->row[i].name, name, length) && schema->row[i].name[length] == '.')
             return true;
     return false;
 }
@@ -32,51 +35,61 @@ static const char *leaf_name(const char *name)
 }
 
 // The nearest key of a section ("" for all keys), by its name without the section.
-static const char *leaf_nearest(const char *section, const char *leaf)
+static const char *leaf_nearest(const struct schema *schema, const char *section, const char *leaf)
 {
     struct nearest nearest;
     const char *best = NULL;
     size_t length = strlen(section);
     nearest_start(&nearest, leaf);
-    for (int i = 0; i < run_schema_count; i++) {
+    for (int i = 0; i < *schema->count; i++) {
         int before = nearest.distance;
-        if (strncmp(run_schema[i].name, section, length) != 0) continue;
-        nearest_offer(&nearest, leaf_name(run_schema[i].name));
-        if (nearest.distance < before) best = run_schema[i].name;
+        if (strncmp(schema->row[i].name, section, length) != 0) continue;
+        nearest_offer(&nearest, leaf_name(schema->row[i].name));
+        if (nearest.distance < before) best = schema->row[i].name;
     }
     return nearest_get(&nearest) ? best : NULL;
 }
 
-static const char *section_nearest(const char *word)
+static const char *section_nearest(const struct schema *schema, const char *word)
 {
     struct nearest nearest;
     nearest_start(&nearest, word);
-    for (int i = 0; run_sections[i]; i++) nearest_offer(&nearest, run_sections[i]);
+    for (int i = 0; schema->sections[i]; i++) nearest_offer(&nearest, schema->sections[i]);
     return nearest_get(&nearest);
 }
 
-const char *run_key_nearest(const char *name)
+const char *schema_nearest(const struct schema *schema, const char *name)
 {
     // The right word in the wrong section is nearer than any misspelling.
-    for (int i = 0; i < run_schema_count; i++)
-        if (!strcasecmp(leaf_name(run_schema[i].name), leaf_name(name))) return run_schema[i].name;
+    for (int i = 0; i < *schema->count; i++)
+        if (!strcasecmp(leaf_name(schema->row[i].name), leaf_name(name)))
+            return schema->row[i].name;
     const char *leaf = leaf_name(name), *found = NULL;
     if (leaf == name) {
-        found = section_nearest(name);
-        return found ? found : leaf_nearest("", leaf);
+        found = section_nearest(schema, name);
+        return found ? found : leaf_nearest(schema, "", leaf);
     }
     char section[32], whole[128];
     snprintf(section, sizeof section, "%.*s", (int)(leaf - name), name); // with the point
-    found = leaf_nearest(section, leaf);
-    if (found || run_section_is(name, (size_t)(leaf - name - 1)))
-        return found ? found : leaf_nearest("", leaf);
+    found = leaf_nearest(schema, section, leaf);
+    if (found || schema_is_section(schema, name, (size_t)(leaf - name - 1)))
+        return found ? found : leaf_nearest(schema, "", leaf);
     // Both words are wrong.
     snprintf(whole, sizeof whole, "%.*s", (int)(leaf - name - 1), name);
-    const char *meant = section_nearest(whole);
-    if (!meant) return leaf_nearest("", leaf);
+    const char *meant = section_nearest(schema, whole);
+    if (!meant) return leaf_nearest(schema, "", leaf);
     snprintf(whole, sizeof whole, "%s.", meant);
-    return leaf_nearest(whole, leaf);
+    return leaf_nearest(schema, whole, leaf);
 }
+
+int run_key_find(const char *name) { return schema_find(&run_file_schema, name); }
+
+bool run_section_is(const char *name, size_t length)
+{
+    return schema_is_section(&run_file_schema, name, length);
+}
+
+const char *run_key_nearest(const char *name) { return schema_nearest(&run_file_schema, name); }
 
 const char *run_key_place(const struct run_config *config, const char *name,
                           char text[RUN_PATH + 32])
@@ -205,11 +218,11 @@ static enum status assign_choice(void *field, const struct run_key *row, const c
     return assign_text(field, row, text, place);
 }
 
-enum status run_key_assign(struct run_config *config, int key, const char *text, bool quoted,
-                           const char *place)
+enum status schema_assign(const struct schema *schema, int key, void *object, const char *text,
+                          bool quoted, const char *place)
 {
-    const struct run_key *row = &run_schema[key];
-    void *field = (char *)config + row->offset;
+    const struct run_key *row = &schema->row[key];
+    void *field = (char *)object + row->offset;
     bool is_text = row->type == RUN_TEXT || row->type == RUN_CHOICE || row->type == RUN_ENUM;
     if (quoted && !is_text)
         FAIL(STATUS_USAGE, "%s: %s: \"%s\" is a text; write the value without quotes", place,
@@ -239,6 +252,12 @@ enum status run_key_assign(struct run_config *config, int key, const char *text,
         return STATUS_OK;
     }
     return STATUS_OK;
+}
+
+enum status run_key_assign(struct run_config *config, int key, const char *text, bool quoted,
+                           const char *place)
+{
+    return schema_assign(&run_file_schema, key, config, text, quoted, place);
 }
 
 const char *run_key_text(const struct run_config *config, int key, char text[RUN_PATH])

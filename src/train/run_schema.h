@@ -38,6 +38,25 @@ extern const char *const run_sections[]; // ends with NULL
 // A default of UNSET is worked out from other keys by run_config_check().
 #define RUN_UNSET (-1.0)
 
+// The keys of one kind of file. An object is what its rows' fields lie in.
+struct schema {
+    const char *kind;   // "a run file"
+    const char *listed; // where its keys are listed: "`stentor train --help`"
+    const struct run_key *row;
+    const int *count;
+    const char *const *sections; // ends with NULL
+};
+extern const struct schema run_file_schema;
+// As the functions of run files below.
+int schema_find(const struct schema *schema, const char *name);
+bool schema_is_section(const struct schema *schema, const char *name, size_t length);
+const char *schema_nearest(const struct schema *schema, const char *name);
+enum status schema_assign(const struct schema *schema, int key, void *object, const char *text,
+                          bool quoted, const char *place) CHECK_RESULT;
+// Reads a YAML file of such keys into `object`; origin[key] = line (settings.c). On failure the object may have some of them.
+enum status schema_read(const struct schema *schema, const char *path, void *object,
+                        int *origin) CHECK_RESULT;
+
 // Row of a full name ("train.steps"), -1 when there is none.
 int run_key_find(const char *name);
 // Whether `name` is a section: "train".
