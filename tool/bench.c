@@ -2,6 +2,7 @@
 // stentor bench: what this machine can do at most, on one thread and on all cores. A share of a peak means nothing without them.
 // stentor bench exchange: bench_exchange.c.
 #include "backend/cpu/roof.h"
+#include "bench_cluster.h"
 #include "bench_exchange.h"
 #include "options.h"
 #include "output.h"
@@ -17,6 +18,7 @@ static const struct option_row rows[] = {
     {"replicas", "N", "exchange: how many, over threads (default 2)"},
     {"bucket-mb", "N", "exchange: megabytes of a bucket, 0: all in one (default 25)"},
     {"rounds", "N", "exchange: how often each is measured (default 7)"},
+    {"cluster-file", "FILE", "writes what `stentor plan` needs to know of this machine"},
     {NULL, NULL, NULL},
 };
 
@@ -124,6 +126,8 @@ static enum status run(const struct options *options)
         FAIL(STATUS_USAGE,
              "bench measures \"exchange\", or the machine when nothing is said; not \"%s\"", what);
     if (what) return bench_exchange(options);
+    const char *cluster = option_text(options, "cluster-file");
+    if (cluster) return bench_cluster(cluster, option_given(options, "json"));
     TRY(measure(&peaks));
     return option_given(options, "json") ? print_json(&peaks) : print_table(&peaks);
 }

@@ -16,8 +16,9 @@
 #include <unistd.h>
 
 static const struct command *const commands[] = {
-    &train_command,     &eval_command,  &generate_command, &inspect_command,
-    &tokenizer_command, &bench_command, &launch_command,   NULL};
+    &train_command,   &eval_command,      &generate_command,
+    &inspect_command, &tokenizer_command, &bench_command,
+    &launch_command,  &plan_command,      NULL};
 
 static void print_usage(void)
 {
@@ -73,9 +74,9 @@ static enum status run(int argc, char **argv)
 {
     TRY(terminal_start(NULL, false));
     if (argc < 2) {
-        FAIL(STATUS_USAGE,
-             "a command is missing: train, eval, generate, inspect, tokenizer, bench or launch; "
-             "`stentor --help` says more");
+        FAIL(STATUS_USAGE, "a command is missing: train, eval, generate, inspect, tokenizer, "
+                           "bench, launch or plan; "
+                           "`stentor --help` says more");
     }
     if (!strcmp(argv[1], "--version")) return print_version();
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {

@@ -84,7 +84,7 @@ struct transformer {
     bool tied;              // the token table is the output layer, too
 };
 double transformer_parameters(const struct transformer *model);
-struct layout {
+struct arrangement {
     int64_t workers, tensor, pipeline; // the rest is data parallel
     int64_t chunks;             // of layers that a pipeline's worker has, interleaved; 1: not
     int64_t batch, micro_batch; // sequences
@@ -96,11 +96,11 @@ struct layout {
     // has the whole, in those that they share, and in arrays of [heads, tokens, context], shared.
     double outside, inside, scores;
 };
-struct layout_cost {
+struct arrangement_cost {
     double compute, tensor, bubble, stages, exchange, update; // seconds, what is hidden not counted
     double seconds;
     double flops; // of the step: products and attention, with what is computed twice
 };
-struct layout_cost cost_layout(const struct cluster *cluster, const struct transformer *model,
-                               const struct layout *layout);
+struct arrangement_cost cost_layout(const struct cluster *cluster, const struct transformer *model,
+                                    const struct arrangement *layout);
 #endif

@@ -21,7 +21,7 @@ double transformer_parameters(const struct transformer *m)
 
 // Of the whole step. A pass over n tokens takes 2 n operations for each weight; a training step is three passes, and one more of what
 // is computed twice.
-static struct work step_work(const struct transformer *m, const struct layout *layout)
+static struct work step_work(const struct transformer *m, const struct arrangement *layout)
 {
     double tokens = (double)layout->batch * m->context, passes = 3 + layout->recompute;
     double bytes_each = layout->precision == PRECISION_FLOAT32 ? 4 : 2;
@@ -49,8 +49,8 @@ static double collective_seconds(const struct cluster *cluster, double bytes, do
     return (group - 1) * latency + (group - 1) / group * bytes / rate;
 }
 
-struct layout_cost cost_layout(const struct cluster *cluster, const struct transformer *m,
-                               const struct layout *layout)
+struct arrangement_cost cost_layout(const struct cluster *cluster, const struct transformer *m,
+                                    const struct arrangement *layout)
 {
     double workers = (double)layout->workers, t = (double)layout->tensor;
     double p = (double)layout->pipeline, d = workers / (t * p), chunks = (double)layout->chunks;
@@ -59,7 +59,7 @@ struct layout_cost cost_layout(const struct cluster *cluster, const struct trans
     double activations = (double)layout->micro_batch * m->context * m->width * bytes_each;
     double in_node = (double)cluster->workers;
     struct work work = step_work(m, layout);
-    struct layout_cost cost = {.flops = work.products + work.attention};
+    struct arrangement_cost cost = {.flops = work.products + work.attention};
     work.products /= workers, work.attention /= workers, work.bytes /= workers;
     cost.compute = cost_work(cluster, layout->precision, &work);
     // Two sums over the group in each pass over a layer, both there and back.

@@ -164,28 +164,28 @@ static const struct cluster a100 = {
     .inside = {2e-6, 0, 300e9},
     .between = {5e-6, 0, 200e9},
 };
-static struct layout megatron(int64_t workers, int64_t tensor, int64_t pipeline, int64_t batch,
-                              int64_t micro_batch, int64_t chunks)
+static struct arrangement megatron(int64_t workers, int64_t tensor, int64_t pipeline, int64_t batch,
+                                   int64_t micro_batch, int64_t chunks)
 {
-    return (struct layout){.workers = workers,
-                           .tensor = tensor,
-                           .pipeline = pipeline,
-                           .chunks = chunks,
-                           .batch = batch,
-                           .micro_batch = micro_batch,
-                           .precision = PRECISION_BF16,
-                           .recompute = 1,
-                           .overlap = pipeline == 1,
-                           .outside = 10,
-                           .inside = 14,
-                           .scores = 4};
+    return (struct arrangement){.workers = workers,
+                                .tensor = tensor,
+                                .pipeline = pipeline,
+                                .chunks = chunks,
+                                .batch = batch,
+                                .micro_batch = micro_batch,
+                                .precision = PRECISION_BF16,
+                                .recompute = 1,
+                                .overlap = pipeline == 1,
+                                .outside = 10,
+                                .inside = 14,
+                                .scores = 4};
 }
 
 static void megatron_is_within_15_percent(void **state)
 {
     (void)state;
     const struct transformer first = {24, 1920, 1024, 51200, 15, 15, 4 * 1920, false, true};
-    const struct layout alone = megatron(1, 1, 1, 16, 16, 1);
+    const struct arrangement alone = megatron(1, 1, 1, 16, 16, 1);
     double seconds = cost_layout(&a100, &first, &alone).seconds;
     assert_true(fabs(seconds / 1.076 - 1) < 0.005);
     static const struct {
@@ -206,9 +206,9 @@ static void megatron_is_within_15_percent(void **state)
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
         struct transformer model = {row[i].layers, row[i].width,       2048,  51200, row[i].heads,
                                     row[i].heads,  4.0 * row[i].width, false, true};
-        struct layout layout = megatron(8 * row[i].nodes, row[i].tensor, row[i].pipeline,
-                                        row[i].batch, row[i].micro_batch, row[i].chunks);
-        struct layout_cost cost = cost_layout(&a100, &model, &layout);
+        struct arrangement layout = megatron(8 * row[i].nodes, row[i].tensor, row[i].pipeline,
+                                             row[i].batch, row[i].micro_batch, row[i].chunks);
+        struct arrangement_cost cost = cost_layout(&a100, &model, &layout);
         double teraflops = cost.flops / cost.seconds / (double)layout.workers / 1e12;
         print_message("# %.1fB: %.1f TFLOP/s, published %d (%+.1f %%); compute %.1f, tensor %.1f, "
                       "bubble %.1f, stages %.1f, exchange %.1f, update %.1f %%\n",
@@ -247,17 +247,17 @@ static void torchtitan_is_within_15_percent(void **state)
         double published;
     } row[] = {{8, true, 6667}, {8, false, 5762}, {128, true, 6514}, {128, false, 5605}};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        struct layout layout = {.workers = row[i].workers,
-                                .tensor = 1,
-                                .pipeline = 1,
-                                .chunks = 1,
-                                .batch = 2 * row[i].workers,
-                                .micro_batch = 2,
-                                .precision = PRECISION_BF16,
-                                .recompute = 0.5,
-                                .shards = true,
-                                .outside = row[i].compiled ? 10 : 26,
-                                .inside = row[i].compiled ? 14 : 32};
+        struct arrangement layout = {.workers = row[i].workers,
+                                     .tensor = 1,
+                                     .pipeline = 1,
+                                     .chunks = 1,
+                                     .batch = 2 * row[i].workers,
+                                     .micro_batch = 2,
+                                     .precision = PRECISION_BF16,
+                                     .recompute = 0.5,
+                                     .shards = true,
+                                     .outside = row[i].compiled ? 10 : 26,
+                                     .inside = row[i].compiled ? 14 : 32};
         double tokens = 2 * 8192 / cost_layout(&h100, &llama, &layout).seconds;
         print_message("# %d GPUs, %s: %.0f tokens/s, published %.0f (%+.1f %%)\n", row[i].workers,
                       row[i].compiled ? "compiled" : "eager", tokens, row[i].published,

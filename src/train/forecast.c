@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/forecast.h"
+
+#include "base/file.h"
+#include "data/corpus.h"
+#include "parallel/batch_tree.h"
+#include "train/internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- the vocabulary ----
+static enum status open_tokenizer(const struct run_config *config, struct tokenizer **tokenizer_p)
+{
+    const char *name = config->data.tokenizer;
+    char path[RUN_PATH + 16];
+    const struct corpus_source source[2] = {{config->data.train, config->data.field},
+                                            {config->data.valid, config->data.field}};
+    if (!strcmp(name, "byte")) {
+        TRY(tokenizer_byte_create(tokenizer_p));
+    } else if (!strcmp(name, "char")) {
+        TRY(corpus_char_tokenizer(source, config->data.valid[0] ? 2 : 1, 1, tokenizer_p));
+    } else {
+        if (directory_exists(name))
+            TRY(path_join(path, sizeof path, name, "tokenizer.json"));
+        else
+            snprintf(path, sizeof path, "%s", name);
+        TRY(tokenizer_load(path, tokenizer_p));
+    }
+    return STATUS_OK;
+}
+
+static enum status settle_vocabulary(struct run_config *config)
+{
+    struct tokenizer *tokenizer = NULL;
+    config->model.vocabulary = config->vocabulary;
+    if (config->vocabulary) return STATUS_OK;
+    TRY(open_tokenizer(config, &tokenizer));
+    config->model.vocabulary = tokenizer_size(tokenizer);
+    tokenizer_destroy(tokenizer);
+    return STATUS_OK;
+}
+
+// ---- work ----
+static bool begins(const char *text, const char *with)
+{
+    return strncmp(text, with, strlen(with)) == 0;
+}
+
+enum kind { KIND_PRODUCT, KIND_ATTENTION, KIND_OTHER };
+
+static enum kind kind_of(const char *op)
+{
+    if (begins(op, "linear") || begins(op, "output_loss") || begins(op, "recurrent"))
+        return KIND_PRODUCT;
+    return begins(op, "attention") ? KIND_ATTENTION : KIND_OTHER;
+}
+
+static struct work work_of(const struct program *program)
+{
+    struct work work = {0, 0, 0};
+    for (int i = 0; i < program_steps(program); i++) {
+        struct step_profile step = program_step_profile(program, i);
+        switch (kind_of(step.op)) {
+        case KIND_PRODUCT:
+            work.products += step.cost.flops;
+            break;
+        case KIND_ATTENTION:
+            work.attention += step.cost.flops;
+            break;
+        case KIND_OTHER:
+            work.bytes += step.cost.bytes;
+        }
+    }
+    return work;
+}
+
+// ---- the graphs, planned as a worker's ----
+struct plans {
+    struct parameters parameters;
+    struct model_graph graph[2];
+    struct program *program[2]; // training, evaluation
+};
+
+static void release_plans(struct plans *plans)
+{
+    for (int i = 0; i < 2; i++) {
+        program_destroy(plans->program[i]);
+        graph_destroy(plans->graph[i].g);
+    }
+    parameters_release(&plans->parameters);
+}
+
+static enum status make_plans(struct run_config *config, struct plans *plans)
+{
+    const struct backend *backend = NULL;
+    const struct model_type *type = NULL;
+    TRY(backend_find("cpu", &backend));
+    TRY(model_find(config->model.type, &type));
+    TRY(type->validate(&config->model));
+    TRY(training_graph(config, &plans->parameters, &plans->graph[0]));
+    TRY(evaluation_graph(config, &plans->parameters, &plans->graph[1]));
+    struct program_options options[2] = {
+        training_options_of(config, &plans->parameters, (int)config->parallel.workers),
+        program_options_of(config)};
+    for (int i = 0; i < 2; i++)
+        TRY(program_create(backend, plans->graph[i].g, &options[i], &plans->program[i]));
+    return STATUS_OK;
+}
+
+static enum status measure_plans(struct plans *plans, struct forecast *f)
+{
+    struct packed *packed = NULL;
+    TRY(packed_create(plans->program, 2, &packed));
+    f->packed = packed_bytes(packed);
+    packed_destroy(packed);
+    for (int i = 0; i < 2; i++) {
+        size_t arena = program_arena_bytes(plans->program[i]);
+        size_t values = (size_t)plans->graph[i].g->count;
+        if (arena > f->arena) f->arena = arena;
+        // As memory_heap() counts.
+        f->heap += values * (sizeof(struct value) + sizeof(struct value *) + 32);
+        f->heap += (size_t)f->config.parallel.workers * values *
+                   (sizeof(struct step) + 2 * sizeof(int64_t) + sizeof(bool));
+    }
+    f->block = plans->parameters.elements;
+    f->parameters = (double)parameters_total(&plans->parameters);
+    f->workload.work = work_of(plans->program[0]);
+    return STATUS_OK;
+}
+
+static enum status describe(struct forecast *f)
+{
+    const struct run_config *config = &f->config;
+    const struct optimizer *optimizer = NULL;
+    TRY(optimizer_find(config->optimizer.name, &optimizer));
+    struct workload *w = &f->workload;
+    w->precision = run_precision(config);
+    w->elements = (double)f->block;
+    w->states = optimizer->states(&config->optimizer);
+    w->micro_batches = config->batch / config->micro_batch;
+    w->leaves = config->leaves;
+    w->tokens = (double)(config->batch * config->model.context);
+    bool automatic = !strcmp(config->parallel.exchange, "auto");
+    w->exchange = automatic ? "direct" : f->config.parallel.exchange;
+    w->servers = (int)config->parallel.servers;
+    w->wire = strcmp(config->parallel.wire, "bf16") == 0 ? 2 : 4;
+    w->overlap = strcmp(config->parallel.overlap, "off") != 0;
+    w->bucket = config->parallel.bucket_mb * 1e6;
+    w->sync_every = config->parallel.sync_every;
+    return STATUS_OK;
+}
+
+enum status forecast_create(const struct run_config *config, struct forecast *forecast_p)
+{
+    static struct forecast forecast; // some kilobytes of paths
+    struct plans plans = {0};
+    forecast = (struct forecast){.config = *config};
+    TRY(run_config_check(&forecast.config));
+    TRY(settle_vocabulary(&forecast.config));
+    parameters_init(&plans.parameters);
+    enum status status = make_plans(&forecast.config, &plans);
+    if (!status) status = measure_plans(&plans, &forecast);
+    if (!status) status = describe(&forecast);
+    release_plans(&plans);
+    if (status) return status;
+    *forecast_p = forecast;
+    if (strcmp(config->parallel.exchange, "auto") != 0)
+        forecast_p->workload.exchange = forecast_p->config.parallel.exchange;
+    return STATUS_OK;
+}
+
+// ---- memory ----
+struct memory_report forecast_memory(const struct forecast *forecast, const struct cluster *cluster)
+{
+    static struct run_config config;
+    config = forecast->config;
+    int64_t local = cluster->shares_memory ? cluster->workers : 1;
+    int64_t replicas = cluster->nodes * cluster->workers / local;
+    struct comm net = {.size = (int)replicas};
+    config.parallel.workers = local;
+    snprintf(config.parallel.exchange, sizeof config.parallel.exchange, "%s",
+             forecast->workload.exchange);
+    bool serving = !strcmp(config.parallel.exchange, "server") && !config.parallel.servers_compute;
+    const struct memory_need need = {
+        .elements = forecast->block,
+        .arena = forecast->arena,
+        .packed = forecast->packed,
+        .heap = forecast->heap,
+        .states = forecast->workload.states,
+        .crew = {.net = replicas > 1 ? &net : NULL,
+                 .replicas = (int)replicas,
+                 .all = (int)(replicas * local),
+                 .idle = serving ? (int)(config.parallel.servers * local) : 0,
+                 .local = 1},
+    };
+    return memory_of(&config, &need);
+}
+
+struct workload forecast_larger(const struct forecast *forecast, int64_t times)
+{
+    struct workload workload = forecast->workload;
+    workload.micro_batches *= times;
+    workload.tokens *= (double)times;
+    workload.leaves *= times;
+    if (workload.leaves > MAX_LEAVES) workload.leaves = MAX_LEAVES;
+    return workload;
+}
+
+// ---- measuring ----
+enum { MEASURED_VOCABULARY = 1024 };
+#define MEASURE_SECONDS 0.8
+
+static void measured_config(struct run_config *config)
+{
+    run_config_defaults(config);
+    config->model.layers = 2;
+    config->model.heads = 4;
+    config->model.width = 256;
+    config->model.context = 128;
+    config->model.vocabulary = MEASURED_VOCABULARY;
+    config->model.hidden = 4 * config->model.width;
+    config->model.embedding_dropout = config->model.attention_dropout =
+        config->model.residual_dropout = 0;
+    config->batch = 8;
+    config->micro_batch = 4;
+    config->leaves = 2;
+    config->parallel.workers = 1;
+}
+
+static void fill_inputs(struct program *program, const struct model_graph *graph, int64_t n,
+                        int64_t context)
+{
+    int32_t *tokens = program_input(program, graph->inputs.tokens);
+    int32_t *positions = program_input(program, graph->inputs.positions);
+    int32_t *targets = program_input(program, graph->inputs.targets);
+    for (int64_t i = 0; i < n; i++) {
+        tokens[i] = (int32_t)(i * 37 % MEASURED_VOCABULARY);
+        targets[i] = (int32_t)(i * 53 % MEASURED_VOCABULARY);
+        positions[i] = (int32_t)(i % context);
+    }
+}
+
+static void ignore(void *context, int tag, const void *data)
+{
+    (void)context, (void)tag, (void)data;
+}
+
+static void run_for_a_while(struct program *program)
+{
+    double start = monotonic_seconds();
+    program_run(program, ignore, NULL);
+    program_profile(program, true);
+    do program_run(program, ignore, NULL);
+    while (monotonic_seconds() - start < MEASURE_SECONDS);
+}
+
+enum status forecast_measure(double peak, double *products_p, double *attention_p, double *bytes_p)
+{
+    static struct run_config config;
+    struct plans plans = {0};
+    struct block weights = {0};
+    struct cost cost[3] = {{0, 0}};
+    double seconds[3] = {0};
+    measured_config(&config);
+    parameters_init(&plans.parameters);
+    enum status status = make_plans(&config, &plans);
+    size_t bytes = (size_t)plans.parameters.elements * sizeof(float);
+    if (!status) status = block_create(bytes, "a measurement", &weights);
+    float *w = weights.data;
+    for (int64_t i = 0; !status && i < plans.parameters.elements; i++)
+        w[i] = (float)(i * 7919 % 1013) * 1e-4f - 0.05f;
+    struct program *program = plans.program[0];
+    if (!status) status = program_prepare(program, w, NULL);
+    if (!status) {
+        fill_inputs(program, &plans.graph[0], config.micro_batch * config.model.context,
+                    config.model.context);
+        run_for_a_while(program);
+        for (int i = 0; i < program_steps(program); i++) {
+            struct step_profile step = program_step_profile(program, i);
+            enum kind kind = kind_of(step.op);
+            seconds[kind] += step.seconds;
+            cost[kind].flops += step.cost.flops * (double)step.calls;
+            cost[kind].bytes += step.cost.bytes * (double)step.calls;
+        }
+        *products_p = cost[KIND_PRODUCT].flops / seconds[KIND_PRODUCT] / peak;
+        *attention_p = cost[KIND_ATTENTION].flops / seconds[KIND_ATTENTION] / peak;
+        *bytes_p = cost[KIND_OTHER].bytes / seconds[KIND_OTHER];
+    }
+    release_plans(&plans);
+    block_destroy(&weights);
+    return status;
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a run would take on a cluster that is only described: its graphs are built and planned as for training, its memory is
+// memory.c's prediction, its time the cost model's. Nothing is allocated, and no text is read but for a `char` vocabulary.
+#ifndef STN_TRAIN_FORECAST_H
+#define STN_TRAIN_FORECAST_H
+
+#include "parallel/cost.h"
+#include "train/run.h"
+#include "train/trainer.h"
+
+struct forecast {
+    struct run_config config; // resolved
+    struct workload workload; // of the run as it stands; exchange auto: direct
+    double parameters;
+    size_t arena, packed, heap; // bytes: of a worker, of a replica, of a replica
+    int64_t block;              // elements of the block of weights
+};
+// config.parallel.workers is that of a node. Fails: as run_config_check and the building of graphs do; STATUS_INPUT where the
+// tokenizer, or the text that it is to be made of, is missing.
+enum status forecast_create(const struct run_config *config,
+                            struct forecast *forecast_p) CHECK_RESULT;
+// Bytes that a node takes (not shared: a worker), at the replica that takes most.
+struct memory_report forecast_memory(const struct forecast *forecast,
+                                     const struct cluster *cluster);
+// The run with `times` the batch and leaves (at most MAX_LEAVES).
+struct workload forecast_larger(const struct forecast *forecast, int64_t times);
+
+// The shares of `peak` (operations a second of one thread) that products and attention reach in a small GPT's training here, float32, by
+// processor time; bytes_p: that its other operations read and write in a second. Takes about a second.
+enum status forecast_measure(double peak, double *products_p, double *attention_p,
+                             double *bytes_p) CHECK_RESULT;
+#endif

@@ -1,0 +1,90 @@
+#!/bin/sh
+# stentor plan: what it prints, that it reads no text it does not need, its errors; bench --cluster-file.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+root=$(pwd)
+BUILD=${BUILD:-build/release}
+program=$(cd "$BUILD" && pwd)/stentor
+python=${STENTOR_PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+count=0 failures=0
+check() { # check NAME COMMAND…
+    name=$1; shift
+    count=$((count + 1))
+    if "$@" >log 2>&1; then echo "ok $count - $name"; else
+        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
+}
+skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
+json() { "$python" -c "import json, sys; d = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), d" "$1" "$2"; }
+has_json=; "$python" -c 'import json' 2>/dev/null && has_json=1
+check_json() { if [ -n "$has_json" ]; then check "$1" json "$2" "$3"; else skip "$1" "no python3"; fi; }
+# refused NAME CODE TEXT ARGUMENTS…: ends with the code, and says the text in one line on standard error.
+refused() {
+    name=$1 code=$2 text=$3; shift 3
+    "$program" plan "$@" >out 2>err
+    got=$?
+    check "$name" sh -c "test $got -eq $code && test ! -s out && grep -qF -- '$text' err || { cat err; false; }"
+}
+
+cat >run.yaml <<'END'
+model: {layers: 2, heads: 2, width: 64, context: 32, vocabulary: 512}
+data: {train: nowhere.txt}
+train: {batch: 64, micro_batch: 2}
+END
+cat >cluster.yaml <<'END'
+name: ours
+nodes: 4
+node: {workers: 8, memory: 1G, memory_bandwidth: 20G}
+worker: {float32: 1e11}
+between: {bandwidth: 1G}
+END
+"$program" plan run.yaml --cluster cluster.yaml >plan 2>err
+check "a plan needs no text where the vocabulary is given" sh -c "test ! -s err && grep -q '^a step ' plan && grep -q '^memory ' plan && grep -q '^advice ' plan"
+check "it names the cluster" grep -q '^cluster    ours: 4 nodes of 8 workers, 100 GFLOP/s each in float32$' plan
+check "the table goes from 1 to 4096" sh -c "grep -q '^ *1 ' plan && grep -q '^ *4096 ' plan"
+check "--nodes chooses rows" sh -c "'$program' plan run.yaml --cluster cluster.yaml --nodes 3,17 >rows && grep -q '^ *17 ' rows && ! grep -q '^ *4096 ' rows"
+"$program" plan run.yaml --cluster cluster.yaml --json >plan.json 2>err
+check_json "the parts of a step add up" plan.json "abs(d['step']['compute_seconds'] + d['step']['wait_seconds'] + d['step']['update_seconds'] + d['step']['exchange_seconds'] - d['step']['step_seconds']) < 1e-9 * d['step']['step_seconds']"
+check_json "there are 13 rows" plan.json "[r['nodes'] for r in d['scaling']] == [2 ** i for i in range(13)]"
+check_json "efficiency never rises above 1" plan.json "all(r['strong_efficiency'] < 1.0001 and r['weak_efficiency'] < 1.0001 for r in d['scaling'])"
+check_json "what is advised is no slower, and fits" plan.json "d['advice']['step']['step_seconds'] <= d['step']['step_seconds'] * 1.000001 and d['advice']['memory_bytes'] <= 1e9"
+"$program" plan run.yaml --cluster cluster.yaml --json --set train.optimizer=sgd >sgd.json 2>err
+check_json "sgd keeps no state" sgd.json "d['memory_bytes']['optimizer_state'] == 0"
+sed 's/memory: 1G/memory: 1M/' cluster.yaml >tiny.yaml
+check "what does not fit is told" sh -c "'$program' plan run.yaml --cluster tiny.yaml | grep -q 'it does not fit' && '$program' plan run.yaml --cluster tiny.yaml | grep -q 'nothing that was tried fits'"
+for file in "$root"/examples/cluster-*.yaml; do
+    check "$(basename "$file") is a cluster" "$program" plan run.yaml --cluster "$file"
+done
+
+refused "the cluster is needed" 2 '--cluster FILE is missing' run.yaml
+refused "a cluster file that is not there" 3 'gone.yaml' run.yaml --cluster gone.yaml
+sed 's/nodes:/noodles:/' cluster.yaml >bad.yaml
+refused "an unknown key suggests the nearest" 2 'bad.yaml:2: noodles: unknown key; did you mean nodes?' run.yaml --cluster bad.yaml
+sed 's/memory_bandwidth: 20G/bandwidth: 20G/' cluster.yaml >bad.yaml
+refused "a key of another section" 2 'bad.yaml:3: node.bandwidth: unknown key; did you mean' run.yaml --cluster bad.yaml
+sed 's/1e11/fast/' cluster.yaml >bad.yaml
+refused "a number is a number" 2 'bad.yaml:4: worker.float32: "fast" is not a number' run.yaml --cluster bad.yaml
+sed 's/nodes: 4/nodes: 0/' cluster.yaml >bad.yaml
+refused "ranges are checked" 2 'bad.yaml:2: nodes: 0 is out of range' run.yaml --cluster bad.yaml
+sed '/^between/d' cluster.yaml >bad.yaml
+refused "what is missing is named" 2 'bad.yaml: between.bandwidth: a number above 0 is missing' run.yaml --cluster bad.yaml
+sed '/^worker/d' cluster.yaml >bad.yaml
+refused "a peak is needed" 2 'bad.yaml: worker.float32: ' run.yaml --cluster bad.yaml
+refused "a peak of the precision is needed" 2 'worker.bf16: the run computes in bf16' run.yaml --cluster cluster.yaml --set train.precision=bf16
+printf 'nodes: [1, 2]\n' >bad.yaml
+refused "a list is refused" 2 'bad.yaml:1: a list cannot stand in a cluster file' run.yaml --cluster bad.yaml
+refused "nodes are numbers" 2 '--nodes: "many" is not a number of nodes' run.yaml --cluster cluster.yaml --nodes 1,many
+refused "nodes are not empty" 2 '--nodes: "" is not a number of nodes' run.yaml --cluster cluster.yaml --nodes 1,,2
+refused "the run file is checked as ever" 2 'train.batch' run.yaml --cluster cluster.yaml --set train.batch=63
+sed 's/, vocabulary: 512//' run.yaml >char.yaml
+refused "a char vocabulary needs the text" 3 'nowhere.txt' char.yaml --cluster cluster.yaml
+
+"$program" bench --cluster-file here.yaml >out 2>err
+check "bench --cluster-file writes what it prints" sh -c "test ! -s err && cmp out here.yaml"
+check "plan takes it" "$program" plan run.yaml --cluster here.yaml
+"$program" bench --cluster-file here.yaml >out 2>err
+check "bench overwrites nothing" sh -c "test $? -eq 2 && grep -q 'is there already' err"
+echo "1..$count"
+[ $failures -eq 0 ]
