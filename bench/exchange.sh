@@ -2,7 +2,8 @@
 # How long do gradients and weights take between 2 processes, against the MPI libraries' own blocking MPI_Allreduce of as many bytes?
 #
 # Our exchange under Open MPI and under MPICH and both libraries' all-reduce (bench/mpi/all_reduce.c) take turns, TURNS times; medians of
-# the turns' medians. of_best: our time over the better library's all-reduce. One line of JSON for each exchange and size.
+# the turns' medians, and the least of all rounds, which a busy machine disturbs less. of_best: our time over the better library's
+# all-reduce. One line of JSON for each exchange and size.
 #   bench/exchange.sh [sizes, default "1000000 4000000 25000000 100000000 500000000"] [turns, default 5] [ranks, default 2]
 set -eu
 cd "$(dirname "$0")/.."
@@ -36,15 +37,18 @@ ours, theirs = {}, {}
 for line in open(sys.argv[1] + "/ours"):
     d = json.loads(line)
     if d["exchange"] != "all-reduce":
-        ours.setdefault((d["bytes"], d["exchange"], d["library"]), []).append((d["seconds"], d["exactness"]))
+        ours.setdefault((d["bytes"], d["exchange"], d["library"]), []).append((d["seconds"], d["least_seconds"]))
 for line in open(sys.argv[1] + "/theirs"):
-    library, size, seconds = line.split()
-    theirs.setdefault((int(size), library), []).append(float(seconds))
+    library, size, seconds, least = line.split()
+    theirs.setdefault((int(size), library), []).append((float(seconds), float(least)))
+def middle(rows): return statistics.median(r[0] for r in rows)
+def least(rows): return min(r[1] for r in rows)
 for (size, way, library), rows in sorted(ours.items()):
-    seconds = statistics.median(r[0] for r in rows)
-    peers = {l: statistics.median(s) for (b, l), s in theirs.items() if b == size}
-    print(json.dumps({"bench": "exchange", "exchange": way, "library": library, "bytes": size, "ms": round(1e3 * seconds, 3),
-                      "all_reduce_ms": {l: round(1e3 * s, 3) for l, s in sorted(peers.items())},
-                      "of_own": round(seconds / peers[library], 2), "of_best": round(seconds / min(peers.values()), 2),
-                      "exactness": rows[0][1]}))
+    peers = {l: r for (b, l), r in theirs.items() if b == size}
+    line = {"bench": "exchange", "exchange": way, "library": library, "bytes": size}
+    for name, of in ("median", middle), ("least", least):
+        line[name + "_ms"] = round(1e3 * of(rows), 3)
+        line[name + "_all_reduce_ms"] = {l: round(1e3 * of(r), 3) for l, r in sorted(peers.items())}
+        line[name + "_of_best"] = round(of(rows) / min(of(r) for r in peers.values()), 2)
+    print(json.dumps(line))
 END

@@ -17,7 +17,7 @@
 // Nanoseconds of the sleeps; seconds of giving turns away, and bytes a second that are to be expected of a network while they are
 // under way: library and kernel carry little on their own.
 enum { SHORTEST_SLEEP = 20000, LONGEST_SLEEP = 1000000 };
-static const double YIELDING = 0.002, EXPECTED_RATE = 1e9;
+static const double YIELDING = 0.002, EXPECTED_RATE = 1e9, COPYING_RATE = 4e9;
 
 struct waiting {
     int tests;
@@ -27,7 +27,11 @@ struct waiting {
 
 static void wait_a_little(const struct net *net, struct waiting *waiting, double now, double bytes)
 {
-    if (waiting->tests++ < net->spins) return;
+    // With a core for each worker, what another is just copying is worth spinning for: a turn that is given away on a busy machine
+    // comes back after milliseconds.
+    if (waiting->tests++ < net->spins ||
+        (net->spins && now - waiting->since < bytes / COPYING_RATE))
+        return;
     if (now - waiting->since < YIELDING + bytes / EXPECTED_RATE) {
         sched_yield();
         return;

@@ -30,6 +30,11 @@ void KERNEL_NAME(tree_sum)(float *y, const float *const *array, const int16_t *o
 {
     float sums[DEPTH][PIECE];
     const float *stack[DEPTH];
+    // Two arrays, the commonest sum of all, need no stack.
+    if (operations == 3) {
+        add_pieces(y, array[op[0]], array[op[1]], n);
+        return;
+    }
     for (int64_t start = 0; start < n; start += PIECE) {
         int64_t count = n - start < PIECE ? n - start : PIECE;
         int top = -1;
