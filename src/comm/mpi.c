@@ -19,7 +19,7 @@ extern const struct comm_ops mpi_comm;
 
 // Tests of what a worker waits for before it gives its turn away: some 50 microseconds. A piece of a message: large enough that its
 // start costs nothing beside it, small enough to be a sign of life of a slow network.
-enum { SPINS = 200, PIECE = 16 << 20, LEAST_LABELS = 32767 };
+enum { SPINS = 200, PIECE = 8 << 20, LEAST_LABELS = 32767 };
 // Seconds that a process lives on after a failure, so that the others can say what they know before the launcher ends them.
 static const double LINGERING = 0.5;
 
@@ -50,6 +50,7 @@ static enum status meet(struct net *net)
     int size = net->comm.size, beside = 0;
     tell_place(&mine);
     TRY(memory_allocate((size_t)size, sizeof mine, "the workers' places", &net->place));
+    TRY(memory_allocate((size_t)size, sizeof *net->queue, "the workers' places", &net->queue));
     int error = net->calls->gather(&mine, (int)sizeof mine, net->place);
     if (error) {
         char words[200];
@@ -92,6 +93,7 @@ static void free_net(struct net *net)
     free(net->place);
     free(net->requests);
     free(net->piece);
+    free(net->queue);
     free(net->pulse.requests);
     free(net);
 }

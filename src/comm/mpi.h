@@ -15,6 +15,6 @@ bool comm_mpi_has(const char *library);
 // After a failure MPI cannot be ended, and what a library does when a process exits may wait for the lost one: the program then leaves
 // by _exit.
 bool comm_mpi_torn(void);
-// Splits messages into pieces of `bytes` instead of 16 MiB; the same at every worker, between two rounds. For tests.
+// Splits messages into pieces of `bytes` instead of 8 MiB; the same at every worker, between two rounds. For tests.
 void comm_mpi_set_piece(struct comm *comm, size_t bytes);
 #endif

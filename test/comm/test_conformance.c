@@ -477,6 +477,28 @@ static void *work_slowly(void *context)
     return NULL;
 }
 
+// More bytes than an int counts, from pages of which the sender has touched few.
+static void *send_large(void *context)
+{
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    const size_t bytes = ((size_t)3 << 30) + 5, apart = 100000007;
+    struct block block;
+    worker->status = block_create(bytes, "a large message", &block);
+    if (worker->status) return NULL;
+    unsigned char *data = block.data;
+    for (size_t i = 0; i < bytes && comm->rank == 0; i += apart)
+        data[i] = (unsigned char)(1 + i / apart);
+    if (comm->rank == 0) data[bytes - 1] = 99;
+    worker->status =
+        comm->rank ? comm_receive(comm, data, bytes, 0) : comm_send(comm, data, bytes, 1);
+    for (size_t i = 0; i < bytes; i += apart)
+        worker->wrong += data[i] != (unsigned char)(1 + i / apart) || (i && data[i - 1]);
+    worker->wrong += data[bytes - 1] != 99;
+    block_destroy(&block);
+    return NULL;
+}
+
 static const struct {
     const char *name;
     work body[12];
@@ -484,6 +506,7 @@ static const struct {
     {"fine",
      {count_rounds, gather_bytes, pass_token, send_to_first, exchange_all, regroup, take_any,
       share_regions, by_rounds, all_reduce, work_slowly}},
+    {"large", {send_large}},
     {"pieces", {exchange_all, regroup, share_regions}},
     {"lose", {lose_one}},
     {"lose-in-round", {lose_one_in_a_round}},

@@ -52,10 +52,18 @@ struct pulse {
     bool runs, stopping;
 };
 
-// One piece of a message that is under way.
+// One piece of a message of the current round.
 struct piece {
-    int transfer, label;
+    int transfer; // -1: done
+    int number;   // within its message
+    int label;
+    int next; // the piece that is received from the same worker after it, -1: none
     size_t bytes;
+};
+// The pieces that are still to be received from one worker, in order.
+struct queue {
+    int first, last; // -1: none is left to be started
+    int under_way;
 };
 
 struct net {
@@ -71,6 +79,7 @@ struct net {
     void *requests;
     struct piece *piece;
     int capacity;
+    struct queue *queue; // [size]
     struct pulse pulse;
     // The first failure that this process learnt of; `failed` is set last.
     struct word failure;

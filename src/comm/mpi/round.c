@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Rounds of messages over MPI: every message in pieces, all pieces started together, then tested until they are done.
+// Rounds of messages over MPI: every message in pieces, started together, then tested until they are done.
+//
+// All pieces are sent at once, but few are received from each worker at a time: one test may copy everything that it can (Open MPI reads
+// the other's memory in it), and a process that copies gigabytes in one call would be silent for so long. A bound for each worker, not
+// for all together, since one that sends later must not keep others waiting.
 //
 // A piece's label is the message's size (its low bits) and whether the piece is the last one. So a receiver that expects another size
 // sees it at the first piece, and can say what was sent. Between two processes MPI keeps the order of messages, hence of pieces.
@@ -18,6 +22,8 @@
 // under way: library and kernel carry little on their own.
 enum { SHORTEST_SLEEP = 20000, LONGEST_SLEEP = 1000000 };
 static const double YIELDING = 0.002, EXPECTED_RATE = 1e9, COPYING_RATE = 4e9;
+// Pieces of one worker that are received at a time.
+enum { WINDOW = 4 };
 
 struct waiting {
     int tests;
@@ -100,25 +106,57 @@ static enum status say_lost(const struct carrying *carrying)
     return pulse_failure(net, waited);
 }
 
-// Starts the pieces of transfer t from entry `first` on; they are in the order of the message. The lock is held.
-static int start_pieces(struct net *net, const struct transfer *transfer, int t, int first)
+static int start_piece(struct net *net, const struct transfer *transfer, int i)
 {
-    int pieces = pieces_of(net, transfer->bytes), error = 0;
-    for (int p = 0; p < pieces && !error; p++) {
-        size_t from = (size_t)p * net->most_piece, left = transfer->bytes - from;
-        struct piece *piece = &net->piece[first + p];
-        piece->transfer = t;
-        piece->bytes = left < net->most_piece ? left : net->most_piece;
-        piece->label = label_of(net, transfer->bytes, p == pieces - 1);
-        char *data = transfer->data ? (char *)transfer->data + from : NULL;
-        if (transfer->sends)
-            error = net->calls->send(MPI_CHANNEL_DATA, data, (int)piece->bytes, transfer->peer,
-                                     piece->label, net->requests, first + p);
-        else
-            error = net->calls->receive(MPI_CHANNEL_DATA, data, (int)piece->bytes, transfer->peer,
-                                        MPI_ANY_LABEL, net->requests, first + p);
+    const struct piece *piece = &net->piece[i];
+    transfer += piece->transfer;
+    size_t from = (size_t)piece->number * net->most_piece;
+    char *data = transfer->data ? (char *)transfer->data + from : NULL;
+    if (transfer->sends)
+        return net->calls->send(MPI_CHANNEL_DATA, data, (int)piece->bytes, transfer->peer,
+                                piece->label, net->requests, i);
+    return net->calls->receive(MPI_CHANNEL_DATA, data, (int)piece->bytes, transfer->peer,
+                               MPI_ANY_LABEL, net->requests, i);
+}
+
+// Starts what is received next from `peer`, as far as its window allows. The lock is held.
+static int start_next(struct net *net, const struct transfer *transfer, int peer)
+{
+    struct queue *queue = &net->queue[peer];
+    int error = 0;
+    while (queue->first >= 0 && queue->under_way < WINDOW && !error) {
+        error = start_piece(net, transfer, queue->first);
+        queue->first = net->piece[queue->first].next;
+        queue->under_way++;
     }
     return error;
+}
+
+static void join_queue(struct net *net, int peer, int i)
+{
+    struct queue *queue = &net->queue[peer];
+    if (queue->first < 0)
+        queue->first = i;
+    else
+        net->piece[queue->last].next = i;
+    queue->last = i;
+}
+
+// Lays out the pieces of transfer t from entry `first` on, in the order of the message; returns where the next one's begin.
+static int lay_out(struct net *net, const struct transfer *transfer, int t, int first)
+{
+    int pieces = pieces_of(net, transfer->bytes);
+    for (int p = 0; p < pieces; p++) {
+        size_t left = transfer->bytes - (size_t)p * net->most_piece;
+        net->piece[first + p] =
+            (struct piece){.transfer = t,
+                           .number = p,
+                           .label = label_of(net, transfer->bytes, p == pieces - 1),
+                           .next = -1,
+                           .bytes = left < net->most_piece ? left : net->most_piece};
+        if (!transfer->sends) join_queue(net, transfer->peer, first + p);
+    }
+    return first + pieces;
 }
 
 static enum status refuse_size(const struct net *net, const struct transfer *transfer,
@@ -150,7 +188,11 @@ static enum status finish_piece(struct carrying *carrying, const struct mpi_done
     if (!transfer || transfer->sends) return STATUS_OK;
     if (done->outcome != MPI_CAME || done->bytes != piece->bytes || done->label != piece->label)
         return refuse_size(net, transfer, done);
-    return STATUS_OK;
+    net->queue[transfer->peer].under_way--;
+    int error = start_next(net, carrying->transfer, transfer->peer);
+    if (!error) return STATUS_OK;
+    pulse_lose(net, LOST_UNREACHABLE, transfer->peer, error);
+    return say_lost(carrying);
 }
 
 // Looks once at what has been done; `moved` says whether anything was.
@@ -210,6 +252,29 @@ static enum status finish_pieces(struct carrying *carrying)
     return status;
 }
 
+// Starts the round: what is received first, so that it finds its place when it comes.
+static void start_all(struct carrying *carrying, int count)
+{
+    struct net *net = carrying->net;
+    const struct transfer *transfer = carrying->transfer;
+    int error = 0, peer = net->comm.rank;
+    for (int t = 0; t < count; t++)
+        net->queue[transfer[t].peer] = (struct queue){.first = -1, .last = -1};
+    for (int t = 0, i = 0; t < count; t++) i = lay_out(net, &transfer[t], t, i);
+    pthread_mutex_lock(&net->lock);
+    for (int t = 0; t < count && !error; t++) {
+        peer = transfer[t].peer;
+        if (!transfer[t].sends) error = start_next(net, transfer, peer);
+    }
+    for (int i = 0; i < carrying->pieces && !error; i++) {
+        const struct transfer *sent = &transfer[net->piece[i].transfer];
+        peer = sent->peer;
+        if (sent->sends) error = start_piece(net, transfer, i);
+    }
+    if (error) pulse_lose(net, LOST_UNREACHABLE, peer, error);
+    pthread_mutex_unlock(&net->lock);
+}
+
 enum status round_mpi(struct comm *comm, struct transfer *transfer, int count)
 {
     struct net *net = comm->state;
@@ -221,17 +286,7 @@ enum status round_mpi(struct comm *comm, struct transfer *transfer, int count)
     }
     TRY(reserve(net, carrying.pieces));
     carrying.left = carrying.pieces;
-    int error = 0, first = 0, t = 0;
-    pthread_mutex_lock(&net->lock);
-    // What is received first, so that it finds its place when it comes.
-    for (int pass = 0; pass < 2 && !error; pass++)
-        for (t = 0; t < count && !error; t++) {
-            if (transfer[t].sends != (pass == 1)) continue;
-            error = start_pieces(net, &transfer[t], t, first);
-            first += pieces_of(net, transfer[t].bytes);
-        }
-    if (error) pulse_lose(net, LOST_UNREACHABLE, transfer[t - 1].peer, error);
-    pthread_mutex_unlock(&net->lock);
+    start_all(&carrying, count);
     return finish_pieces(&carrying);
 }
 
