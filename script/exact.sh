@@ -2,7 +2,7 @@
 # make exact: the same bits, shown with sha256sum on the files of a checkpoint. One TAP line a comparison.
 #   exact.sh          the demo's model, 200 steps, dropout 0.1, accumulation and clipping on; text: build/demo/en.txt or LICENSE
 #   exact.sh small    examples/digest.yaml (seconds; part of make test)
-# Compared with one worker: 2, 3, 4, 5 and 8 workers, workers of several threads, random and measured borders, recompute, each instruction set of this machine,
+# Compared with one worker: 2, 3, 4, 5 and 8 workers, 2 to 4 processes under MPI, workers of several threads, random and measured borders, recompute, each instruction set of this machine,
 # an aarch64 build under QEMU, and a run killed with kill -9 at 20 random moments and resumed each time on another number of workers.
 set -u
 cd "$(dirname "$0")/.."
@@ -64,6 +64,22 @@ for isa in generic neon avx2 avx512 amx; do
         compare $isa "STENTOR_ISA=$isa"
     elif grep -q STENTOR_ISA "$work/$isa.log" 2>/dev/null; then skip "STENTOR_ISA=$isa" "this machine has none"
     else not_ok "STENTOR_ISA=$isa"; tail -3 "$work/$isa.log"; fi
+done
+
+# Processes, each with a copy of the weights, under every mpirun that is here.
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+case $BUILD in /*) libraries=$BUILD ;; *) libraries=$PWD/$BUILD ;; esac
+processes() { # processes LIBRARY NAME PROCESSES ARGUMENTS…
+    library=$1 name=$2 number=$3; shift 3
+    # shellcheck disable=SC2086
+    STENTOR_MPI=$libraries/mpi.$library.so "mpirun.$library" -n "$number" "$program" train $run $options --set "out=$work/mpi" "$@" >"$work/mpi.log" 2>&1
+    compare mpi "$library: $name"
+}
+for library in openmpi mpich; do
+    if [ ! -e "$libraries/mpi.$library.so" ] || ! command -v mpirun.$library >/dev/null; then skip "$library" "it is not here"; continue; fi
+    for number in 2 3 4; do processes $library "$number processes" $number --workers 1; done
+    processes $library "2 processes of 2 workers, overlapped" 2 --workers 2 --set parallel.overlap=on --set parallel.bucket_mb=0.1
+    processes $library "tree, 3 processes, borders at random" 3 --workers 1 --set parallel.exchange=tree --set parallel.balance=random
 done
 
 # The other precisions: each has bits of its own, for any workers and instruction set. Few steps: they are slow without tiles.

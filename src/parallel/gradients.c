@@ -17,6 +17,16 @@ enum status gradients_create(struct gradients *gradients, int64_t elements, int 
     return STATUS_OK;
 }
 
+enum status gradients_create_spare(struct gradients *gradients, int64_t elements, enum isa isa)
+{
+    struct block memory = {0};
+    TRY(block_create_sparse(checked_multiply((size_t)elements, sizeof(float)), "gradients",
+                            &memory));
+    *gradients =
+        (struct gradients){.memory = memory, .elements = elements, .buffers = 1, .isa = isa};
+    return STATUS_OK;
+}
+
 void gradients_release(struct gradients *gradients) { block_destroy(&gradients->memory); }
 
 float *gradients_buffer(const struct gradients *gradients, int buffer)

@@ -22,6 +22,9 @@ struct gradients {
 // The pages are first touched by the thread that adds. Fails: STATUS_MEMORY.
 enum status gradients_create(struct gradients *gradients, int64_t elements, int buffers,
                              enum isa isa) CHECK_RESULT;
+// One buffer, of which only what is touched takes memory: for a replica that owns elements and computes no leaf.
+enum status gradients_create_spare(struct gradients *gradients, int64_t elements,
+                                   enum isa isa) CHECK_RESULT;
 void gradients_release(struct gradients *gradients);
 float *gradients_buffer(const struct gradients *gradients, int buffer);
 // Micro-batch number `which` of the `count` of leaf `leaf` in the run [first, last) is about to be computed.

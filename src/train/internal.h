@@ -241,6 +241,8 @@ struct memory_need {
 struct memory_report memory_of(const struct run_config *config, const struct memory_need *need);
 // Gradient buffers of this replica's worker `rank` in the worst case that the balance mode allows.
 int memory_worker_buffers(const struct run_config *config, const struct crew *crew, int rank);
+// Whether this replica's workers keep none at all, so that worker 0 has one for what the replica owns.
+bool memory_is_spare(const struct run_config *config, const struct crew *crew);
 // Bytes that this process may still take: the least of what the system has free, its control group, its limits (of which it has a
 // part, as one of `sharers` on the host), and the run's own.
 size_t memory_available(double memory_limit, int sharers);

@@ -36,8 +36,15 @@ int memory_worker_buffers(const struct run_config *config, const struct crew *cr
         int first = place * share + (place < larger ? place : larger);
         buffers = run_buffers(first, first + share + (place < larger), several);
     }
-    // What a replica owns lies somewhere, also where it computes nothing.
-    return buffers == 0 && crew->net && rank == 0 ? 1 : buffers;
+    return buffers;
+}
+
+bool memory_is_spare(const struct run_config *config, const struct crew *crew)
+{
+    if (!crew->net) return false;
+    for (int r = 0; r < (int)config->parallel.workers; r++)
+        if (memory_worker_buffers(config, crew, r) > 0) return false;
+    return true;
 }
 
 // The largest part of the block that a replica owns: that of the first one.
@@ -87,7 +94,7 @@ static size_t state_bytes(const struct run_config *config, const struct memory_n
 
 // The worker that has most.
 static void add_workers(const struct run_config *config, const struct memory_need *need,
-                        size_t model, struct memory_report *report)
+                        size_t model, int64_t owned, struct memory_report *report)
 {
     int workers = (int)config->parallel.workers;
     size_t buffers = 0;
@@ -105,6 +112,11 @@ static void add_workers(const struct run_config *config, const struct memory_nee
         if (__builtin_add_overflow(report->worker_total, worker[i], &report->worker_total))
             report->worker_total = SIZE_MAX;
     report->gradients = checked_multiply(model, buffers);
+    // What a replica owns lies somewhere, also where it computes nothing; what others than the owner have is passed through by some.
+    bool through = strcmp(config->parallel.exchange, "direct") != 0 &&
+                   strcmp(config->parallel.exchange, "server") != 0;
+    if (memory_is_spare(config, &need->crew))
+        report->gradients = through ? model : (size_t)owned * sizeof(float);
 }
 
 struct memory_report memory_of(const struct run_config *config, const struct memory_need *need)
@@ -130,7 +142,7 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
     slice_of(run_is_local(config, crew) ? need->elements : owned, workers, 0, &first, &last);
     report.worker_share =
         checked_multiply((size_t)(last - first) * sizeof(float), (size_t)need->states + 1);
-    add_workers(config, need, model, &report);
+    add_workers(config, need, model, owned, &report);
     report.other =
         PROCESS_BYTES + need->heap + (size_t)threads * THREAD_BYTES +
         exchange_bytes(need->elements, threads, (int)config->leaves,

@@ -123,10 +123,6 @@ static enum status check_exchange(struct run_config *config)
 {
     const char *exchange = config->parallel.exchange;
     bool local = !strcmp(exchange, "local-sgd"), server = !strcmp(exchange, "server");
-    if (config->parallel.staleness > 0 && !server)
-        FAIL_KEY(config, "parallel.staleness",
-                 "%lld steps need parallel.exchange: server, not %s; leave it at 0",
-                 (long long)config->parallel.staleness, exchange);
     if (!config->parallel.servers_compute && !server)
         FAIL_KEY(config, "parallel.servers_compute",
                  "only parallel.exchange: server has servers, not %s; leave it at true", exchange);

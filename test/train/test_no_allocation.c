@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A step allocates nothing: malloc and its kin are counted while steps and evaluations run.
-#include "support.h"
+#include "replicas.h"
 
 #include <dlfcn.h>
 #include <stdatomic.h>
@@ -53,6 +53,49 @@ void *mmap(void *address, size_t bytes, int protection, int flags, int file, off
     return next(address, bytes, protection, flags, file, offset);
 }
 
+// As one of several replicas: all stand still while one switches the counter.
+static void count_steps(const struct run_config *config, void *context, struct child_result *result)
+{
+    struct trainer *trainer = NULL;
+    struct step_report report;
+    (void)context;
+    enum status status = trainer_create(config, own_net, &trainer);
+    if (!status) status = trainer_prepare(trainer, false);
+    if (!status) status = trainer_step(trainer, &report); // a condition's first wait may allocate
+    if (!status) status = comm_barrier(own_net);
+    if (own_net->rank == 0) atomic_store(&counting, true);
+    if (!status) status = comm_barrier(own_net);
+    for (int step = 0; step < 10 && !status; step++) status = trainer_step(trainer, &report);
+    if (!status) status = comm_barrier(own_net);
+    atomic_store(&counting, false);
+    if (!status) status = comm_barrier(own_net);
+    if (status) fill_failure(result, status);
+    trainer_destroy(trainer);
+}
+
+static void nor_is_it_by_several_replicas(void **state)
+{
+    (void)state;
+    static const char *const way[] = {"direct", "tree", "ring", "server", "local-sgd"};
+    for (int i = 0; i < 5; i++) {
+        struct child_result result[MOST_REPLICAS];
+        struct run_config config = small_run(way[i]);
+        snprintf(config.parallel.exchange, sizeof config.parallel.exchange, "%s", way[i]);
+        snprintf(config.parallel.overlap, sizeof config.parallel.overlap, i % 2 ? "on" : "off");
+        snprintf(config.parallel.balance, sizeof config.parallel.balance,
+                 i < 3 ? "random" : "none");
+        config.parallel.bucket_mb = 0.02;
+        config.parallel.sync_every = 3;
+        config.parallel.check_every = 2;
+        config.parallel.workers = 2;
+        atomic_store(&allocations, 0);
+        run_replicas(&config, 3, NULL, count_steps, NULL, result);
+        for (int r = 0; r < 3; r++) assert_fine(&result[r]);
+        if (atomic_load(&allocations))
+            fail_msg("%s: %ld allocations", way[i], atomic_load(&allocations));
+    }
+}
+
 static void nothing_is_allocated_in_a_step(void **state)
 {
     (void)state;
@@ -89,6 +132,11 @@ static void nothing_is_allocated_in_a_step(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_allocated_in_a_step)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_allocated_in_a_step),
+#if !defined(SANITIZED) && defined(__GLIBC__)
+        cmocka_unit_test(nor_is_it_by_several_replicas),
+#endif
+    };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
