@@ -17,8 +17,13 @@
 
 #define TRIAD_SECONDS 0.2
 
-// Two significant digits less than a double's, so that the file can be read.
-static double rounded(double x, double unit) { return (double)(int64_t)(x / unit + 0.5) * unit; }
+// Four digits: what is measured has no more, and the file is to be read.
+static double rounded(double x)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%.4g", x);
+    return strtod(text, NULL);
+}
 
 static double machine_bytes(void)
 {
@@ -33,11 +38,11 @@ static enum status measure(struct cluster_file *file)
 {
     struct cluster *c = &file->cluster;
     enum isa isa;
-    double products, attention, bytes, triad;
+    double products, attention, triad;
     c->nodes = 1;
     c->workers = cpu_cores();
     c->shares_memory = true;
-    c->memory = rounded(machine_bytes(), 1e6);
+    c->memory = rounded(machine_bytes());
     c->inside = (struct link){1e-6, 0, 10e9};
     // A plain network of 10 Gbit/s: one machine cannot measure it.
     c->between = (struct link){20e-6, 1e-6, 1.25e9};
@@ -46,13 +51,13 @@ static enum status measure(struct cluster_file *file)
     TRY(isa_choose(&isa));
     for (enum precision p = 0; p < PRECISION_COUNT; p++) {
         TRY(speed_peak(p, 1, &c->peak[p]));
-        c->peak[p] = rounded(c->peak[p], 1e8);
+        c->peak[p] = rounded(c->peak[p]);
     }
-    TRY(forecast_measure(c->peak[PRECISION_FLOAT32], &products, &attention, &bytes));
+    TRY(forecast_measure(c->peak[PRECISION_FLOAT32], &products, &attention));
     TRY(roof_measure_triad(isa, (int)c->workers, 0, TRIAD_SECONDS, &triad));
-    c->efficiency = rounded(products < 1 ? products : 1, 1e-3);
-    c->attention = rounded(attention < 1 ? attention : 1, 1e-3);
-    c->memory_bandwidth = rounded(triad, 1e8);
+    c->efficiency = rounded(products < 1 ? products : 1);
+    c->attention = rounded(attention < 1 ? attention : 1);
+    c->memory_bandwidth = rounded(triad);
     return STATUS_OK;
 }
 
