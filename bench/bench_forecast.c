@@ -87,7 +87,7 @@ static enum status measure_machine(int workers, struct cluster *cluster)
     TRY(roof_measure_fma(isa, 1, 0.05, &cluster->peak[PRECISION_FLOAT32]));
     TRY(forecast_measure(cluster->peak[PRECISION_FLOAT32], &cluster->efficiency,
                          &cluster->attention));
-    return roof_measure_triad(isa, workers, 0, 0.1, &cluster->memory_bandwidth);
+    return roof_measure_triad(isa, workers, 0, 0.4, &cluster->memory_bandwidth);
 }
 
 struct measured {

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TRIAD_SECONDS 0.2
+#define TRIAD_SECONDS 0.4
 
 // Four digits: what is measured has no more, and the file is to be read.
 static double rounded(double x)
