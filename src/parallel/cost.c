@@ -145,6 +145,9 @@ static double update_seconds(const struct cluster *cluster, const struct workloa
     double sums = nodes * workload->elements * 4 + (nodes > 2 ? 4 * workload->elements : 0);
     double step = (smaller(nodes, 2) * 4 + 8 + 8.0 * workload->states) * owned;
     if (replicas > 1) step = (4 + 8 + 8.0 * workload->states) * owned;
+    // Each for itself.
+    if (is(workload->exchange, "local-sgd"))
+        step = (4 + 8 + 8.0 * workload->states) * workload->elements;
     // Workers fold at the same time.
     return (fold * local + sums + step) / cluster->memory_bandwidth;
 }
@@ -156,7 +159,8 @@ static void exchange_cost(const struct cluster *cluster, const struct workload *
     int64_t replicas = cost->replicas, owners = replicas;
     double bytes = 4 * workload->elements, wire = workload->wire * workload->elements;
     if (replicas < 2) return;
-    if (is(workload->exchange, "server")) owners = workload->servers > 0 ? workload->servers : 1;
+    if (is(workload->exchange, "server"))
+        owners = (int64_t)larger(1, smaller(workload->servers, (double)replicas));
     double buckets = workload->bucket > 0 ? ceil(bytes / workload->bucket) : 1;
     bool averages = is(workload->exchange, "local-sgd");
     // A replica sends the nodes that its workers' fold into.

@@ -108,6 +108,11 @@ static void replicas_exchange(void **state)
     near(cost.exposed, 4 * 11.5 * 2 - 11.5 * 2 / 3);
     hiding.exchange = "local-sgd", hiding.sync_every = 50, hiding.bucket = 0;
     near(cost_step(&two, &hiding).exposed, 2 * (10 + 1 + 2) / 50.0);
+    // Each replica updates all of its weights, not half of them.
+    near(cost_step(&two, &hiding).update - cost_step(&two, &load).update, 28 * 50 / 1000.0);
+    // More servers than replicas are as many.
+    hiding.exchange = "server", hiding.servers = 7, hiding.overlap = false;
+    near(cost_step(&two, &hiding).exposed, 2 * (10 + 1 + 2));
     // Two workers with copies of their own: they are replicas, on the link inside their node.
     two = small;
     two.shares_memory = false;
