@@ -62,6 +62,24 @@ static void any_number_of_threads(void **state)
     }
 }
 
+// Where every worker has one micro-batch at most, gradients lie in the buffers alone; with fewer workers sums wait for them.
+static void one_micro_batch_a_worker(void **state)
+{
+    (void)state;
+    struct child_result first = {.status = STATUS_OK};
+    for (int i = 0; i < 6; i++) {
+        struct run_config config = small_run("one-each");
+        config.batch = 6;
+        config.leaves = 3;
+        config.parallel.workers = (const int[]){1, 2, 3}[i % 3] + (i == 5);
+        config.parallel.threads = 1 + i / 3;
+        struct child_result result = in_child(NULL, train_steps, &config, NULL);
+        assert_fine(&result);
+        if (i == 0) first = result;
+        assert_string_equal(result.digest, first.digest);
+    }
+}
+
 static void random_borders(void **state)
 {
     (void)state;
@@ -220,6 +238,7 @@ int main(void)
         cmocka_unit_test(another_seed_gives_other_bits),
         cmocka_unit_test(any_number_of_workers),
         cmocka_unit_test(any_number_of_threads),
+        cmocka_unit_test(one_micro_batch_a_worker),
         cmocka_unit_test(random_borders),
         cmocka_unit_test(measured_borders),
         cmocka_unit_test(recomputed_activations),

@@ -35,6 +35,7 @@ enum {
     STREAM_DEPTH = 8,        // terms added while a group of sums is in a register
     FETCH_DEPTH = 32,        // terms between looks at what to fetch next
     FETCH_FROM = 128 * 1024, // elements of B: fewer stay in the second-level cache
+    KEPT_COLS = 1536,        // of B at most that are packed for all blocks of rows
     PACK_DEPTH = 64,         // terms of a panel that are packed before the next
     // Where an operand is read so few times, packing it costs more than strides do: A of 192 x 128 x 128 packed took
     // a tenth of the product's time; with 768 columns (bench/gemm, qkv, dy^T x) A in place is as slow or slower.
@@ -459,12 +460,14 @@ static struct cut cut(int64_t count, int64_t most)
 }
 static int64_t cut_size(const struct cut *c, int64_t part) { return c->least + (part < c->longer); }
 
-// A block of the product: rows [row, row + rows), terms [k, k + depth).
+// A block of the product: rows [row, row + rows), columns [col, last_col), terms [k, k + depth).
 struct block {
     const struct product *p;
-    int64_t row, rows, k, depth;
+    int64_t row, rows, col, last_col, k, depth;
     struct cut tiles;
     float *a, *b; // packed: tiles one behind the other; a panel
+    float *
+        kept; // all panels of the columns, packed by the first rows' block; NULL where there is no second
     bool a_in_place, b_in_place;
     bool continues, finishes;
 };
@@ -483,19 +486,23 @@ static struct panel panel_of(const struct block *b, int64_t col, int64_t cols)
     if (p->packed)
         return (struct panel){(const float *)p->packed + col * p->depth + b->k * width, width};
     if (b->b_in_place && cols == width) return (struct panel){from, p->b_depth};
-    if (cols < width) memset(b->b, 0, (size_t)(width * b->depth) * sizeof *b->b);
-    pack(b->b, width, from, p->b_col, p->b_depth, cols, b->depth);
-    return (struct panel){b->b, width};
+    float *to = b->kept ? b->kept + (col - b->col) * b->depth : b->b;
+    if (b->kept && b->row > 0) return (struct panel){to, width};
+    if (cols < width) memset(to, 0, (size_t)(width * b->depth) * sizeof *to);
+    pack(to, width, from, p->b_col, p->b_depth, cols, b->depth);
+    return (struct panel){to, width};
 }
 
 static struct fetch fetch_panel(const struct block *b, int64_t col)
 {
     const struct product *p = b->p;
-    int64_t cols = least(p->cols - col, TILE_COLS);
+    int64_t cols = least(b->last_col - col, TILE_COLS);
     if (cols <= 0 || p->cols * p->depth <= FETCH_FROM) return (struct fetch){0};
-    if (p->packed) {
+    bool kept = b->kept && b->row > 0;
+    if (p->packed || kept) {
         int64_t width = panel_width(p->cols, col);
-        const float *panel = (const float *)p->packed + col * p->depth + b->k * width;
+        const float *panel = kept ? b->kept + (col - b->col) * b->depth
+                                  : (const float *)p->packed + col * p->depth + b->k * width;
         return (struct fetch){panel, 0, 1, width * b->depth / CACHE_LINE, 0};
     }
     const float *from = p->b + col * p->b_col + b->k * p->b_depth;
@@ -569,18 +576,39 @@ static void block_run(struct block *b)
         to += height * b->depth;
         row += height;
     }
-    for (int64_t col = 0; col < p->cols; col += TILE_COLS) block_panel(b, col);
+    for (int64_t col = b->col; col < b->last_col; col += TILE_COLS) block_panel(b, col);
 }
 
 // Whether `depth` lines at a stride lie in enough sets of the first-level cache (64 of them) to be read where they are.
 static bool spreads(int64_t stride) { return stride % 256 != 0 || stride < 1024; }
 
+// Floats of packed tiles of A and of a panel of B, and behind them of the panels that are kept.
+static int64_t packed_floats(int64_t rows, int64_t depth)
+{
+    int64_t floats = (least(rows, ROW_BLOCK) + TILE_COLS) * least(depth, DEPTH_BLOCK);
+    return (floats + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+}
+
+static int64_t kept_floats(int64_t rows, int64_t cols, int64_t depth)
+{
+    if (rows <= 2 * ROW_BLOCK) return 0;
+    return (least(cols, KEPT_COLS) + TILE_COLS) * least(depth, DEPTH_BLOCK);
+}
+
 size_t KERNEL_NAME(product_scratch_bytes)(int64_t rows, int64_t cols, int64_t depth)
 {
-    (void)cols;
-    return (size_t)((least(rows, ROW_BLOCK) + TILE_COLS) * least(depth, DEPTH_BLOCK)) *
-               sizeof(float) +
+    return (size_t)(packed_floats(rows, depth) + kept_floats(rows, cols, depth)) * sizeof(float) +
            64;
+}
+
+static void block_rows(struct block *b, const struct cut *rows)
+{
+    b->row = 0;
+    for (int64_t part = 0; part < rows->parts; part++) {
+        b->rows = cut_size(rows, part);
+        block_run(b);
+        b->row += b->rows;
+    }
 }
 
 void KERNEL_NAME(product)(const struct product *p, void *scratch)
@@ -614,16 +642,22 @@ void KERNEL_NAME(product)(const struct product *p, void *scratch)
         .b_in_place = p->b_col == 1 && spreads(p->b_depth) &&
                       (p->rows <= IN_PLACE_ROWS || p->depth <= IN_PLACE_DEPTH),
     };
+    // Panels are packed once for all blocks of rows, where there are more than two: keeping them costs what it saves with
+    // two. For so many columns at a time that A's tiles, packed for each, cost little.
+    bool kept = cut_rows.parts > 2 && !p->packed && !b.b_in_place;
+    struct cut cut_cols =
+        cut((p->cols + TILE_COLS - 1) / TILE_COLS, kept ? KEPT_COLS / TILE_COLS : p->cols);
+    if (kept) b.kept = b.b + packed_floats(p->rows, p->depth);
     do {
         b.depth = least(p->depth - b.k, DEPTH_BLOCK);
         b.a = b.b + TILE_COLS * b.depth;
         b.continues = p->accumulate || b.k > 0;
         b.finishes = b.k + b.depth == p->depth && product_has_finish(p);
-        b.row = 0;
-        for (int64_t part = 0; part < cut_rows.parts; part++) {
-            b.rows = cut_size(&cut_rows, part);
-            block_run(&b);
-            b.row += b.rows;
+        b.last_col = 0;
+        for (int64_t part = 0; part < cut_cols.parts; part++) {
+            b.col = b.last_col;
+            b.last_col = least(b.col + cut_size(&cut_cols, part) * TILE_COLS, p->cols);
+            block_rows(&b, &cut_rows);
         }
         b.k += DEPTH_BLOCK;
     } while (b.k < p->depth);
