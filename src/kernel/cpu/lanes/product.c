@@ -29,14 +29,15 @@ enum { IN_PLACE_ROWS = 0, IN_PLACE_DEPTH = 0 };
 #endif
 enum {
     TILE_COLS = TILE_GROUPS * LANES,
-    STREAM_ROWS = 2,         // up to so many rows, B is read where it lies
-    STREAM_PANELS = 4,       // of packed B at a time with one row, half as many with two
-    STREAM_GROUPS = 4,       // times four columns of B with dense depth at a time
-    STREAM_DEPTH = 8,        // terms added while a group of sums is in a register
-    FETCH_DEPTH = 32,        // terms between looks at what to fetch next
-    FETCH_FROM = 128 * 1024, // elements of B: fewer stay in the second-level cache
-    KEPT_COLS = 1536,        // of B at most that are packed for all blocks of rows
-    PACK_DEPTH = 64,         // terms of a panel that are packed before the next
+    STREAM_ROWS = 2,               // up to so many rows, B is read where it lies
+    STREAM_PANELS = 4,             // of packed B at a time with one row, half as many with two
+    STREAM_GROUPS = 4,             // times four columns of B with dense depth at a time
+    STREAM_SUMS = 4 * TILE_GROUPS, // of groups of columns of a small B at a time, with one row
+    STREAM_DEPTH = 8,              // terms added while a group of sums is in a register
+    FETCH_DEPTH = 32,              // terms between looks at what to fetch next
+    FETCH_FROM = 128 * 1024,       // elements of B: fewer stay in the second-level cache
+    KEPT_COLS = 1536,              // of B at most that are packed for all blocks of rows
+    PACK_DEPTH = 64,               // terms of a panel that are packed before the next
     // Where an operand is read so few times, packing it costs more than strides do: A of 192 x 128 x 128 packed took
     // a tenth of the product's time; with 768 columns (bench/gemm, qkv, dy^T x) A in place is as slow or slower.
     IN_PLACE_COLS = 512 // up to so many columns, A is not packed
@@ -301,9 +302,53 @@ static void stream_terms(const struct product *p, int64_t k, int terms, bool con
     }
 }
 
+// Groups of 16 dense columns of B, from `col` on, summed to the end in registers; the last one has n columns.
+LANES_INLINE void stream_groups(const int rows, const int groups, const struct product *p,
+                                int64_t col, int64_t n)
+{
+    lanes sum[STREAM_ROWS][STREAM_SUMS];
+    const float *a = p->a, *b = p->b + col;
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++)
+    {
+        const float *c = p->c + i * p->c_row + col + g * LANES;
+        sum[i][g] = p->accumulate ? lanes_load_some(c, g == groups - 1 ? n : LANES) : lanes_zero();
+    }
+    for (int64_t k = 0; k < p->depth; k++) {
+        UNROLL for (int g = 0; g < groups; g++)
+        {
+            lanes bs = n < LANES && g == groups - 1 ? lanes_load_some(b + g * LANES, n)
+                                                    : lanes_load(b + g * LANES);
+            UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
+                lanes_fma(lanes_set(a[i * p->a_row]), bs, sum[i][g]);
+        }
+        a += p->a_depth;
+        b += p->b_depth;
+    }
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) lanes_store_some(
+        p->c + i * p->c_row + col + g * LANES, sum[i][g], g == groups - 1 ? n : LANES);
+}
+
+// B stays in the second-level cache: it need not be read in order.
+LANES_INLINE void stream_cached(const int rows, const struct product *p)
+{
+    const int groups = STREAM_SUMS / rows;
+    int64_t col = 0;
+    for (; col + groups * LANES <= p->cols; col += groups * LANES)
+        stream_groups(rows, groups, p, col, LANES);
+    for (; col < p->cols; col += LANES) stream_groups(rows, 1, p, col, lanes_left(col, p->cols));
+    if (product_has_finish(p)) product_finish(p, 0, rows, 0, p->cols);
+}
+
 static void stream(const struct product *p)
 {
     int64_t k = 0;
+    if (p->cols * p->depth <= FETCH_FROM) {
+        if (p->rows == 1)
+            stream_cached(1, p);
+        else
+            stream_cached(2, p);
+        return;
+    }
     do {
         int64_t terms = p->depth - k < STREAM_DEPTH ? p->depth - k : STREAM_DEPTH;
         stream_terms(p, k, (int)terms, p->accumulate || k > 0);
