@@ -94,7 +94,7 @@ struct line_work {
 static enum status encode_line(struct line_work *work, char *text, size_t bytes)
 {
     size_t count = 0, used = 0, room = tokenizer_room(work->tokenizer, bytes);
-    if (room > work->room) {
+    if (room > work->room || !work->ids) {
         TRY(memory_grow(&work->ids, room, sizeof *work->ids, "ids of a line"));
         TRY(memory_grow(&work->out, room, 12, "ids of a line"));
         work->room = room;

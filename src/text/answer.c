@@ -168,11 +168,11 @@ enum status answer_add(struct measure_work *work, enum answer_kind kind, struct 
     TRY(measure_lists(work, KINDS * (count + 1), &lists));
     for (int i = 0; i <= count; i++) {
         struct text text = i ? answers[i - 1] : prediction;
-        TRY(kind == ANSWER_SQUAD ? read_squad(work, text, lists + KINDS * i)
-                                 : read_cmrc(work, text, lists + KINDS * i));
+        TRY(kind == ANSWER_SQUAD ? read_squad(work, text, lists + (ptrdiff_t)KINDS * i)
+                                 : read_cmrc(work, text, lists + (ptrdiff_t)KINDS * i));
     }
     for (int i = 1; i <= count; i++) {
-        const struct symbols *answer = lists + KINDS * i;
+        const struct symbols *answer = lists + (ptrdiff_t)KINDS * i;
         exact = exact || equal(&lists[compared], &answer[compared]);
         TRY(kind == ANSWER_SQUAD ? squad_f1(work, &lists[WORDS], &answer[WORDS], &f1)
                                  : cmrc_f1(&lists[WORDS], &answer[WORDS], &f1));

@@ -81,11 +81,24 @@ static enum status encode_piece(void *context, const uint8_t *piece, size_t byte
     return push_ids(encoding, encoding->scratch, count);
 }
 
-// Whether the text may change in form C: nothing below U+0300 does, and that is 0xCC 0x80 in UTF-8.
+// Whether the text may change in form C. What is in these ranges is in that form by itself and never joins what is before it:
+// Latin up to U+02FF, Cyrillic, quotes and dashes, Chinese with its marks, kana, Hangul, full-width forms.
 static bool may_compose(const uint8_t *text, size_t bytes)
 {
-    for (size_t i = 0; i < bytes; i++)
-        if (text[i] >= 0xCC) return true;
+    static const uint32_t stable[][2] = {{0x80, 0x2FF},    {0x400, 0x482},   {0x48A, 0x52F},
+                                         {0x2010, 0x2027}, {0x3001, 0x3029}, {0x3041, 0x3096},
+                                         {0x30A1, 0x30FA}, {0x3400, 0x4DBF}, {0x4E00, 0x9FFF},
+                                         {0xAC00, 0xD7A3}, {0xFF01, 0xFF60}};
+    for (size_t i = 0; i < bytes;) {
+        uint32_t code = 0;
+        int length = text[i] < 0x80 ? 1 : utf8_read(text + i, bytes - i, &code);
+        size_t range = 0, ranges = sizeof stable / sizeof *stable;
+        if (text[i] >= 0x80 && length > 0) {
+            while (range < ranges && (code < stable[range][0] || code > stable[range][1])) range++;
+            if (range == ranges) return true;
+        }
+        i += length ? (size_t)length : 1;
+    }
     return false;
 }
 
@@ -169,10 +182,9 @@ static enum status bpe_encode(const struct tokenizer *tokenizer, const uint8_t *
                               const char *source, uint64_t base, int32_t *ids, size_t *count_p)
 {
     (void)base;
-    struct encoding encoding = {.bpe = tokenizer->table,
-                                .source = source,
-                                .ids = ids,
-                                .room = tokenizer_room(tokenizer, bytes)};
+    struct encoding encoding = {
+        .bpe = tokenizer->table, .source = source, .room = tokenizer_room(tokenizer, bytes)};
+    encoding.ids = ids;
     enum status status = STATUS_OK;
     if (bytes >= CACHE_FROM)
         status = memory_allocate(CACHE_SLOTS, sizeof *encoding.cache, "pieces seen before",

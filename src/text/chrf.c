@@ -99,9 +99,10 @@ enum status chrf_add(struct measure_work *work, const struct chrf_options *optio
     measure_work_start(work);
     TRY(measure_lists(work, KINDS * (count + 1), &lists));
     for (int i = 0; i <= count; i++)
-        TRY(read_text(work, options, i ? references[i - 1] : hypothesis, lists + KINDS * i));
+        TRY(read_text(work, options, i ? references[i - 1] : hypothesis,
+                      lists + (ptrdiff_t)KINDS * i));
     for (int r = 1; r <= count; r++) {
-        TRY(compare(work, options, lists, lists + KINDS * r, &own));
+        TRY(compare(work, options, lists, lists + (ptrdiff_t)KINDS * r, &own));
         double score = chrf_score(options, &own);
         if (score > best_score) {
             best_score = score;

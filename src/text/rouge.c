@@ -249,9 +249,10 @@ enum status rouge_add(struct measure_work *work, const struct rouge_options *opt
     measure_work_start(work);
     TRY(measure_lists(work, KINDS * (count + 1), &lists));
     for (int i = 0; i <= count; i++)
-        TRY(read_text(work, options, i ? references[i - 1] : hypothesis, lists + KINDS * i));
+        TRY(read_text(work, options, i ? references[i - 1] : hypothesis,
+                      lists + (ptrdiff_t)KINDS * i));
     for (int r = 1; r <= count; r++) {
-        TRY(compare(work, lists, lists + KINDS * r, own));
+        TRY(compare(work, lists, lists + (ptrdiff_t)KINDS * r, own));
         for (int type = 0; type < ROUGE_TYPES; type++)
             if (own[type].f1 > best[type].f1) best[type] = own[type];
     }

@@ -32,7 +32,8 @@ static enum status word_encode(const struct tokenizer *tokenizer, const uint8_t 
 {
     (void)source, (void)base;
     const struct word *word = tokenizer->table;
-    struct encoding encoding = {.word = word, .ids = ids};
+    struct encoding encoding = {.word = word};
+    encoding.ids = ids;
     struct buffer lower = {0};
     enum status status = STATUS_OK;
     if (word->lower_case) {
