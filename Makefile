@@ -149,7 +149,7 @@ $(AMX:%.c=$(BUILD)/%.o): $(BUILD)/%.o: %.c Makefile
 # ---- tests: test/**/test_*.c are cmocka programs; test/double/ is built with real = double
 TEST_SRC   := $(shell find test -name 'test_*.c' -not -path 'test/double/*' 2>/dev/null | sort)
 TEST_BIN   := $(TEST_SRC:%.c=$(BUILD)/%)
-DOUBLE_SRC := $(shell find $(addprefix src/,$(filter base graph op pass,$(ROOMS))) src/backend -maxdepth 1 -name '*.c' 2>/dev/null | sort)
+DOUBLE_SRC := $(shell find $(addprefix src/,$(filter base graph op pass nn model,$(ROOMS))) src/backend -maxdepth 1 -name '*.c' 2>/dev/null | sort)
 DOUBLE_OBJ := $(DOUBLE_SRC:%.c=$(BUILD)/double/%.o)
 DOUBLE_BIN := $(patsubst %.c,$(BUILD)/%,$(shell find test/double -name 'test_*.c' 2>/dev/null | sort))
 

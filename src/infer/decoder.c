@@ -95,6 +95,9 @@ static enum status create_parts(struct decoder *decoder, const struct backend *b
 {
     const struct team_options team = {.threads = threads, .crowded = threads > cpu_cores()};
     int64_t context = decoder->model->config.context;
+    if (!decoder->model->type->decode)
+        FAIL(STATUS_UNSUPPORTED, "a model of type %s does not continue a text",
+             decoder->model->type->name);
     INVARIANT(decoder->model->parameters.closed,
               "decoding needs a model whose parameters are declared");
     if (threads > 1) TRY(team_create(&team, &decoder->team));

@@ -66,7 +66,7 @@ static enum status check_numbers(const struct model_config *c)
     TRY(check_rate("residual_dropout", c->residual_dropout));
     TRY(check_positive("norm_epsilon", c->norm_epsilon, 1));
     TRY(check_positive("init_deviation", c->init_deviation, 10));
-    if (c->activation < ACTIVATION_GELU_TANH || c->activation > ACTIVATION_SILU)
+    if (c->activation < ACTIVATION_GELU_TANH || c->activation >= ACTIVATION_COUNT)
         FAIL(STATUS_USAGE, "model.activation: %d is none that we know", (int)c->activation);
     if (c->recompute_layers < 0 || c->recompute_layers > c->layers)
         FAIL(STATUS_USAGE,

@@ -24,6 +24,8 @@ static enum status validate(struct model_config *config)
     struct model_config c = *config;
     fill_defaults(&c);
     TRY(model_config_check(&c));
+    if (c.activation > ACTIVATION_SILU) // Hugging Face's GPT-2 has no other
+        FAIL(STATUS_USAGE, "model.activation: %d is none that GPT-2 knows", (int)c.activation);
     *config = c;
     return STATUS_OK;
 }
@@ -119,6 +121,7 @@ static struct value *gpt2_decode(struct builder *b, const struct model_config *c
 
 const struct model_type gpt2_model = {
     .name = "gpt2",
+    .tasks = TASK_LM,
     .validate = validate,
     .loss = gpt2_loss,
     .decode = gpt2_decode,

@@ -102,6 +102,7 @@ static struct shape lstm_lm_state(const struct model_config *c, int64_t layer)
 
 const struct model_type lstm_lm_model = {
     .name = "lstm_lm",
+    .tasks = TASK_LM,
     .validate = validate,
     .loss = lstm_lm_loss,
     .state = lstm_lm_state,

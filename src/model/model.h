@@ -18,23 +18,48 @@ struct model_config {
     double embedding_dropout, attention_dropout, residual_dropout;
     enum activation activation;
     double norm_epsilon, init_deviation;
-    bool bias;     // in linear layers and norms. false is nanoGPT's choice
-    enum cell rnn; // of recurrent layers
-    bool tied;     // the output layer is the token table, where a model lets choose
-    bool
-        variational_dropout; // embedding and residual dropout: one mask for all positions of a sequence
-    double weight_drop;      // dropout of recurrent weights, one mask for a step
-    int64_t
-        recompute_layers; // activations of the first n layers are computed again in the backward pass; 0 none
+    bool bias;                // in linear layers and norms. false is nanoGPT's choice
+    enum cell rnn;            // of recurrent layers
+    bool tied;                // the output layer is the token table, where a model lets choose
+    bool variational_dropout; // of embedding and residual: one mask for all positions of a sequence
+    double weight_drop;       // dropout of recurrent weights, one mask for a step
+    int64_t recompute_layers; // activations of so many first layers are computed again, not kept
+
+    // Of models for other tasks than lm; 0 and false are each type's defaults.
+    int64_t classes;           // scores of an example; 0: the head is a language model's
+    enum score_loss loss;      // of those scores
+    enum pool pool;            // how a sequence becomes one vector
+    int64_t features;          // numbers of an example (mlp, linear)
+    int64_t source_vocabulary; // an encoder's own table; 0: it shares the decoder's
+    int64_t encoder_layers;    // 0: as many as `layers`
+    bool post_norm;  // Transformers: norms behind the sums, as in 2017; else before each part
+    bool sinusoidal; // Transformers: positions are sines, not learned
+    bool batch_norm; // mlp: before each activation
 };
 
-// Inputs of a graph of the model, made by the caller of build functions.
+// What a model can be trained for, and the inputs that belong to it.
+enum model_tasks {
+    TASK_LM = 1,  // tokens, positions, targets: the next token
+    TASK_MLM = 2, // tokens, positions, lengths; targets: what masked tokens were, else negative
+    TASK_TRANSLATE = 4, // source, source_positions, source_lengths; tokens, positions, targets
+    TASK_CLASSIFY = 8,  // tokens, positions, lengths; or features. labels, weights
+    TASK_REGRESS = 16   // the same with goals for labels
+};
+
+// Inputs of a graph of the model, made by the caller of build functions; NULL where a task has none.
 struct model_inputs {
     struct value *tokens;    // I32 [batch, tokens]
     struct value *positions; // I32 [batch, tokens]
     struct value *targets;   // I32 [batch, tokens], negative: ignored; NULL when decoding
-    struct value *
-        lengths; // I32 [batch] tokens that are there, NULL: all; when decoding with states never NULL
+    // I32 [batch] tokens that are there; NULL: all. When decoding with states never NULL.
+    struct value *lengths;
+    struct value *source, *source_positions; // I32 [batch, source tokens], of an encoder
+    struct value *source_lengths;            // I32 [batch] of them that are there; NULL: all
+    struct value *features;                  // F32 [batch, features]
+    struct value *labels;                    // I32 [batch] class, negative: ignored
+    // F32 [batch, classes]: 0 or 1 (LOSS_BINARY), -1 or 1 (hinges), numbers (LOSS_SQUARED)
+    struct value *goals;
+    struct value *weights; // F32 [batch] of the examples' losses, 0: padding; NULL: 1
 };
 
 // Ranges, rates, heads that divide the width, a bounded number of parameters: for validate functions, after defaults.
@@ -46,14 +71,19 @@ struct model_type {
     // Fills what is 0 with the type's defaults, then checks. Fails: STATUS_USAGE naming key, value and what
     // would be right.
     enum status (*validate)(struct model_config *config);
-    // Sum of the losses over all positions of the batch, shape [1].
+    unsigned tasks; // enum model_tasks
+    // Sum of the losses over all positions, or examples with their weights, of the batch, shape [1].
     struct value *(*loss)(struct builder *b, const struct model_config *config,
                           struct model_inputs inputs, double smoothing);
     // (optional) the shape of what decoding keeps of a layer, for models that carry a state of one size over any number of
     // positions. NULL: keys and values of at most `context` positions, [2, context, width].
     struct shape (*state)(const struct model_config *config, int64_t layer);
+    // (optional) Scores [batch, classes] for tasks of examples; logits [batch, tokens, vocabulary] for TASK_TRANSLATE,
+    // each of the token behind it. Targets, labels, goals and weights are not read.
+    struct value *(*scores)(struct builder *b, const struct model_config *config,
+                            struct model_inputs inputs);
     bool chooses_tied; // model.tied: false is possible
-    // Logits [1, tokens, vocabulary] for new tokens of one sequence; cache[layer] are STATE values; position I32 [1]:
+    // (TASK_LM, else NULL) Logits [1, tokens, vocabulary] for new tokens of one sequence; cache[layer] are STATE values; position I32 [1]:
     // tokens so far. With `state`, inputs.lengths says how many of the tokens are there.
     struct value *(*decode)(struct builder *b, const struct model_config *config,
                             struct model_inputs inputs, struct value *const *cache,
@@ -61,6 +91,16 @@ struct model_type {
     // What Hugging Face calls it, for config.json.
     const char *architecture; // "GPT2LMHeadModel"
 };
+// What a directory's model is for: its config chooses where a type knows several tasks.
+enum model_tasks model_task_of(const struct model_type *type, const struct model_config *config);
+// Whether the loss is one of several classes (inputs.labels); else scores go against goals.
+bool model_takes_labels(const struct model_config *config);
+// The inputs of a task, as leaves of g: all of those that enum model_tasks names.
+struct model_sizes {
+    int64_t batch, tokens, source_tokens;
+};
+struct model_inputs model_inputs_create(struct graph *g, const struct model_config *config,
+                                        enum model_tasks task, struct model_sizes sizes);
 extern const struct model_type *const model_registry[]; // ends with NULL
 // Fails: STATUS_USAGE listing the names and the nearest.
 enum status model_find(const char *name, const struct model_type **type_p) CHECK_RESULT;

@@ -7,11 +7,12 @@
 #include <string.h>
 
 extern const struct model_type gpt2_model, lstm_lm_model;
+extern const struct model_type encoder_model, seq2seq_model, rnn_seq2seq_model, bag_model;
+extern const struct model_type convolution_model, mlp_model, linear_model;
 
 const struct model_type *const model_registry[] = {
-    &gpt2_model,
-    &lstm_lm_model,
-    NULL,
+    &gpt2_model, &lstm_lm_model,     &encoder_model, &seq2seq_model, &rnn_seq2seq_model,
+    &bag_model,  &convolution_model, &mlp_model,     &linear_model,  NULL,
 };
 
 enum status model_find(const char *name, const struct model_type **type_p)

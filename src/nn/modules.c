@@ -226,6 +226,45 @@ struct value *nn_recurrent(struct builder *b, struct value *x, const struct recu
     return y;
 }
 
+struct value *nn_cross_attention(struct builder *b, struct value *x, const struct cross_module *c)
+{
+    int64_t width = shape_last(x->shape);
+    enum activation none = ACTIVATION_NONE;
+    const struct cross_attention_attributes attributes = {c->heads, 0};
+    prefix_push(b, "%s", c->name);
+    struct value *q = nn_linear(b, x, "q", width, c->bias, none, LAYOUT_OUT_IN, c->deviation);
+    struct value *kv =
+        nn_linear(b, c->memory, "kv", 2 * width, c->bias, none, LAYOUT_OUT_IN, c->deviation);
+    struct value *y = op_cross_attention(b->g, q, kv, c->lengths, &attributes);
+    y = nn_linear(b, y, "out", width, c->bias, none, LAYOUT_OUT_IN, c->out_deviation);
+    prefix_pop(b);
+    return y;
+}
+
+static struct value *running_part(struct builder *b, const char *name, const char *part,
+                                  struct shape shape, enum init init)
+{
+    struct value *running = part_of(b, name, part, shape, init, 0);
+    if (!b->parameters->closed && !b->g->status)
+        b->parameters->list[running->parameter].running = true;
+    return running;
+}
+
+struct value *nn_batch_norm(struct builder *b, struct value *x, const char *name, double epsilon)
+{
+    struct shape shape = shape_of(1, shape_last(x->shape));
+    scope_push(b->g, "%s", name);
+    struct value *gain = part_of(b, name, "weight", shape, INIT_ONE, 0);
+    struct value *add = part_of(b, name, "bias", shape, INIT_ZERO, 0);
+    struct value *mean = running_part(b, name, "running_mean", shape, INIT_ZERO);
+    struct value *variance = running_part(b, name, "running_var", shape, INIT_ONE);
+    struct value *const input[5] = {x, gain, add, mean, variance};
+    struct value *y = b->training ? op_batch_norm(b->g, input, epsilon)
+                                  : op_batch_norm_running(b->g, input, epsilon);
+    scope_pop(b->g);
+    return y;
+}
+
 struct value *nn_embedding_table(struct builder *b, const char *name, int64_t rows, int64_t width,
                                  double deviation)
 {

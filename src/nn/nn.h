@@ -17,6 +17,8 @@ struct parameter {
     int64_t offset, count; // elements in the block
     enum init init;
     double deviation; // of INIT_NORMAL
+    bool
+        running; // a statistic: the backward pass yields op_drift's way to go, which no optimizer may touch
     bool decay; // weight decay, L1 and L2 apply (matrices and embeddings; not biases and norms)
 };
 
@@ -48,6 +50,7 @@ struct builder {
     struct value *random; // U32 [4] input of op_dropout; NULL: no dropout (evaluation)
     uint32_t operations;  // dropout operations handed out so far
     char prefix[128];     // of parameter names, "transformer.h.0."
+    bool training;        // batch norm takes the statistics of the rows, not the running ones
     int end[8], depth;    // where the prefix ended before each prefix_push
 };
 // Appends a part and a dot to the prefix, and opens a scope of the part's name in the graph.
@@ -100,6 +103,17 @@ struct recurrent_module {
     struct value *state, *position;  // decoding (op_recurrent_cached, with lengths), else NULL
 };
 struct value *nn_recurrent(struct builder *b, struct value *x, const struct recurrent_module *r);
+// Attention of x over another sequence, with linear layers name.q, name.kv and name.out (LAYOUT_OUT_IN).
+struct cross_module {
+    const char *name;
+    struct value *memory, *lengths; // [batch, keys, width], I32 [batch] or NULL
+    int heads;
+    bool bias;
+    double deviation, out_deviation;
+};
+struct value *nn_cross_attention(struct builder *b, struct value *x, const struct cross_module *c);
+// Batch norm over all rows: name.weight, name.bias, name.running_mean, name.running_var (op_batch_norm; doc/op.md).
+struct value *nn_batch_norm(struct builder *b, struct value *x, const char *name, double epsilon);
 // table name.weight [rows, width]; returns the table, for op_embedding and a tied output layer.
 struct value *nn_embedding_table(struct builder *b, const char *name, int64_t rows, int64_t width,
                                  double deviation);

@@ -58,6 +58,9 @@ struct score_loss_attributes {
     enum score_loss loss;
     double smoothing; // SOFTMAX
 };
+struct sinusoid_attributes {
+    int64_t width;
+};
 struct drift_attributes {
     int64_t rows;
 };

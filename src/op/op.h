@@ -172,10 +172,16 @@ struct value *op_cross_attention(struct graph *g, struct value *q, struct value 
 struct value *op_cross_attention_grad(struct graph *g, struct value *const input[5],
                                       const struct cross_attention_attributes *attributes);
 
+// ---- positions ----
+extern const struct op sinusoid_op;
+// Column 2 i of a position p: sin(p / 10000^(2 i / width)), column 2 i + 1 its cosine: I32 [rows..] -> [rows.., width]. No gradient.
+// Source: Vaswani et al. 2017, arXiv:1706.03762, section 3.5.
+struct value *op_sinusoid(struct graph *g, struct value *positions, int64_t width);
+
 // ---- sequences to vectors ----
 extern const struct op pool_op, pool_grad_op, window_op, window_grad_op;
 // Mean, largest, first or last of the positions of each sequence: x [batch, tokens, width], lengths I32 [batch] or NULL -> [batch, width];
-// 0 for an empty sequence. Gradient: x; of several largest the first has it.
+// a length of more than `tokens` is all of them; 0 for an empty sequence. Gradient: x; of several largest the first has it.
 struct value *op_pool(struct graph *g, struct value *x, struct value *lengths, enum pool pool);
 struct value *op_pool_grad(struct graph *g, struct value *x, struct value *lengths,
                            struct value *dy, enum pool pool);
@@ -278,5 +284,6 @@ struct value *op_class_loss(struct graph *g, struct value *scores, struct value 
 #define op_window_grad(g, ...)          PLACED(g, op_window_grad(g, __VA_ARGS__))
 #define op_score_loss(g, ...)           PLACED(g, op_score_loss(g, __VA_ARGS__))
 #define op_class_loss(g, ...)           PLACED(g, op_class_loss(g, __VA_ARGS__))
+#define op_sinusoid(g, ...)             PLACED(g, op_sinusoid(g, __VA_ARGS__))
 #define op_output_loss(g, ...)          PLACED(g, op_output_loss(g, __VA_ARGS__))
 #endif

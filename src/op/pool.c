@@ -29,6 +29,11 @@ static void vjp(struct graph *g, struct value *y, struct value *dy, struct value
     if (wants(y, 0)) dx[0] = op_pool_grad(g, y->input[0], y->input[1], dy, attributes_of(y)->pool);
 }
 
+static int64_t length_of(const int32_t *lengths, int64_t b, int64_t tokens)
+{
+    return lengths && lengths[b] < tokens ? lengths[b] : tokens;
+}
+
 // The position that column j of a sequence takes: the first of the largest, 0, or the last.
 static int64_t chosen(enum pool pool, const real *x, int64_t length, int64_t width, int64_t j)
 {
@@ -48,7 +53,7 @@ static void reference(const struct op_call *call)
     real *y = call->output[0];
     for (int64_t b = 0; b < shape.size[0]; b++) {
         const real *x = (const real *)call->input[0] + b * tokens * width;
-        int64_t length = lengths ? lengths[b] : tokens;
+        int64_t length = length_of(lengths, b, tokens);
         for (int64_t j = 0; j < width; j++) {
             real sum = 0;
             for (int64_t t = 0; pool == POOL_MEAN && t < length; t++) sum += x[t * width + j];
@@ -70,7 +75,7 @@ static struct cost cost(const struct value *y)
     {.inputs = 2,                                                                                  \
      .input = {SHAPE3(batch, tokens, width), __VA_ARGS__},                                         \
      .dtype = {F32, I32},                                                                          \
-     .integer_limit = (tokens) + 1,                                                                \
+     .integer_limit = (tokens) + 3,                                                                \
      .attributes = &(const struct pool_attributes){kind}},
 #define CASE(kind)                                                                                 \
     CASE_OF(kind, 1, 1, 1, ABSENT)                                                                 \
@@ -113,7 +118,7 @@ static void reference_grad(const struct op_call *call)
     memset(dx, 0, (size_t)shape_count(v->shape) * sizeof *dx);
     for (int64_t b = 0; b < v->shape.size[0]; b++, dx += tokens * width, dy += width) {
         const real *x = (const real *)call->input[0] + b * tokens * width;
-        int64_t length = lengths ? lengths[b] : tokens;
+        int64_t length = length_of(lengths, b, tokens);
         for (int64_t j = 0; length > 0 && j < width; j++) {
             for (int64_t t = 0; pool == POOL_MEAN && t < length; t++)
                 dx[t * width + j] = dy[j] / (real)length;
@@ -126,7 +131,7 @@ static void reference_grad(const struct op_call *call)
     {.inputs = 3,                                                                                  \
      .input = {SHAPE3(batch, tokens, width), __VA_ARGS__, SHAPE2(batch, width)},                   \
      .dtype = {F32, I32, F32},                                                                     \
-     .integer_limit = (tokens) + 1,                                                                \
+     .integer_limit = (tokens) + 3,                                                                \
      .attributes = &(const struct pool_attributes){kind}},
 #define CASE_GRAD(kind) CASE_GRAD_OF(kind, 3, 5, 17, ABSENT) CASE_GRAD_OF(kind, 7, 4, 33, SHAPE1(7))
 static const struct op_case cases_grad[] = {CASE_GRAD(POOL_MEAN) CASE_GRAD(POOL_MAX)

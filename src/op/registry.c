@@ -40,6 +40,7 @@ const struct op *const op_registry[] = {
     &drift_op,
     &cross_attention_op,
     &cross_attention_grad_op,
+    &sinusoid_op,
     &pool_op,
     &pool_grad_op,
     &window_op,

@@ -5,11 +5,14 @@
 #include "base/file.h"
 #include "store/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { MOST_CONFIG = 1 << 20 };
 
-static const struct model_family *const families[] = {&gpt2_family, &lstm_lm_family, NULL};
+static const struct model_family *const families[] = {
+    &gpt2_family, &lstm_lm_family,     &encoder_family, &seq2seq_family, &rnn_seq2seq_family,
+    &bag_family,  &convolution_family, &mlp_family,     &linear_family,  NULL};
 
 const struct model_family *family_find(const char *type)
 {
@@ -64,10 +67,14 @@ static enum status find_family(json_t *root, const char *path, const struct mode
     char type_shown[SHOWN];
     TRY(json_get_string(root, "model_type", path, true, NULL, &type));
     const struct model_family *family = family_find(type);
-    if (!family)
-        FAIL(STATUS_UNSUPPORTED,
-             "%s: \"model_type\" is \"%s\"; \"gpt2\" and \"lstm_lm\" are what this program knows",
-             path, shown(type, type_shown, sizeof type_shown));
+    if (!family) {
+        char known[256] = "";
+        for (int i = 0; families[i]; i++)
+            snprintf(known + strlen(known), sizeof known - strlen(known), "%s\"%s\"", i ? ", " : "",
+                     families[i]->type);
+        FAIL(STATUS_UNSUPPORTED, "%s: \"model_type\" is \"%s\"; this program knows %s", path,
+             shown(type, type_shown, sizeof type_shown), known);
+    }
     *family_p = family;
     return STATUS_OK;
 }

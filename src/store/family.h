@@ -25,6 +25,8 @@ struct model_family {
     const char *tied_to;
 };
 extern const struct model_family gpt2_family, lstm_lm_family;
+extern const struct model_family encoder_family, seq2seq_family, rnn_seq2seq_family, bag_family;
+extern const struct model_family convolution_family, mlp_family, linear_family;
 const struct model_family *family_find(const char *type); // NULL when there is none
 
 // config.json and generation_config.json.

@@ -51,7 +51,8 @@ enum status training_graph(const struct run_config *config, struct parameters *p
     graph.inputs = make_inputs(graph.g, config);
     if (has_dropout(&config->model))
         graph.random = graph_input(graph.g, "random", U32, shape_of(1, INT64_C(4)));
-    struct builder builder = {.g = graph.g, .parameters = parameters, .random = graph.random};
+    struct builder builder = {
+        .g = graph.g, .parameters = parameters, .random = graph.random, .training = true};
     struct value *loss =
         type->loss(&builder, &config->model, graph.inputs, config->label_smoothing);
     parameters->closed = true;

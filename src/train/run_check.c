@@ -48,6 +48,8 @@ static enum status check_model(struct run_config *config)
     resolve(&model->residual_dropout, config->dropout);
     const struct model_type *type;
     TRY(place_error(config, "model.type", model_find(model->type, &type)));
+    if (!(type->tasks & TASK_LM))
+        FAIL_KEY(config, "model.type", "%s is no model for task: lm", type->name);
     int64_t fitting = model->heads;
     while (model->width % fitting) fitting--;
     if (fitting != model->heads && !type->state)

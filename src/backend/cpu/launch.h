@@ -80,6 +80,7 @@ void launch_window_grad(const struct step *step, const struct part *part);
 void launch_batch_norm(const struct step *step, const struct part *part);
 void launch_batch_norm_grad(const struct step *step, const struct part *part);
 void launch_batch_norm_running(const struct step *step, const struct part *part);
+void launch_sinusoid(const struct step *step, const struct part *part);
 void launch_drift(const struct step *step, const struct part *part);
 // ---- launch_columns.c: copies, the same for every instruction set ----
 void launch_concat(const struct step *step, const struct part *part);

@@ -2,6 +2,7 @@
 // Losses of scores; and what is so little work that plain C does, with one rounding after another as written: pooling, windows, batch
 // norm. Columns do not see one another there, and rows add in order.
 #include "backend/cpu/launch.h"
+#include "base/stable_math.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,6 +38,10 @@ void launch_class_loss(const struct step *step, const struct part *part)
 }
 
 // ---- pooling: by sequences ----
+static int64_t length_of(const int32_t *lengths, int64_t b, int64_t tokens)
+{
+    return lengths && lengths[b] < tokens ? lengths[b] : tokens;
+}
 static int64_t chosen(enum pool pool, const float *x, int64_t length, int64_t width, int64_t j)
 {
     int64_t at = pool == POOL_LAST ? length - 1 : 0;
@@ -64,7 +69,7 @@ void launch_pool(const struct step *step, const struct part *part)
     for (int64_t b = sequences.first; b < sequences.last; b++) {
         const float *x = (const float *)call->input[0] + b * tokens * width;
         float *y = (float *)call->output[0] + b * width;
-        int64_t length = lengths ? lengths[b] : tokens;
+        int64_t length = length_of(lengths, b, tokens);
         if (pool == POOL_MEAN || length == 0)
             mean_row(y, x, length, width);
         else
@@ -85,7 +90,7 @@ void launch_pool_grad(const struct step *step, const struct part *part)
         const float *x = (const float *)call->input[0] + b * tokens * width,
                     *dy = (const float *)call->input[2] + b * width;
         float *dx = (float *)call->output[0] + b * tokens * width;
-        int64_t length = lengths ? lengths[b] : tokens;
+        int64_t length = length_of(lengths, b, tokens);
         memset(dx, 0, (size_t)(tokens * width) * sizeof *dx);
         for (int64_t t = 0; pool == POOL_MEAN && t < length; t++)
             for (int64_t j = 0; j < width; j++) dx[t * width + j] = dy[j] / (float)length;
@@ -238,4 +243,29 @@ void launch_drift(const struct step *step, const struct part *part)
     struct range r = part_range(part, shape_count(call->value->shape), COLUMN_UNIT);
     for (int64_t i = r.first; i < r.last; i++)
         y[i] = (running[i] - now[i]) * (float)attributes->rows;
+}
+
+// ---- positions: rows that stand in the sequence before are copied ----
+void launch_sinusoid(const struct step *step, const struct part *part)
+{
+    const struct op_call *call = &step->call;
+    int64_t width = shape_last(call->value->shape), rows = shape_rows(call->value->shape);
+    int64_t each = shape_last(call->value->input[0]->shape);
+    const int32_t *positions = call->input[0];
+    struct range r = part_range(part, width, COLUMN_UNIT);
+    float *y = call->output[0];
+    for (int64_t row = 0; row < rows; row++) {
+        bool known = row >= each && positions[row] == positions[row - each];
+        for (int64_t j = r.first; j < r.last; j++) {
+            float *to = y + row * width + j;
+            if (known) {
+                *to = to[-each * width];
+                continue;
+            }
+            double rate =
+                stable_exp(-(double)(j / 2 * 2) / (double)width * 9.210340371976184); // ln 10000
+            double angle = (double)positions[row] * rate;
+            *to = (float)(j % 2 ? stable_cos(angle) : stable_sin(angle));
+        }
+    }
 }

@@ -110,6 +110,7 @@ const struct cpu_row cpu_table[] = {
     PLAIN_ROW(batch_norm, 3e-6)
     PLAIN_ROW(batch_norm_grad, 1e-5)
     PLAIN_ROW(batch_norm_running, 2e-6)
+    PLAIN_ROW(sinusoid, 1e-6)
     PLAIN_ROW(drift, 0)
     PLAIN_ROW(recurrent_previous, 0)
     PLAIN_ROW(concat, 0)

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// A bidirectional Transformer. Without `classes` it learns what masked tokens were (output layer tied to the token table); with them it
+// scores the first token's vector or the mean of all, pooled as in BERT through a tanh layer. The body has the same names in both, so
+// that a pretrained one goes on as a classifier. Source: Devlin et al. 2018, arXiv:1810.04805.
+#include "model/parts.h"
+
+static enum status validate(struct model_config *config)
+{
+    struct model_config c = *config;
+    parts_transformer_defaults(&c);
+    TRY(model_config_check(&c));
+    if (c.classes) TRY(parts_check_head(&c));
+    if (c.pool != POOL_MEAN && c.pool != POOL_FIRST)
+        FAIL(STATUS_USAGE, "model.pool: an encoder takes the first token or the mean");
+    *config = c;
+    return STATUS_OK;
+}
+
+// [batch, tokens, width], and in *table_p the token table.
+static struct value *body(struct builder *b, const struct model_config *c,
+                          struct model_inputs inputs, struct value **table_p)
+{
+    prefix_push(b, "encoder");
+    *table_p = nn_embedding_table(b, "tokens", c->vocabulary, c->width, c->init_deviation);
+    struct value *x = parts_embed(b, c, *table_p, "positions", inputs.tokens, inputs.positions);
+    for (int64_t i = 0; i < c->layers; i++)
+        x = parts_layer(b, c, x,
+                        &(struct layer_part){i, .bidirectional = true, .lengths = inputs.lengths});
+    x = parts_last_norm(b, c, x);
+    prefix_pop(b);
+    return x;
+}
+
+static struct value *encoder_scores(struct builder *b, const struct model_config *c,
+                                    struct model_inputs inputs)
+{
+    struct value *table, *x = body(b, c, inputs, &table);
+    x = op_pool(b->g, x, inputs.lengths, c->pool);
+    x = nn_linear(b, x, "pooler", c->width, true, ACTIVATION_TANH, LAYOUT_OUT_IN,
+                  c->init_deviation);
+    return parts_scores(b, c, nn_dropout(b, x, c->residual_dropout), "classifier");
+}
+
+static struct value *encoder_loss(struct builder *b, const struct model_config *c,
+                                  struct model_inputs inputs, double smoothing)
+{
+    if (c->classes) return parts_loss(b, c, encoder_scores(b, c, inputs), inputs, smoothing);
+    struct value *table, *x = body(b, c, inputs, &table);
+    x = nn_linear(b, x, "mlm.dense", c->width, true, c->activation, LAYOUT_OUT_IN,
+                  c->init_deviation);
+    x = nn_layer_norm(b, x, "mlm.norm", c->bias, c->norm_epsilon);
+    return op_output_loss(b->g, x, table, inputs.targets, smoothing);
+}
+
+const struct model_type encoder_model = {
+    .name = "encoder",
+    .tasks = TASK_MLM | TASK_CLASSIFY | TASK_REGRESS,
+    .validate = validate,
+    .loss = encoder_loss,
+    .scores = encoder_scores,
+    .architecture = "StentorEncoder",
+};

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every type of model on the CPU's kernels: the reference's loss; what padding holds changes no bit; scores can be built; a model comes
+// back from its directory; what only a language model can do is refused by name. Gradients: test/double/test_models.c.
+#include "infer/decoder.h"
+#include "model/small_model.h"
+#include "model/task_cases.h"
+#include "scratch.h"
+
+#include <math.h>
+
+struct rig {
+    struct model_config config;
+    const struct model_type *type;
+    struct parameters parameters;
+    struct block weights;
+    struct graph *g;
+    struct program *program;
+    float *gradient;
+    float loss;
+};
+
+static void receive(void *context, int tag, const void *data)
+{
+    struct rig *rig = context;
+    if (tag == LOSS_TAG) {
+        rig->loss = *(const float *)data;
+        return;
+    }
+    const struct parameter *p = &rig->parameters.list[tag];
+    memcpy(rig->gradient + p->offset, data, (size_t)p->count * sizeof(float));
+}
+
+static void rig_create(struct rig *rig, int number, const char *backend_name, int32_t padding)
+{
+    const struct backend *backend;
+    const struct value *list[16];
+    *rig = (struct rig){0};
+    parameters_init(&rig->parameters);
+    assert_ok(task_config(number, &rig->type, &rig->config));
+    assert_ok(graph_create(&rig->g));
+    struct builder b = {.g = rig->g, .parameters = &rig->parameters, .training = true};
+    const struct model_sizes sizes = {TASK_BATCH, TASK_TOKENS, TASK_SOURCE};
+    struct model_inputs in =
+        model_inputs_create(rig->g, &rig->config, model_task_of(rig->type, &rig->config), sizes);
+    struct value *loss = rig->type->loss(&b, &rig->config, in, 0);
+    assert_int_equal(b.depth, 0);
+    graph_yield(rig->g, loss, LOSS_TAG);
+    backward(rig->g, loss, rig->parameters.count);
+    rig->parameters.closed = true;
+    assert_ok(backend_find(backend_name, &backend));
+    assert_ok(program_create(backend, rig->g, NULL, &rig->program));
+    assert_ok(
+        block_create((size_t)rig->parameters.elements * sizeof(float), "weights", &rig->weights));
+    small_weights(&rig->parameters, 9, 0.5f, rig->weights.data);
+    rig->gradient = calloc((size_t)rig->parameters.elements, sizeof(float));
+    assert_ok(program_prepare(rig->program, rig->weights.data, NULL));
+    int inputs = task_inputs(&in, list);
+    for (int i = 0; i < inputs; i++)
+        task_fill(&rig->config, list[i], padding, program_input(rig->program, list[i]));
+    program_run(rig->program, receive, rig);
+}
+
+static void rig_destroy(struct rig *rig)
+{
+    program_destroy(rig->program);
+    graph_destroy(rig->g);
+    parameters_release(&rig->parameters);
+    block_destroy(&rig->weights);
+    free(rig->gradient);
+}
+
+static void kernels_give_the_references_loss(void **state)
+{
+    (void)state;
+    for (int number = 0; number < TASK_CASES; number++) {
+        struct rig cpu, reference;
+        rig_create(&cpu, number, "cpu", 3);
+        rig_create(&reference, number, "reference", 3);
+        double off = fabs((double)(cpu.loss - reference.loss)) / fabs((double)reference.loss);
+        print_message("# case %d, %s: loss %.6g, off by %.1e\n", number, cpu.config.type,
+                      (double)cpu.loss, off);
+        assert_true(off <= 1e-5);
+        rig_destroy(&cpu);
+        rig_destroy(&reference);
+    }
+}
+
+// Convolutions see the token behind the end of a text, as the header of the file says.
+static void padding_changes_no_bit(void **state)
+{
+    (void)state;
+    for (int number = 0; number < TASK_CASES; number++) {
+        struct rig a, b;
+        rig_create(&a, number, "cpu", 3);
+        rig_create(&b, number, "cpu", 5);
+        if (strcmp(a.config.type, "convolution") != 0)
+            assert_memory_equal(&a.loss, &b.loss, sizeof a.loss);
+        rig_destroy(&a);
+        rig_destroy(&b);
+    }
+}
+
+static void models_come_back_from_their_directories(void **state)
+{
+    (void)state;
+    for (int number = 0; number < TASK_CASES; number++) {
+        struct rig rig;
+        struct loaded_model *back;
+        const char *folder = scratch_path("model");
+        rig_create(&rig, number, "cpu", 3);
+        assert_ok(
+            model_directory_save(folder, &rig.config, &rig.parameters, rig.weights.data, NULL));
+        assert_ok(model_directory_load(folder, &back));
+        assert_string_equal(back->config.type, rig.config.type);
+        assert_int_equal(back->config.classes, rig.config.classes);
+        assert_int_equal(back->config.loss, rig.config.loss);
+        assert_int_equal(back->config.pool, rig.config.pool);
+        assert_int_equal(back->config.features, rig.config.features);
+        assert_int_equal(back->config.post_norm, rig.config.post_norm);
+        assert_int_equal(back->config.batch_norm, rig.config.batch_norm);
+        assert_int_equal(back->parameters.count, rig.parameters.count);
+        assert_memory_equal(back->weights.data, rig.weights.data,
+                            (size_t)rig.parameters.elements * sizeof(float));
+        loaded_model_destroy(back);
+        rig_destroy(&rig);
+        assert_ok(directory_remove(folder));
+    }
+}
+
+static void scores_have_their_shape(void **state)
+{
+    (void)state;
+    int built = 0;
+    for (int number = 0; number < TASK_CASES; number++) {
+        struct rig rig;
+        struct graph *g;
+        rig_create(&rig, number, "cpu", 3);
+        enum model_tasks task = model_task_of(rig.type, &rig.config);
+        if (rig.type->scores && task != TASK_MLM) {
+            assert_ok(graph_create(&g));
+            struct builder b = {.g = g, .parameters = &rig.parameters};
+            const struct model_sizes sizes = {TASK_BATCH, TASK_TOKENS, TASK_SOURCE};
+            struct value *scores =
+                rig.type->scores(&b, &rig.config, model_inputs_create(g, &rig.config, task, sizes));
+            assert_ok(graph_status(g));
+            struct shape wanted =
+                task == TASK_TRANSLATE
+                    ? shape_of(3, (int64_t)TASK_BATCH, (int64_t)TASK_TOKENS, rig.config.vocabulary)
+                    : shape_of(2, (int64_t)TASK_BATCH, rig.config.classes);
+            assert_true(shape_equal(scores->shape, wanted));
+            graph_destroy(g);
+            built++;
+        }
+        rig_destroy(&rig);
+    }
+    assert_true(built >= 13);
+}
+
+static void only_language_models_continue_a_text(void **state)
+{
+    (void)state;
+    const struct backend *backend;
+    assert_ok(backend_find("cpu", &backend));
+    for (int number = 0; number < TASK_CASES; number++) {
+        struct rig rig;
+        struct decoder decoder;
+        rig_create(&rig, number, "cpu", 3);
+        assert_int_equal(rig.type->decode != NULL, (rig.type->tasks & TASK_LM) != 0);
+        struct loaded_model model = {
+            .config = rig.config, .type = rig.type, .parameters = rig.parameters};
+        if (!rig.type->decode) {
+            assert_int_equal(decoder_create(&model, backend, 1, &decoder), STATUS_UNSUPPORTED);
+            assert_true(error_says("does not continue a text"));
+        }
+        rig_destroy(&rig);
+    }
+}
+
+static void bad_settings_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        struct model_config config;
+        const char *words;
+    } bad[] = {
+        {{.type = "bag"}, "model.classes: 0 is out of range"},
+        {{.type = "encoder", .pool = POOL_MAX}, "model.pool"},
+        {{.type = "encoder", .classes = 2, .loss = 77}, "model.loss: 77"},
+        {{.type = "seq2seq", .encoder_layers = -1}, "model.encoder_layers: -1"},
+        {{.type = "seq2seq", .source_vocabulary = -5}, "model.source_vocabulary: -5"},
+        {{.type = "rnn_seq2seq", .width = 7}, "model.width: 7 is odd"},
+        {{.type = "convolution", .classes = 2, .context = 4}, "model.context: 4"},
+        {{.type = "mlp", .features = -1}, "model.features: -1"},
+        {{.type = "linear"}, "model.features: 0"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        const struct model_type *type;
+        struct model_config config = bad[i].config;
+        config.vocabulary = 10;
+        assert_ok(model_find(config.type, &type));
+        assert_int_equal(type->validate(&config), STATUS_USAGE);
+        assert_true(error_says(bad[i].words));
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(kernels_give_the_references_loss),
+        cmocka_unit_test(padding_changes_no_bit),
+        cmocka_unit_test(models_come_back_from_their_directories),
+        cmocka_unit_test(scores_have_their_shape),
+        cmocka_unit_test(only_language_models_continue_a_text),
+        cmocka_unit_test(bad_settings_are_refused),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return scratch_remove() || failed;
+}
