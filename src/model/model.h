@@ -35,6 +35,7 @@ struct model_config {
     bool post_norm;  // Transformers: norms behind the sums, as in 2017; else before each part
     bool sinusoidal; // Transformers: positions are sines, not learned
     bool batch_norm; // mlp: before each activation
+    bool additive_attention; // rnn_seq2seq: Bahdanau's scores, else Luong's general ones
 };
 
 // What a model can be trained for, and the inputs that belong to it.

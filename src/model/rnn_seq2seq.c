@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Recurrent encoder-decoder with attention: layers in both directions read the source; the decoder starts from what they end with, and each
-// of its states looks at the source by Luong's general score. The context enters what is predicted, not the next state (no input feeding),
-// so that whole sequences are computed at once. Sources: Cho et al. 2014, arXiv:1406.1078; Luong et al. 2015, arXiv:1508.04025.
+// of its states looks at the source by Luong's general scores or Bahdanau's. The context enters what is predicted, not the next state (no input feeding),
+// so that whole sequences are computed at once. Sources: Cho et al. 2014, arXiv:1406.1078; Luong et al. 2015, arXiv:1508.04025;
+// Bahdanau et al. 2014, arXiv:1409.0473.
 #include "model/parts.h"
 
 #include <math.h>
@@ -73,18 +74,29 @@ static struct value *bridge(struct builder *b, const struct model_config *c, str
     return state;
 }
 
-// tanh(W [context; state]): the context is the mean of the source's vectors, weighted by softmax(state W memory).
+// What each state sees of the source: a mean of its vectors under softmax(state W memory), or of Bahdanau's v tanh(W state + U memory).
+static struct value *context_of(struct builder *b, const struct model_config *c, struct value *x,
+                                struct value *memory, struct value *lengths)
+{
+    const struct cross_attention_attributes general = {1, 1};
+    const enum activation none = ACTIVATION_NONE;
+    double deviation = 1 / sqrt(3 * (double)c->width);
+    struct value *q = nn_linear(b, x, "score", c->width, false, none, LAYOUT_OUT_IN, deviation);
+    if (!c->additive_attention)
+        return op_cross_attention(b->g, q, op_concat(b->g, memory, memory), lengths, &general);
+    struct value *k =
+        nn_linear(b, memory, "keys", c->width, c->bias, none, LAYOUT_OUT_IN, deviation);
+    struct value *v = nn_parameter(b, "score_v", shape_of(1, c->width), INIT_NORMAL, deviation);
+    return op_mix(b->g, op_additive_scores(b->g, q, k, v), memory, lengths);
+}
+
+// tanh(W [context; state])
 static struct value *attend(struct builder *b, const struct model_config *c, struct value *x,
                             struct value *memory, struct value *lengths)
 {
-    const struct cross_attention_attributes general = {1, 1};
-    double deviation = 1 / sqrt(3 * (double)c->width);
-    struct value *q =
-        nn_linear(b, x, "score", c->width, false, ACTIVATION_NONE, LAYOUT_OUT_IN, deviation);
-    struct value *context =
-        op_cross_attention(b->g, q, op_concat(b->g, memory, memory), lengths, &general);
+    struct value *context = context_of(b, c, x, memory, lengths);
     return nn_linear(b, op_concat(b->g, context, x), "combine", c->width, c->bias, ACTIVATION_TANH,
-                     LAYOUT_OUT_IN, deviation);
+                     LAYOUT_OUT_IN, 1 / sqrt(3 * (double)c->width));
 }
 
 static struct value *decode(struct builder *b, const struct model_config *c,

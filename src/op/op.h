@@ -172,6 +172,22 @@ struct value *op_cross_attention(struct graph *g, struct value *q, struct value 
 struct value *op_cross_attention_grad(struct graph *g, struct value *const input[5],
                                       const struct cross_attention_attributes *attributes);
 
+extern const struct op additive_scores_op, additive_scores_grad_op, mix_op, mix_grad_op;
+// Sum over columns of v tanh(q + k) for every query and key: q [batch, queries, width], k [batch, keys, width], v [width] -> [batch, queries,
+// keys]. Gradient: all. Source: Bahdanau et al. 2014, arXiv:1409.0473, appendix A.1.2.
+struct value *op_additive_scores(struct graph *g, struct value *q, struct value *k,
+                                 struct value *v);
+// dq; auxiliary outputs 0: dk, 1: dv.
+struct value *op_additive_scores_grad(struct graph *g, struct value *q, struct value *k,
+                                      struct value *v, struct value *dy);
+// softmax(scores) memory: scores [batch, queries, keys], memory [batch, keys, width], lengths I32 [batch] or NULL -> [batch, queries, width]; 0
+// without keys. Auxiliary output 0: probabilities. Gradient: scores, memory.
+struct value *op_mix(struct graph *g, struct value *scores, struct value *memory,
+                     struct value *lengths);
+// dscores; auxiliary output 0: dmemory.
+struct value *op_mix_grad(struct graph *g, struct value *p, struct value *memory,
+                          struct value *lengths, struct value *dy);
+
 // ---- positions ----
 extern const struct op sinusoid_op;
 // Column 2 i of a position p: sin(p / 10000^(2 i / width)), column 2 i + 1 its cosine: I32 [rows..] -> [rows.., width]. No gradient.
@@ -285,5 +301,9 @@ struct value *op_class_loss(struct graph *g, struct value *scores, struct value 
 #define op_score_loss(g, ...)           PLACED(g, op_score_loss(g, __VA_ARGS__))
 #define op_class_loss(g, ...)           PLACED(g, op_class_loss(g, __VA_ARGS__))
 #define op_sinusoid(g, ...)             PLACED(g, op_sinusoid(g, __VA_ARGS__))
+#define op_additive_scores(g, ...)      PLACED(g, op_additive_scores(g, __VA_ARGS__))
+#define op_additive_scores_grad(g, ...) PLACED(g, op_additive_scores_grad(g, __VA_ARGS__))
+#define op_mix(g, ...)                  PLACED(g, op_mix(g, __VA_ARGS__))
+#define op_mix_grad(g, ...)             PLACED(g, op_mix_grad(g, __VA_ARGS__))
 #define op_output_loss(g, ...)          PLACED(g, op_output_loss(g, __VA_ARGS__))
 #endif

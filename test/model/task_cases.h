@@ -45,6 +45,7 @@ static const struct model_config task_cases[] = {
      .rnn = CELL_LSTM,
      .source_vocabulary = 9,
      .bias = true},
+    {.type = "rnn_seq2seq", .width = 8, .additive_attention = true, .rnn = CELL_TANH},
     {.type = "bag", .width = 8, .classes = 4},
     {.type = "bag", .width = 8, .classes = 2, .loss = LOSS_BINARY, .pool = POOL_MAX},
     {.type = "convolution", .width = 8, .hidden = 6, .classes = 4, .activation = ACTIVATION_TANH},

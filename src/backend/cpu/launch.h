@@ -70,6 +70,12 @@ void launch_cross_attention_grad(const struct step *step, const struct part *par
 struct scratch scratch_cross_attention(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_cross_attention_grad(const struct value *v, kernel_function sizes,
                                             int threads);
+void launch_additive_scores(const struct step *step, const struct part *part);
+void launch_additive_scores_grad(const struct step *step, const struct part *part);
+void launch_mix(const struct step *step, const struct part *part);
+void launch_mix_grad(const struct step *step, const struct part *part);
+struct scratch scratch_mix(const struct value *v, kernel_function sizes, int threads);
+struct scratch scratch_mix_grad(const struct value *v, kernel_function sizes, int threads);
 // ---- launch_rows.c ----
 void launch_score_loss(const struct step *step, const struct part *part);
 void launch_class_loss(const struct step *step, const struct part *part);

@@ -207,6 +207,30 @@ KERNEL(void, cross_attention, const struct cross_attention *a, int64_t from, int
 KERNEL(void, cross_attention_grad, const struct cross_attention *a, int64_t from, int64_t to, void *scratch)
 KERNEL(size_t, cross_attention_scratch_bytes, int64_t queries, int64_t keys, int64_t size)
 
+// A mean of vectors under the softmax of given scores, in the same file and with the same scratch (keys, width).
+struct mix {
+    int64_t batch, queries, keys, width;
+    const int32_t *lengths;             // as above
+    const float *scores, *memory;       // [batch, queries, keys]; [batch, keys, width]
+    float *y, *p;                       // [batch, queries, width]; [batch, queries, keys] or NULL (forward), read (backward)
+    const float *dy;                    // backward
+    float *ds, *dmemory;                // backward; dmemory may be NULL
+};
+// Sequences [from, to).
+KERNEL(void, mix, const struct mix *m, int64_t from, int64_t to, void *scratch)
+KERNEL(void, mix_grad, const struct mix *m, int64_t from, int64_t to, void *scratch)
+
+// ---- additive_scores.c ----
+struct additive_scores {
+    int64_t batch, queries, keys, width;
+    const float *q, *k, *v; // [batch, queries, width], [batch, keys, width], [width]
+    float *y;               // [batch, queries, keys]
+    const float *dy;        // backward
+    float *dq, *dk, *dv;    // backward; dk and dv may be NULL
+};
+KERNEL(void, additive_scores, const struct additive_scores *a, int64_t from, int64_t to)          // rows of the batch * queries
+KERNEL(void, additive_scores_grad, const struct additive_scores *a, int64_t first, int64_t last)  // columns
+
 // ---- score_loss.c ----
 struct score_loss_call {
     enum score_loss loss;

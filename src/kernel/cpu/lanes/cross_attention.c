@@ -65,6 +65,24 @@ static void softmax_row(float *p, int64_t length, int64_t keys, float scale)
     if (length < keys) memset(p + length, 0, (size_t)(keys - length) * sizeof *p);
 }
 
+// ds = p (dp - mean) scale, in place of dp; the mean, of p dp, a lane reduction.
+static void softmax_back(float *row, const float *p, int64_t length, float scale)
+{
+    lanes sum = lanes_zero(), factor = lanes_set(scale);
+    for (int64_t j = 0; j < length; j += LANES) {
+        int64_t some = lanes_left(j, length);
+        lanes next = lanes_fma(lanes_load_some(p + j, some), lanes_load_some(row + j, some), sum);
+        sum = lanes_keep(next, sum, some);
+    }
+    lanes mean = lanes_set(lanes_sum(sum));
+    for (int64_t j = 0; j < length; j += LANES) {
+        int64_t some = lanes_left(j, length);
+        lanes d = lanes_sub(lanes_load_some(row + j, some), mean);
+        lanes_store_some(row + j, lanes_mul(lanes_mul(lanes_load_some(p + j, some), d), factor),
+                         some);
+    }
+}
+
 static void clear_rows(float *y, int64_t rows, int64_t row, int64_t size)
 {
     for (int64_t i = 0; i < rows; i++) memset(y + i * row, 0, (size_t)size * sizeof *y);
@@ -150,24 +168,8 @@ void KERNEL_NAME(cross_attention_grad)(const struct cross_attention *a, int64_t 
         struct head h = head_of(a, i, scratch);
         float *dk = a->dkv ? a->dkv + (h.k - a->kv) : NULL;
         if (h.length > 0) scores(a, &h, a->dy + h.at, h.v, ds);
-        for (int64_t t = 0; t < a->queries; t++) {
-            float *row = ds + t * a->keys;
-            const float *p = h.p + t * a->keys;
-            lanes sum = lanes_zero(), factor = lanes_set(a->scale);
-            for (int64_t j = 0; j < h.length; j += LANES) {
-                int64_t some = lanes_left(j, h.length);
-                lanes next =
-                    lanes_fma(lanes_load_some(p + j, some), lanes_load_some(row + j, some), sum);
-                sum = lanes_keep(next, sum, some);
-            }
-            lanes mean = lanes_set(lanes_sum(sum));
-            for (int64_t j = 0; j < h.length; j += LANES) {
-                int64_t some = lanes_left(j, h.length);
-                lanes d = lanes_sub(lanes_load_some(row + j, some), mean);
-                lanes_store_some(
-                    row + j, lanes_mul(lanes_mul(lanes_load_some(p + j, some), d), factor), some);
-            }
-        }
+        for (int64_t t = 0; t < a->queries; t++)
+            softmax_back(ds + t * a->keys, h.p + t * a->keys, h.length, a->scale);
         if (h.length > 0)
             gather(a, &h, ds, h.k, a->dq + h.at);
         else
@@ -180,5 +182,75 @@ void KERNEL_NAME(cross_attention_grad)(const struct cross_attention *a, int64_t 
             clear_rows(dk, a->keys, 2 * h.width, a->size);
             clear_rows(dk + h.width, a->keys, 2 * h.width, a->size);
         }
+    }
+}
+
+// ---- a mean of vectors under the softmax of given scores ----
+void KERNEL_NAME(mix)(const struct mix *m, int64_t from, int64_t to, void *scratch)
+{
+    int64_t most = larger(larger(m->queries, m->keys), m->width);
+    float *own =
+        (float *)((char *)scratch + line_up(KERNEL_NAME(product_scratch_bytes)(most, most, most)));
+    for (int64_t b = from; b < to; b++) {
+        int64_t length = m->lengths ? m->lengths[b] : m->keys, at = b * m->queries * m->keys;
+        float *p = m->p ? m->p + at : own, *y = m->y + b * m->queries * m->width;
+        memcpy(p, m->scores + at, (size_t)(m->queries * m->keys) * sizeof *p);
+        for (int64_t t = 0; t < m->queries; t++) softmax_row(p + t * m->keys, length, m->keys, 1);
+        const struct product product = {.rows = m->queries,
+                                        .cols = m->width,
+                                        .depth = length,
+                                        .a = p,
+                                        .a_row = m->keys,
+                                        .a_depth = 1,
+                                        .b = m->memory + b * m->keys * m->width,
+                                        .b_depth = m->width,
+                                        .b_col = 1,
+                                        .c = y,
+                                        .c_row = m->width};
+        if (length > 0)
+            KERNEL_NAME(product)(&product, scratch);
+        else
+            clear_rows(y, m->queries, m->width, m->width);
+    }
+}
+
+void KERNEL_NAME(mix_grad)(const struct mix *m, int64_t from, int64_t to, void *scratch)
+{
+    for (int64_t b = from; b < to; b++) {
+        int64_t length = m->lengths ? m->lengths[b] : m->keys, at = b * m->queries * m->keys;
+        const float *p = m->p + at, *dy = m->dy + b * m->queries * m->width,
+                    *memory = m->memory + b * m->keys * m->width;
+        float *ds = m->ds + at;
+        const struct product dp = {.rows = m->queries,
+                                   .cols = length,
+                                   .depth = m->width,
+                                   .a = dy,
+                                   .a_row = m->width,
+                                   .a_depth = 1,
+                                   .b = memory,
+                                   .b_depth = 1,
+                                   .b_col = m->width,
+                                   .c = ds,
+                                   .c_row = m->keys};
+        if (length > 0) KERNEL_NAME(product)(&dp, scratch);
+        for (int64_t t = 0; t < m->queries; t++) {
+            softmax_back(ds + t * m->keys, p + t * m->keys, length, 1);
+            memset(ds + t * m->keys + length, 0, (size_t)(m->keys - length) * sizeof *ds);
+        }
+        if (!m->dmemory) continue;
+        float *dm = m->dmemory + b * m->keys * m->width;
+        const struct product back = {.rows = length,
+                                     .cols = m->width,
+                                     .depth = m->queries,
+                                     .a = p,
+                                     .a_row = 1,
+                                     .a_depth = m->keys,
+                                     .b = dy,
+                                     .b_depth = m->width,
+                                     .b_col = 1,
+                                     .c = dm,
+                                     .c_row = m->width};
+        if (length > 0) KERNEL_NAME(product)(&back, scratch);
+        clear_rows(dm + length * m->width, m->keys - length, m->width, m->width);
     }
 }
