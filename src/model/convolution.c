@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Convolutional text classifier: filters over windows of 3, 4 and 5 tokens, the largest of each over time, dropout, a linear layer. A window
-// that reaches into padding counts where its first token is there; a text shorter than the window has one.
+// Convolutional text classifier: filters over windows of 3, 4 and 5 tokens, the largest of each over time, dropout, a linear
+// layer. A window that reaches into padding counts where its first token is there; a text shorter than the window has one.
 // Source: Kim 2014, arXiv:1408.5882.
 #include "model/parts.h"
 

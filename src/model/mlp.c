@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A multilayer perceptron over numbers: hidden layers with any activation, batch norm before it where asked for, dropout behind it. Weights
-// start from N(0, 1 / (3 in)), the variance of PyTorch's uniform numbers.
+// A multilayer perceptron over numbers: hidden layers with any activation, batch norm before it where asked for, dropout behind
+// it. Weights start from N(0, 1 / (3 in)), the variance of PyTorch's uniform numbers.
 #include "model/parts.h"
 
 #include <math.h>

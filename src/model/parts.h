@@ -7,8 +7,8 @@
 
 // Zeros become the sizes of a small Transformer.
 void parts_transformer_defaults(struct model_config *c);
-// Defaults and checks for models with a head over `classes`: at least one, and a loss that fits the task (LOSS_SOFTMAX with one class becomes
-// LOSS_BINARY). Fails: STATUS_USAGE.
+// Defaults and checks for models with a head over `classes`: at least one, and a loss that fits the task (LOSS_SOFTMAX with one
+// class becomes LOSS_BINARY). Fails: STATUS_USAGE.
 enum status parts_check_head(struct model_config *c) CHECK_RESULT;
 
 // Tokens [batch, tokens] as vectors with their positions (learned in `positions_name`, or sines), with dropout.

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recurrent encoder-decoder with attention: layers in both directions read the source; the decoder starts from what they end with, and each
-// of its states looks at the source by Luong's general scores or Bahdanau's. The context enters what is predicted, not the next state (no input feeding),
-// so that whole sequences are computed at once. Sources: Cho et al. 2014, arXiv:1406.1078; Luong et al. 2015, arXiv:1508.04025;
-// Bahdanau et al. 2014, arXiv:1409.0473.
+// Recurrent encoder-decoder with attention: layers in both directions read the source; the decoder starts from what they end
+// with, and each of its states looks at the source by Luong's general scores or Bahdanau's. The context enters what is
+// predicted, not the next state (no input feeding), so that whole sequences are computed at once. Sources: Cho et al. 2014,
+// arXiv:1406.1078; Luong et al. 2015, arXiv:1508.04025; Bahdanau et al. 2014, arXiv:1409.0473.
 #include "model/parts.h"
 
 #include <math.h>

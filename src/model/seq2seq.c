@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Transformer encoder-decoder: norms before or behind, learned positions or sines, one token table for source, target and output layer or an
-// own one for the source. Source: Vaswani et al. 2017, arXiv:1706.03762; norms before: Xiong et al. 2020, arXiv:2002.04745.
+// Transformer encoder-decoder: norms before or behind, learned positions or sines, one token table for source, target and
+// output layer or an own one for the source. Source: Vaswani et al. 2017, arXiv:1706.03762; norms before: Xiong et al. 2020,
+// arXiv:2002.04745.
 #include "model/parts.h"
 
 static enum status validate(struct model_config *config)

@@ -114,8 +114,8 @@ static struct cost cost(const struct value *y) { return elementwise_cost(y, 10);
     CASE_OF(n, ACTIVATION_NONE)                                                                    \
     CASE_OF(n, ACTIVATION_GELU_TANH)                                                               \
     CASE_OF(n, ACTIVATION_GELU)                                                                    \
-    CASE_OF(n, ACTIVATION_RELU) CASE_OF(n, ACTIVATION_SILU) CASE_OF(n, ACTIVATION_SIGMOID)         \
-        CASE_OF(n, ACTIVATION_TANH)
+    CASE_OF(n, ACTIVATION_RELU)                                                                    \
+    CASE_OF(n, ACTIVATION_SILU) CASE_OF(n, ACTIVATION_SIGMOID) CASE_OF(n, ACTIVATION_TANH)
 static const struct op_case cases[] = {ODD_SIZES(CASE)};
 
 const struct op activation_op = {.name = "activation",
@@ -163,8 +163,8 @@ static struct cost cost_grad(const struct value *y) { return elementwise_cost(y,
     CASE_GRAD_OF(n, ACTIVATION_GELU_TANH)                                                          \
     CASE_GRAD_OF(n, ACTIVATION_GELU)                                                               \
     CASE_GRAD_OF(n, ACTIVATION_RELU)                                                               \
-    CASE_GRAD_OF(n, ACTIVATION_SILU) CASE_GRAD_OF(n, ACTIVATION_SIGMOID)                           \
-        CASE_GRAD_OF(n, ACTIVATION_TANH)
+    CASE_GRAD_OF(n, ACTIVATION_SILU)                                                               \
+    CASE_GRAD_OF(n, ACTIVATION_SIGMOID) CASE_GRAD_OF(n, ACTIVATION_TANH)
 static const struct op_case cases_grad[] = {ODD_SIZES(CASE_GRAD)};
 
 const struct op activation_grad_op = {.name = "activation_grad",

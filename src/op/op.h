@@ -111,10 +111,10 @@ struct value *op_rms_norm_grad(struct graph *g, struct value *x, struct value *g
                                struct value *dy, double epsilon);
 
 extern const struct op batch_norm_op, batch_norm_grad_op, batch_norm_running_op, drift_op;
-// (x - mean) / sqrt(variance + epsilon) * gain + bias with mean and variance (over n) of each column over all rows. Inputs: x [rows.., n], gain,
-// bias, running mean, running variance [n] (the last two may be NULL). Auxiliary outputs 0, 1: mean and variance (over n - 1, as PyTorch's running
-// one) [n]. Gradient: x, gain, bias; of the running ones op_drift, which is no gradient but what they have to move by.
-// Source: Ioffe and Szegedy 2015, arXiv:1502.03167.
+// (x - mean) / sqrt(variance + epsilon) * gain + bias with mean and variance (over n) of each column over all rows. Inputs: x
+// [rows.., n], gain, bias, running mean, running variance [n] (the last two may be NULL). Auxiliary outputs 0, 1: mean and
+// variance (over n - 1, as PyTorch's running one) [n]. Gradient: x, gain, bias; of the running ones op_drift, which is no
+// gradient but what they have to move by. Source: Ioffe and Szegedy 2015, arXiv:1502.03167.
 struct value *op_batch_norm(struct graph *g, struct value *const input[5], double epsilon);
 // dx; auxiliary outputs 0: dgain, 1: dbias.
 struct value *op_batch_norm_grad(struct graph *g, struct value *x, struct value *gain,
@@ -162,9 +162,10 @@ struct value *op_attention_cached(struct graph *g, struct value *qkv, struct val
                                   struct value *position, int heads, int kv_heads);
 
 extern const struct op cross_attention_op, cross_attention_grad_op;
-// Attention over another sequence: q [batch, queries, width], kv [batch, keys, 2 * width] (keys, then values; heads outermost inside each),
-// lengths I32 [batch] of the keys, or NULL -> [batch, queries, width]. A sequence without keys gives 0. Auxiliary output 0: probabilities
-// [batch, heads, queries, keys]. Gradient: q, kv. With one head and scale 1 it is Luong's dot score (arXiv:1508.04025).
+// Attention over another sequence: q [batch, queries, width], kv [batch, keys, 2 * width] (keys, then values; heads outermost
+// inside each), lengths I32 [batch] of the keys, or NULL -> [batch, queries, width]. A sequence without keys gives 0. Auxiliary
+// output 0: probabilities [batch, heads, queries, keys]. Gradient: q, kv. With one head and scale 1 it is Luong's dot score
+// (arXiv:1508.04025).
 struct value *op_cross_attention(struct graph *g, struct value *q, struct value *kv,
                                  struct value *lengths,
                                  const struct cross_attention_attributes *attributes);
@@ -173,15 +174,15 @@ struct value *op_cross_attention_grad(struct graph *g, struct value *const input
                                       const struct cross_attention_attributes *attributes);
 
 extern const struct op additive_scores_op, additive_scores_grad_op, mix_op, mix_grad_op;
-// Sum over columns of v tanh(q + k) for every query and key: q [batch, queries, width], k [batch, keys, width], v [width] -> [batch, queries,
-// keys]. Gradient: all. Source: Bahdanau et al. 2014, arXiv:1409.0473, appendix A.1.2.
+// Sum over columns of v tanh(q + k) for every query and key: q [batch, queries, width], k [batch, keys, width], v [width] ->
+// [batch, queries, keys]. Gradient: all. Source: Bahdanau et al. 2014, arXiv:1409.0473, appendix A.1.2.
 struct value *op_additive_scores(struct graph *g, struct value *q, struct value *k,
                                  struct value *v);
 // dq; auxiliary outputs 0: dk, 1: dv.
 struct value *op_additive_scores_grad(struct graph *g, struct value *q, struct value *k,
                                       struct value *v, struct value *dy);
-// softmax(scores) memory: scores [batch, queries, keys], memory [batch, keys, width], lengths I32 [batch] or NULL -> [batch, queries, width]; 0
-// without keys. Auxiliary output 0: probabilities. Gradient: scores, memory.
+// softmax(scores) memory: scores [batch, queries, keys], memory [batch, keys, width], lengths I32 [batch] or NULL -> [batch,
+// queries, width]; 0 without keys. Auxiliary output 0: probabilities. Gradient: scores, memory.
 struct value *op_mix(struct graph *g, struct value *scores, struct value *memory,
                      struct value *lengths);
 // dscores; auxiliary output 0: dmemory.
@@ -196,8 +197,9 @@ struct value *op_sinusoid(struct graph *g, struct value *positions, int64_t widt
 
 // ---- sequences to vectors ----
 extern const struct op pool_op, pool_grad_op, window_op, window_grad_op;
-// Mean, largest, first or last of the positions of each sequence: x [batch, tokens, width], lengths I32 [batch] or NULL -> [batch, width];
-// a length of more than `tokens` is all of them; 0 for an empty sequence. Gradient: x; of several largest the first has it.
+// Mean, largest, first or last of the positions of each sequence: x [batch, tokens, width], lengths I32 [batch] or NULL ->
+// [batch, width]; a length of more than `tokens` is all of them; 0 for an empty sequence. Gradient: x; of several largest the
+// first has it.
 struct value *op_pool(struct graph *g, struct value *x, struct value *lengths, enum pool pool);
 struct value *op_pool_grad(struct graph *g, struct value *x, struct value *lengths,
                            struct value *dy, enum pool pool);
@@ -216,11 +218,12 @@ extern const struct op recurrent_op, recurrent_grad_op, recurrent_previous_op, r
 // Sources: enum cell (base/numeric.h).
 struct value *op_recurrent(struct graph *g, struct value *const input[6],
                            const struct recurrent_attributes *attributes);
-// da [batch, tokens, gates * hidden], the gradient of h w + bias. Inputs: kept (auxiliary output 0; TANH: y), w, dy, previous (GRU, else NULL
-// will do), c0, lengths. Auxiliary outputs 0: dh0, 1: dc0, 2: dz, which is da but for GRU.
+// da [batch, tokens, gates * hidden], the gradient of h w + bias. Inputs: kept (auxiliary output 0; TANH: y), w, dy, previous
+// (GRU, else NULL will do), c0, lengths. Auxiliary outputs 0: dh0, 1: dc0, 2: dz, which is da but for GRU.
 struct value *op_recurrent_grad(struct graph *g, struct value *const input[6],
                                 const struct recurrent_attributes *attributes);
-// The states that positions began with: y of the position before (after, in reverse), h0 or 0 at the first; 0 behind the end. No gradient.
+// The states that positions began with: y of the position before (after, in reverse), h0 or 0 at the first; 0 behind the end.
+// No gradient.
 struct value *op_recurrent_previous(struct graph *g, struct value *y, struct value *h0,
                                     struct value *lengths, bool reverse);
 // The same layer for new tokens of one sequence. Inputs: z [1, tokens, gates * hidden], w, bias, state (STATE) [2, hidden]: h, then c,
@@ -252,8 +255,8 @@ extern const struct op score_loss_op, class_loss_op;
 // NULL: 1, and 0 is padding -> [1]. Auxiliary outputs 0: dscores, 1: losses of rows without their weights, 2: dgoals. Gradient: all.
 struct value *op_score_loss(struct graph *g, struct value *scores, struct value *goals,
                             struct value *weights, enum score_loss loss);
-// The same for one of n classes: labels I32 [rows], negative: ignored; SOFTMAX (with smoothing as op_output_loss), HINGE or SQUARED_HINGE.
-// Weights of classes are weights of rows. Gradient: scores, weights.
+// The same for one of n classes: labels I32 [rows], negative: ignored; SOFTMAX (with smoothing as op_output_loss), HINGE or
+// SQUARED_HINGE. Weights of classes are weights of rows. Gradient: scores, weights.
 struct value *op_class_loss(struct graph *g, struct value *scores, struct value *labels,
                             struct value *weights, enum score_loss loss, double smoothing);
 

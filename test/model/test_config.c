@@ -127,12 +127,14 @@ static void unknown_types_are_refused(void **state)
     assert_int_equal(model_find("gtp2", &type), STATUS_USAGE);
     assert_string_equal(
         error_message(),
-        "model.type: there is no model \"gtp2\" (did you mean \"gpt2\"?); there are: gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, mlp, linear");
+        "model.type: there is no model \"gtp2\" (did you mean \"gpt2\"?); there are: gpt2, "
+        "lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, mlp, linear");
     assert_null(type);
     error_clear();
     assert_int_equal(model_find("transformer-of-dreams", &type), STATUS_USAGE);
     assert_string_equal(error_message(),
-                        "model.type: there is no model \"transformer-of-dreams\"; there are: gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, mlp, linear");
+                        "model.type: there is no model \"transformer-of-dreams\"; there are: gpt2, "
+                        "lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, mlp, linear");
     error_clear();
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Attention of one sequence over another, head by head: products of the queries with all keys, a softmax over each row, a product with
-// the values. Scores are chains upwards in depth; p = e^(s scale - max) / sum, the sum a lane reduction; rows of y chains upwards in keys.
+// the values. Scores are chains upwards in depth; p = e^(s scale - max) / sum, the sum a lane reduction; rows of y chains
+// upwards in keys.
 #include "kernel/cpu/kernels.h"
 #include "kernel/cpu/lanes/functions.h"
 
