@@ -41,7 +41,7 @@ run() { # run NAME BALANCE SLOWED
         sort -g | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }')
     sum=$(sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1.json" | tail -1)
     [ -n "${whole:-}" ] || { whole=$rate; bits=$sum; }
-    times=$(tr -d '\n' <"$1.json" | sed -n 's/.*"worker_step_ms": *\(\[\[.*\]\]\).*/\1/p')
+    times=$(tr -d ' \n' <"$1.json" | sed -n 's/.*"worker_step_ms": *\(\[\[.*\]\]\).*/\1/p')
     awk -v name="$1" -v rate="$rate" -v whole="$whole" -v same="$([ "$sum" = "$bits" ] && echo true || echo false)" -v times="${times:-null}" 'BEGIN {
         printf "{\"bench\": \"slow_worker\", \"run\": \"%s\", \"tokens_per_s\": %.0f, \"of_undisturbed\": %.3f, \"of_ideal\": %s, \"same_bits\": %s, \"worker_step_ms_p50_p95\": %s}\n",
             name, rate, rate / whole, name == "undisturbed" ? "null" : sprintf("%.3f", rate / (0.75 * whole)), same, times }'

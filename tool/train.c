@@ -90,6 +90,17 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
                      (long long)config->leaves, (long long)config->leaves, crew.workers);
 }
 
+// [[median, 95th percentile], …] of the milliseconds in which each worker computed in a step.
+static json_t *worker_times(const struct trainer *trainer, int workers)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < workers; i++) {
+        struct worker_time time = trainer_worker_time(trainer, i);
+        json_array_append_new(list, json_pack("[f, f]", 1e3 * time.median, 1e3 * time.p95));
+    }
+    return list;
+}
+
 // The result as one JSON object, with `profile` (NULL: none was asked for) in it.
 static enum status print_json(const struct trainer *trainer, const struct train_result *result,
                               const char *digest, const struct train_profile *profile)
@@ -105,6 +116,8 @@ static enum status print_json(const struct trainer *trainer, const struct train_
         crew.workers, "processes", crew.replicas, "threads", (json_int_t)config->parallel.threads,
         "exchange", crew.exchange, "exactness", trainer_exactness(trainer), "out", config->out,
         "sha256", digest);
+    json_t *times = object ? worker_times(trainer, crew.workers) : NULL;
+    if (times) json_object_set_new(object, "worker_step_ms", times);
     if (object && profile) json_object_set_new(object, "profile", profile_json(profile));
     return output_json(object);
 }

@@ -183,6 +183,8 @@ struct trainer {
     int *run_border; // [workers + 1] leaves of this replica's workers, counted from leaf_first
     int *border, *next_border;          // [crew.all + 1] leaves of all workers
     double *compute_seconds;            // [crew.all] of the last step
+    double *recent_seconds;             // [crew.all][RECENT_STEPS] of the last ones, in a ring
+    int64_t recent_count;               // steps that were noted
     double *seconds_per_leaf;           // [crew.all] smoothed, 0: not measured yet
     double hidden_seconds;              // of the last step: travel behind computing
     const struct gradients **gradients; // [workers]
@@ -277,6 +279,11 @@ typedef enum status (*state_work)(struct trainer *trainer, const struct checkpoi
 enum status state_collect(struct trainer *trainer, state_work work, void *context) CHECK_RESULT;
 // Whether every replica has its own part of that state only.
 bool state_is_shared(const struct trainer *trainer, int state);
+
+// times.c: computing seconds of all workers in the last steps.
+enum { RECENT_STEPS = 100 };
+bool times_init(struct trainer *trainer); // false: no memory
+void times_note(struct trainer *trainer);
 
 // resume.c: the checkpoint failed with `status` as another run's; fails with the keys that differ, and both values.
 enum status resume_explain(const struct run_config *config, const char *checkpoint,

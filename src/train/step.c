@@ -324,6 +324,7 @@ static void measure_speed(struct trainer *trainer)
 {
     for (int i = 0; i < trainer->workers; i++)
         trainer->compute_seconds[trainer->crew.first + i] = trainer->worker[i].compute_seconds;
+    times_note(trainer);
     for (int r = 0; r < trainer->crew.all; r++) {
         int leaves = trainer->border[r + 1] - trainer->border[r];
         if (leaves == 0) continue;

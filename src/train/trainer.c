@@ -56,7 +56,7 @@ static bool take_tables(struct trainer *trainer)
     if (!trainer->segment || !trainer->comm || !trainer->gradients || !trainer->seconds_per_leaf ||
         !trainer->compute_seconds || !trainer->border || !trainer->run_border ||
         !trainer->next_border || !trainer->loss || !trainer->tokens || !trainer->offending ||
-        !trainer->worker || !agreement_init(trainer))
+        !trainer->worker || !agreement_init(trainer) || !times_init(trainer))
         return false;
     for (int i = 0; i < trainer->parameters.count; i++) {
         const struct parameter *p = &trainer->parameters.list[i];

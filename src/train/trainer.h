@@ -81,6 +81,11 @@ struct train_profile {
 };
 void trainer_profile_start(struct trainer *trainer, const struct roof *threads);
 void trainer_profile_read(const struct trainer *trainer, struct train_profile *profile_p);
+// Seconds in which a worker of the crew computed in each of the last 100 steps; 0 before the first.
+struct worker_time {
+    double median, p95;
+};
+struct worker_time trainer_worker_time(const struct trainer *trainer, int worker);
 // A checkpoint under out/checkpoints.
 enum status trainer_save(struct trainer *trainer) CHECK_RESULT;
 // The model directory `directory` (out, or out/best) with the weights as they are.

@@ -43,7 +43,7 @@ check "it ends with model and digest" sh -c 'grep -q "^the model lies in a$" a.e
 for file in config.json model.safetensors tokenizer.json run.yaml log.jsonl checkpoints/step-40/manifest.json best/model.safetensors; do check "a/$file is there" test -s a/$file; done
 "$program" train run.yaml --out b --workers 3 --quiet --json >b.json 2>b.err
 check "--quiet says nothing" test ! -s b.err
-check_json "--json prints one object" b.json 'd["steps"] == 40 and d["workers"] == 3 and d["validation_loss"] > 0 and d["out"] == "b" and d["exactness"] == "exact"'
+check_json "--json prints one object" b.json 'd["steps"] == 40 and d["workers"] == 3 and d["validation_loss"] > 0 and d["out"] == "b" and d["exactness"] == "exact" and len(d["worker_step_ms"]) == 3 and all(0 < a <= b for a, b in d["worker_step_ms"])'
 check "the digest is the same for 1 and 3 workers" test "$(digest a.err)" = "$(digest b.json)"
 "$program" train run.yaml --out c --set train.steps=17 --set train.decay_steps=40 --set train.save_every=0 --quiet 2>c.err
 check "fewer steps first" test -d c/checkpoints/step-17
