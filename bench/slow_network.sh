@@ -26,7 +26,7 @@ run() { # run NAME HOSTS EXCHANGE [STEPS]
     hosts_on 0 "$program" launch $where -- train run.yaml --out "$1" --set parallel.exchange="$3" --set train.steps="${4:-$steps}" --quiet --json >"$1.json" 2>"$1.err" ||
         { cat "$1.err" >&2; exit 1; }
     figures=$(tr -d '\n' <"$1.json")
-    seconds=$(sed -n 's/.*"_runtime": *\([0-9.]*\).*/\1/p' "$1/log.jsonl" | sed -n '1p;$p' | awk 'NR == 1 { a = $1 } { b = $1 } END { print b - a }')
+    seconds=$(sed -n 's/.*"_runtime": *\([0-9.]*\), .*"train\/loss".*/\1/p' "$1/log.jsonl" | sed -n '1p;$p' | awk 'NR == 1 { a = $1 } { b = $1 } END { print b - a }')
     awk -v name="$1" -v steps="${4:-$steps}" -v seconds="$seconds" -v where="$2" -v exchange="$3" -v first="${first:-0}" \
         -v loss="$(echo "$figures" | sed -n 's/.*"validation_loss": *\([0-9.e+-]*\).*/\1/p')" 'BEGIN {
         printf "{\"bench\": \"slow_network\", \"run\": \"%s\", \"exchange\": \"%s\", \"where\": \"%s\", \"steps\": %d, \"tokens_per_s\": %.0f, \"validation_loss\": %s}\n",
