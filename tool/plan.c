@@ -151,14 +151,14 @@ static enum status print_json(const struct outlook *plan)
     return output_json(json_pack(
         "{s:s, s:o, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o}",
         "kind", "plan", "cluster", output_json_text(plan->file.name, strlen(plan->file.name)),
-        "nodes", (json_int_t)c->nodes, "workers", (json_int_t)(c->nodes * c->workers), "replicas",
-        (json_int_t)plan->cost.replicas, "parameters", (json_int_t)plan->forecast.parameters,
-        "memory_bytes", "weights", (json_int_t)m->weights, "packed_weights",
-        (json_int_t)m->packed_weights, "optimizer_state", (json_int_t)m->optimizer_state,
-        "gradients", (json_int_t)m->gradients, "activations", (json_int_t)m->activations, "other",
-        (json_int_t)m->other, "total", (json_int_t)m->total, "available", (json_int_t)c->memory,
-        "step", cost_json(&plan->cost), "scaling", rows_json(plan), "advice",
-        advice_json(&plan->advice)));
+        "nodes", (json_int_t)c->nodes, "workers", (json_int_t)c->nodes * (json_int_t)c->workers,
+        "replicas", (json_int_t)plan->cost.replicas, "parameters",
+        (json_int_t)plan->forecast.parameters, "memory_bytes", "weights", (json_int_t)m->weights,
+        "packed_weights", (json_int_t)m->packed_weights, "optimizer_state",
+        (json_int_t)m->optimizer_state, "gradients", (json_int_t)m->gradients, "activations",
+        (json_int_t)m->activations, "other", (json_int_t)m->other, "total", (json_int_t)m->total,
+        "available", (json_int_t)c->memory, "step", cost_json(&plan->cost), "scaling",
+        rows_json(plan), "advice", advice_json(&plan->advice)));
 }
 
 // ---- text ----

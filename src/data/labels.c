@@ -64,6 +64,7 @@ static int compare_numbers(const void *a, const void *b)
 static void sort_numbers(struct labels *labels)
 {
     int64_t number;
+    if (labels->count < 2) return;
     for (int32_t i = 0; i < labels->count; i++)
         if (!number_parse_integer(labels->name[i], &number)) return;
     qsort(labels->name, (size_t)labels->count, sizeof *labels->name, compare_numbers);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which samples of a step stand in which micro-batch, and so in which leaf of the batch tree: a bijection of the batch, fixed by the run file,
-// so that it changes no bit between numbers of workers. Who computes a leaf is decided elsewhere (parallel/borders.c).
+// Which samples of a step stand in which micro-batch, and so in which leaf of the batch tree: a bijection of the batch, fixed by the
+// run file, so that it changes no bit between numbers of workers. Who computes a leaf is decided elsewhere (parallel/borders.c).
 //
 //   contiguous    in the order they were drawn: leaf 0 has the first ones
 //   interleaved   dealt out like cards: micro-batch m of M has samples m, m + M, m + 2M, …

@@ -170,7 +170,7 @@ static void reference_class(const struct op_call *call)
         if (labels[row] >= 0 && loss == LOSS_SOFTMAX)
             sum = softmax_loss(s, n, labels[row], (real)attributes_of(v)->smoothing, weight, ds);
         for (int64_t j = 0; labels[row] >= 0 && loss != LOSS_SOFTMAX && j < n; j++) {
-            real slope, ignored;
+            real slope = 0, ignored;
             sum += pair_loss(loss, s[j], j == labels[row] ? 1 : -1, &slope, &ignored);
             if (ds) ds[j] = weight * slope;
         }

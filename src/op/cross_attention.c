@@ -14,14 +14,14 @@ static struct sizes sizes_of(const struct value *y)
 {
     const struct cross_attention_attributes *a = y->attributes;
     struct shape q = y->input[0]->shape, kv = y->input[1]->shape;
+    int64_t head_size = q.size[2] / a->heads;
     return (struct sizes){q.size[0],
                           q.size[1],
                           kv.size[1],
                           a->heads,
                           q.size[2],
-                          q.size[2] / a->heads,
-                          a->scale > 0 ? (real)a->scale
-                                       : 1 / real_sqrt((real)(q.size[2] / a->heads))};
+                          head_size,
+                          a->scale > 0 ? (real)a->scale : 1 / real_sqrt((real)head_size)};
 }
 
 static bool check(struct graph *g, const struct value *y)
@@ -123,7 +123,7 @@ static struct cost cost_grad(const struct value *y) { return cost_of(y, 4); }
     .attributes = &(const struct cross_attention_attributes) { __VA_ARGS__ }
 #define CASE(batch, queries, keys, width, lengths, ...)                                            \
     {.inputs = 3,                                                                                  \
-     .input = {SHAPE3(batch, queries, width), SHAPE3(batch, keys, 2 * (width)), lengths},          \
+     .input = {SHAPE3(batch, queries, width), SHAPE3(batch, keys, INT64_C(2) * (width)), lengths}, \
      .dtype = {F32, F32, I32},                                                                     \
      .integer_limit = (keys) + 1,                                                                  \
      ATTENTION(__VA_ARGS__)},
@@ -197,7 +197,7 @@ static void reference_grad(const struct op_call *call)
 #define CASE_GRAD(batch, queries, keys, width, lengths, heads, scale)                              \
     {.inputs = 5,                                                                                  \
      .input = {SHAPE3(batch, queries, width),                                                      \
-               SHAPE3(batch, keys, 2 * (width)),                                                   \
+               SHAPE3(batch, keys, INT64_C(2) * (width)),                                          \
                lengths,                                                                            \
                {.rank = 4, .size = {batch, heads, queries, keys}},                                 \
                SHAPE3(batch, queries, width)},                                                     \

@@ -74,17 +74,18 @@ static void vjp(struct graph *g, struct value *y, struct value *dy, struct value
 // ---- the definition ----
 static real logistic(real x) { return 1 / (1 + real_exp(-x)); }
 
-// One unit of one position: `before` the states, c the cell so far; writes the new cell and kept values; returns the output.
-static real unit(enum cell kind, int64_t n, int64_t j, const real *z, const real *w,
-                 const real *bias, const real *before, real *c_p, real *kept)
+// Unit j of position `row`: `before` the states, c the cell so far; writes the new cell and kept values; returns the output.
+static real unit(const struct recurrent_sequence *s, int64_t row, int64_t j, const real *before,
+                 real *c_p)
 {
+    int64_t n = s->hidden, gates = cell_gates(s->kind);
     real x[4] = {0}, a[4] = {0}, values[5] = {0}, h;
-    for (int k = 0; k < cell_gates(kind); k++) {
-        for (int64_t i = 0; before && i < n; i++) a[k] += before[i] * w[(k * n + j) * n + i];
-        if (bias) a[k] += bias[k * n + j];
-        x[k] = z[k * n + j];
+    for (int k = 0; k < gates; k++) {
+        for (int64_t i = 0; before && i < n; i++) a[k] += before[i] * s->w[(k * n + j) * n + i];
+        if (s->bias) a[k] += s->bias[k * n + j];
+        x[k] = s->z[(row * gates + k) * n + j];
     }
-    switch (kind) {
+    switch (s->kind) {
     case CELL_LSTM:
         for (int k = 0; k < 4; k++)
             values[k] = k == 2 ? real_tanh(x[k] + a[k]) : logistic(x[k] + a[k]);
@@ -101,41 +102,40 @@ static real unit(enum cell kind, int64_t n, int64_t j, const real *z, const real
     default:
         values[0] = h = real_tanh(x[0] + a[0]);
     }
-    for (int k = 0; kept && k < cell_kept(kind); k++) kept[k * n + j] = values[k];
+    int64_t kept = cell_kept(s->kind);
+    for (int k = 0; s->kept && k < kept; k++) s->kept[(row * kept + k) * n + j] = values[k];
     return h;
+}
+
+// x, or zeros where there is none.
+static void copy_or_clear(real *to, const real *x, int64_t n)
+{
+    if (!to) return;
+    if (x)
+        memmove(to, x, (size_t)n * sizeof *to);
+    else
+        memset(to, 0, (size_t)n * sizeof *to);
 }
 
 // Until a position is computed, its row of y holds the cells that it begins with.
 void recurrent_sequence(const struct recurrent_sequence *s)
 {
-    int64_t n = s->hidden, gates = cell_gates(s->kind) * n, kept_width = cell_kept(s->kind) * n;
-    size_t bytes = (size_t)n * sizeof *s->y;
-    const real *before = s->h0;
-    bool cells = s->c0 && s->kind == CELL_LSTM;
-    if (s->length > 0 && cells) memcpy(s->y + (s->reverse ? s->length - 1 : 0) * n, s->c0, bytes);
+    int64_t n = s->hidden;
+    const real *before = s->h0, *cells = s->kind == CELL_LSTM ? s->c0 : NULL;
+    if (s->length == 0) copy_or_clear(s->last_c, cells, n);
     for (int64_t step = 0; step < s->length; step++) {
         int64_t row = s->reverse ? s->length - 1 - step : step;
         real *y = s->y + row * n, *next = s->last_c;
-        if (step == 0 && !cells) memset(y, 0, bytes);
+        if (step == 0) copy_or_clear(y, cells, n);
         if (step + 1 < s->length) next = s->reverse ? y - n : y + n;
         for (int64_t j = 0; j < n; j++) {
             real c = y[j];
-            y[j] = unit(s->kind, n, j, s->z + row * gates, s->w, s->bias, before, &c,
-                        s->kept ? s->kept + row * kept_width : NULL);
+            y[j] = unit(s, row, j, before, &c);
             if (next) next[j] = s->kind == CELL_LSTM ? c : 0;
         }
         before = y;
     }
-    if (s->length == 0 && s->last_c) {
-        if (cells)
-            memmove(s->last_c, s->c0, bytes);
-        else
-            memset(s->last_c, 0, bytes);
-    }
-    if (s->last_h && before)
-        memmove(s->last_h, before, bytes);
-    else if (s->last_h)
-        memset(s->last_h, 0, bytes);
+    copy_or_clear(s->last_h, before, n);
 }
 
 static real *row_of(real *x, int64_t row, int64_t width) { return x ? x + row * width : NULL; }
@@ -186,9 +186,9 @@ static struct cost cost(const struct value *y)
 #define NO(shape)  ABSENT
 #define CASE_OF(kind, gates, batch, tokens, n, bias, states, lengths, reverse)                     \
     {.inputs = 6,                                                                                  \
-     .input = {SHAPE3(batch, tokens, (gates) * (n)), SHAPE2((gates) * (n), n),                     \
-               bias(SHAPE1((gates) * (n))), states(SHAPE2(batch, n)), states(SHAPE2(batch, n)),    \
-               lengths(SHAPE1(batch))},                                                            \
+     .input = {SHAPE3(batch, tokens, INT64_C(gates) * (n)), SHAPE2(INT64_C(gates) * (n), n),       \
+               bias(SHAPE1(INT64_C(gates) * (n))), states(SHAPE2(batch, n)),                       \
+               states(SHAPE2(batch, n)), lengths(SHAPE1(batch))},                                  \
      .dtype = {F32, F32, F32, F32, F32, I32},                                                      \
      .integer_limit = (tokens) + 1,                                                                \
      .attributes = &(const struct recurrent_attributes){kind, reverse}},

@@ -55,8 +55,8 @@ static struct cost cost(const struct value *y)
 #define NO(shape)  ABSENT
 #define CASE_OF(kind, gates, tokens, n, bias)                                                      \
     {.inputs = 6,                                                                                  \
-     .input = {SHAPE3(1, tokens, (gates) * (n)), SHAPE2((gates) * (n), n),                         \
-               bias(SHAPE1((gates) * (n))), SHAPE2(2, n), SHAPE1(1), SHAPE1(1)},                   \
+     .input = {SHAPE3(1, tokens, INT64_C(gates) * (n)), SHAPE2(INT64_C(gates) * (n), n),           \
+               bias(SHAPE1(INT64_C(gates) * (n))), SHAPE2(2, n), SHAPE1(1), SHAPE1(1)},            \
      .dtype = {F32, F32, F32, F32, I32, I32},                                                      \
      .integer_limit = (tokens) + 1,                                                                \
      .attributes = &(const struct recurrent_attributes){kind, false}},

@@ -39,30 +39,29 @@ static void infer_grad_aux(struct graph *g, const struct value *da, struct value
 
 // One position: dh what reaches the output of unit j. Writes the gradients of its gates and returns what goes on: to the cell
 // before (LSTM), past the product to the state before (GRU).
-static real unit_grad(enum cell kind, int64_t n, int64_t j, const real *kept, real old, real dh,
-                      real carry, real *da, real *dz)
+// s, da and dz point to the unit's first gate.
+static real unit_grad(enum cell kind, int64_t n, const real *s, real old, real dh, real carry,
+                      real *da, real *dz)
 {
-    const real *s = kept + j;
     if (kind == CELL_LSTM) {
         real cell = real_tanh(s[4 * n]), dc = carry + dh * s[3 * n] * (1 - cell * cell);
-        da[j] = dc * s[2 * n] * s[0] * (1 - s[0]);
-        da[n + j] = dc * old * s[n] * (1 - s[n]);
-        da[2 * n + j] = dc * s[0] * (1 - s[2 * n] * s[2 * n]);
-        da[3 * n + j] = dh * cell * s[3 * n] * (1 - s[3 * n]);
+        da[0] = dc * s[2 * n] * s[0] * (1 - s[0]);
+        da[n] = dc * old * s[n] * (1 - s[n]);
+        da[2 * n] = dc * s[0] * (1 - s[2 * n] * s[2 * n]);
+        da[3 * n] = dh * cell * s[3 * n] * (1 - s[3 * n]);
         carry = dc * s[n];
     } else if (kind == CELL_GRU) {
         real dn = dh * (1 - s[n]) * (1 - s[2 * n] * s[2 * n]);
-        da[j] = dn * s[3 * n] * s[0] * (1 - s[0]);
-        da[n + j] = dh * (old - s[2 * n]) * s[n] * (1 - s[n]);
-        da[2 * n + j] = dn * s[0];
-        if (dz) dz[2 * n + j] = dn;
+        da[0] = dn * s[3 * n] * s[0] * (1 - s[0]);
+        da[n] = dh * (old - s[2 * n]) * s[n] * (1 - s[n]);
+        da[2 * n] = dn * s[0];
+        if (dz) dz[2 * n] = dn;
         carry = dh * s[n];
     } else {
-        da[j] = dh * (1 - s[0] * s[0]);
+        da[0] = dh * (1 - s[0] * s[0]);
         carry = 0;
     }
-    for (int k = 0; dz && k < (kind == CELL_GRU ? 2 : cell_gates(kind)); k++)
-        dz[k * n + j] = da[k * n + j];
+    for (int k = 0; dz && k < (kind == CELL_GRU ? 2 : cell_gates(kind)); k++) dz[k * n] = da[k * n];
     return carry;
 }
 
@@ -74,37 +73,65 @@ static real through(const real *da, const real *w, int64_t gates, int64_t n, int
     return sum;
 }
 
+// One sequence of a call, on its way backward.
+struct sequence_grad {
+    enum cell kind;
+    int64_t b, gates, n, kept; // kept: width of a row
+    const struct op_call *call;
+};
+
+// What the gates of unit j began with: the cell before (LSTM), the state before (GRU). `before` is the row computed before, -1 none.
+static real began_with(const struct sequence_grad *s, int64_t row, int64_t before, int64_t j)
+{
+    const real *kept = s->call->input[0], *previous = s->call->input[3], *c0 = s->call->input[4];
+    if (s->kind == CELL_GRU) return previous[row * s->n + j];
+    if (s->kind != CELL_LSTM) return 0;
+    if (before >= 0) return kept[before * s->kept + 4 * s->n + j];
+    return c0 ? c0[s->b * s->n + j] : 0;
+}
+
+// Unit j of a row; `after` the gradients of the gates of the row computed after it, NULL: none.
+static void position_grad(const struct sequence_grad *s, int64_t row, int64_t before,
+                          const real *after, int64_t j)
+{
+    const real *kept = s->call->input[0], *w = s->call->input[1], *dy = s->call->input[2];
+    real *da = s->call->output[0], *dh0 = s->call->output[1], *dc0 = s->call->output[2],
+         *dz = s->call->output[3];
+    bool gru = s->kind == CELL_GRU;
+    real carry = da[row * s->gates + j];
+    real dh = dy[row * s->n + j] + through(after, w, s->gates, s->n, j) + (gru ? carry : 0);
+    carry = unit_grad(s->kind, s->n, kept + row * s->kept + j, began_with(s, row, before, j), dh,
+                      carry, da + row * s->gates + j, dz ? dz + row * s->gates + j : NULL);
+    if (before >= 0) {
+        da[before * s->gates + j] = carry;
+        return;
+    }
+    if (dc0 && s->kind == CELL_LSTM) dc0[s->b * s->n + j] = carry;
+    if (dh0) dh0[s->b * s->n + j] = gru ? carry : 0;
+}
+
 // Backward through one sequence. Until a position is computed, the first block of its row of da holds what goes on to it.
 static void sequence_grad(const struct op_call *call, int64_t b, int64_t length)
 {
     const struct value *v = call->value;
     const struct recurrent_attributes *attributes = v->attributes;
-    int64_t tokens = v->shape.size[1], gates = v->shape.size[2], n = v->input[1]->shape.size[1];
-    int64_t kept_width = shape_last(v->input[0]->shape);
-    const real *kept = call->input[0], *w = call->input[1], *dy = call->input[2],
-               *previous = call->input[3], *c0 = call->input[4], *after = NULL;
-    real *da = call->output[0], *dh0 = call->output[1], *dc0 = call->output[2],
-         *dz = call->output[3];
-    bool gru = attributes->kind == CELL_GRU, lstm = attributes->kind == CELL_LSTM;
+    int64_t tokens = v->shape.size[1];
+    const struct sequence_grad s = {attributes->kind,
+                                    b,
+                                    v->shape.size[2],
+                                    v->input[1]->shape.size[1],
+                                    shape_last(v->input[0]->shape),
+                                    call};
+    const real *w = call->input[1], *after = NULL;
+    real *da = call->output[0], *dh0 = call->output[1];
     for (int64_t step = length - 1; step >= 0; step--) {
         int64_t row = b * tokens + (attributes->reverse ? length - 1 - step : step);
         int64_t before = attributes->reverse ? row + 1 : row - 1;
-        for (int64_t j = 0; j < n; j++) {
-            real carry = da[row * gates + j];
-            real dh = dy[row * n + j] + through(after, w, gates, n, j) + (gru ? carry : 0), old = 0;
-            if (gru) old = previous[row * n + j];
-            if (lstm && step > 0) old = kept[before * kept_width + 4 * n + j];
-            if (lstm && step == 0 && c0) old = c0[b * n + j];
-            carry = unit_grad(attributes->kind, n, j, kept + row * kept_width, old, dh, carry,
-                              da + row * gates, dz ? dz + row * gates : NULL);
-            if (step > 0) da[before * gates + j] = carry;
-            if (step == 0 && dc0 && lstm) dc0[b * n + j] = carry;
-            if (step == 0 && dh0) dh0[b * n + j] = gru ? carry : 0;
-        }
-        after = da + row * gates;
+        for (int64_t j = 0; j < s.n; j++) position_grad(&s, row, step > 0 ? before : -1, after, j);
+        after = da + row * s.gates;
     }
-    for (int64_t j = 0; dh0 && after && j < n; j++)
-        dh0[b * n + j] += through(after, w, gates, n, j);
+    for (int64_t j = 0; dh0 && after && j < s.n; j++)
+        dh0[b * s.n + j] += through(after, w, s.gates, s.n, j);
 }
 
 static void reference_grad(const struct op_call *call)
@@ -130,7 +157,7 @@ static struct cost cost_grad(const struct value *da)
 #define NO(shape)  ABSENT
 #define CASE_OF(kind, gates, kept, batch, tokens, n, cells, lengths, reverse)                      \
     {.inputs = 6,                                                                                  \
-     .input = {SHAPE3(batch, tokens, (kept) * (n)), SHAPE2((gates) * (n), n),                      \
+     .input = {SHAPE3(batch, tokens, INT64_C(kept) * (n)), SHAPE2(INT64_C(gates) * (n), n),        \
                SHAPE3(batch, tokens, n), SHAPE3(batch, tokens, n), cells(SHAPE2(batch, n)),        \
                lengths(SHAPE1(batch))},                                                            \
      .dtype = {F32, F32, F32, F32, F32, I32},                                                      \

@@ -28,8 +28,9 @@ static void reference(const struct op_call *call)
     const int32_t *positions = call->input[0];
     real *y = call->output[0];
     for (int64_t i = 0; i < rows * width; i++) {
-        int64_t j = i % width;
-        double angle = positions[i / width] * pow(10000, -(double)(j / 2 * 2) / (double)width);
+        int64_t j = i % width, pair = j - j % 2;
+        int32_t position = positions[i / width];
+        double angle = position * pow(10000, -(double)pair / (double)width);
         y[i] = (real)(j % 2 ? cos(angle) : sin(angle));
     }
 }

@@ -217,8 +217,8 @@ static void add(struct asynchronous *a, int *count_p, int peer, bool sends, cons
 {
     if (!bytes) return;
     // A round only reads what it sends.
-    a->transfer[(*count_p)++] = (struct transfer){
-        .peer = peer, .sends = sends, .data = (void *)(uintptr_t)data, .bytes = bytes};
+    a->transfer[(*count_p)++] =
+        (struct transfer){.peer = peer, .sends = sends, .data = (void *)data, .bytes = bytes};
 }
 
 // This replica's nodes of a server's slice.

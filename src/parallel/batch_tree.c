@@ -123,7 +123,8 @@ int merge_program(const struct node *node, int count, int first, int last, int16
     struct node made[MAX_NODES];
     int nodes = run_nodes(first, last, made);
     // All children of a complete node lie inside the run: none is empty.
-    struct route route = {.node = node, .count = count, .leaves = last, .program = program};
+    struct route route = {.node = node, .count = count, .leaves = last};
+    route.program = program;
     for (int i = 0; i < nodes; i++) {
         start[i] = route.operations;
         emit(&route, made[i].level, made[i].index);

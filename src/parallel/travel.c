@@ -248,8 +248,8 @@ void travel_send(struct travel *travel, int *count_p, int peer, const void *data
 {
     if (!bytes) return;
     // A round only reads what it sends.
-    travel->transfer[(*count_p)++] = (struct transfer){
-        .peer = peer, .sends = true, .data = (void *)(uintptr_t)data, .bytes = bytes};
+    travel->transfer[(*count_p)++] =
+        (struct transfer){.peer = peer, .sends = true, .data = (void *)data, .bytes = bytes};
     travel->traffic.sent += (double)bytes;
     travel->traffic.messages++;
 }

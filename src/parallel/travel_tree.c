@@ -64,6 +64,7 @@ static void slices_after(const struct travel *travel, int core, int level, int *
 {
     struct shape shape = shape_of(travel->size);
     int slice = slice_tree(travel, replica_of(shape, core)), rest = shape.levels - level;
+    INVARIANT(slice >= 0, "core %d of %d has no slice", core, shape.cores);
     *first_p = slice >> rest << rest;
     *last_p = *first_p + (1 << rest);
 }
@@ -329,8 +330,8 @@ static enum status reduce_tree(struct travel *travel, struct span bucket, float 
             .last = border[replica_of(shape, group + (1 << level))],
             .keep = span_after(travel, bucket, core, level + 1),
             .leave = span_after(travel, bucket, other, level + 1),
-            .target = level + 1 == shape.levels ? target : NULL,
         };
+        if (level + 1 == shape.levels) meeting.target = target;
         TRY(meet(&meeting, &state));
     }
     return STATUS_OK;

@@ -272,7 +272,9 @@ static void make_plan(struct planner *p, scratch_function scratch, void *context
         plan->offset[id] = item ? item->offset : -1;
         bool moves = item && (item->yields == 1 || p->g->values[id]->yield == item->tag);
         plan->tag[id] = moves ? item->tag : -1;
-        plan->scratch[id] = p->scratch_item[id] < 0 ? -1 : p->item[p->scratch_item[id]].offset;
+        const struct item *scratch_item =
+            p->scratch_item[id] < 0 ? NULL : &p->item[p->scratch_item[id]];
+        plan->scratch[id] = scratch_item ? scratch_item->offset : -1;
     }
 }
 

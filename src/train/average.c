@@ -24,8 +24,8 @@ bool average_passed(const struct trainer *trainer, int64_t step, int64_t every)
     return every > 0 && average_due(trainer, step) && step / every > before / every;
 }
 
-typedef void (*span_function)(struct trainer *trainer, int64_t first, int64_t last, float *sum,
-                              float *data);
+typedef void (*span_function)(struct trainer *trainer, int64_t first, int64_t last,
+                              const float *sum, float *data);
 
 // Sums a block over the replicas, bucket by bucket, lets the owners make `data` of it, and hands that to everybody.
 static enum status average_block(struct trainer *trainer, float *data, span_function use)
@@ -44,13 +44,14 @@ static enum status average_block(struct trainer *trainer, float *data, span_func
     return STATUS_OK;
 }
 
-static void take_mean(struct trainer *trainer, int64_t first, int64_t last, float *sum, float *data)
+static void take_mean(struct trainer *trainer, int64_t first, int64_t last, const float *sum,
+                      float *data)
 {
     double replicas = trainer->crew.replicas;
     for (int64_t i = first; i < last; i++) data[i] = (float)((double)sum[i] / replicas);
 }
 
-static void take_outer_step(struct trainer *trainer, int64_t first, int64_t last, float *sum,
+static void take_outer_step(struct trainer *trainer, int64_t first, int64_t last, const float *sum,
                             float *data)
 {
     const struct run_config *config = &trainer->config;

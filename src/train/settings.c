@@ -240,7 +240,8 @@ enum status schema_read(const struct schema *schema, const char *path, void *obj
     if (strlen(path) >= RUN_PATH)
         FAIL(STATUS_USAGE, "the path of %s has more than %d bytes", schema->kind, RUN_PATH - 1);
     TRY(file_read(path, FILE_LIMIT, &text, &bytes));
-    struct reader reader = {.schema = schema, .object = object, .origin = origin, .path = path};
+    struct reader reader = {.schema = schema, .object = object, .path = path};
+    reader.origin = origin;
     enum status status = check_bytes(schema->kind, path, text, bytes);
     if (status) goto free_text;
     if (!yaml_parser_initialize(&reader.parser)) {

@@ -13,13 +13,13 @@ void times_note(struct trainer *trainer)
 {
     int64_t slot = trainer->recent_count++ % RECENT_STEPS;
     for (int r = 0; r < trainer->crew.all; r++)
-        trainer->recent_seconds[r * RECENT_STEPS + slot] = trainer->compute_seconds[r];
+        trainer->recent_seconds[(int64_t)r * RECENT_STEPS + slot] = trainer->compute_seconds[r];
 }
 
 struct worker_time trainer_worker_time(const struct trainer *trainer, int worker)
 {
     double sorted[RECENT_STEPS];
-    const double *seconds = trainer->recent_seconds + worker * RECENT_STEPS;
+    const double *seconds = trainer->recent_seconds + (int64_t)worker * RECENT_STEPS;
     int count = trainer->recent_count < RECENT_STEPS ? (int)trainer->recent_count : RECENT_STEPS;
     if (count == 0) return (struct worker_time){0};
     for (int i = 0; i < count; i++) {

@@ -12,7 +12,7 @@ check() { # check NAME COMMAND…
     if "$@" >"$work/log" 2>&1; then echo "ok $count - $name"; else
         failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' "$work/log" | tail -8; fi
 }
-libraries=$(ldd "$BUILD/stentor" | sed -n 's/.*lib\(jansson\|yaml\|xxhash\|z\|zstd\|asan\|ubsan\|tsan\)[-.0-9]*\.so.*/-l\1/p' | tr '\n' ' ')
+libraries=$(ldd "$BUILD/stentor" | sed -n 's/.*lib\(jansson\|yaml\|xxhash\|pcre2-8\|utf8proc\|z\|zstd\|asan\|ubsan\|tsan\)[-.0-9]*\.so.*/-l\1/p' | tr '\n' ' ')
 for example in train generate; do
     check "examples/$example.c has fewer than 60 lines" test "$(wc -l <examples/$example.c)" -lt 60
     check "examples/$example.c includes no private header" sh -c "! grep '#include' examples/$example.c | grep -v -E '<(stentor|signal|stdio|string|stdlib)\.h>'"

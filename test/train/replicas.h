@@ -41,8 +41,8 @@ static inline void run_replicas(const struct run_config *config, int replicas, c
     memset(replica, 0, sizeof replica);
     assert_int_equal(comm_create(replicas > 1 ? "threads" : "self", replicas, net), STATUS_OK);
     for (int r = 0; r < replicas; r++) {
-        replica[r] = (struct replica){
-            .config = *config, .net = net[r], .work = work, .context = context};
+        replica[r] =
+            (struct replica){.config = *config, .net = net[r], .work = work, .context = context};
         if (workers) replica[r].config.parallel.workers = workers[r];
         assert_int_equal(pthread_create(&replica[r].thread, NULL, replica_main, &replica[r]), 0);
     }

@@ -262,8 +262,8 @@ void launch_sinusoid(const struct step *step, const struct part *part)
                 *to = to[-each * width];
                 continue;
             }
-            double rate =
-                stable_exp(-(double)(j / 2 * 2) / (double)width * 9.210340371976184); // ln 10000
+            int64_t pair = j - j % 2;
+            double rate = stable_exp(-(double)pair / (double)width * 9.210340371976184); // ln 10000
             double angle = (double)positions[row] * rate;
             *to = (float)(j % 2 ? stable_cos(angle) : stable_sin(angle));
         }
