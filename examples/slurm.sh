@@ -15,7 +15,10 @@ set -u
 # Several tasks find each other through MPI: pmix for Open MPI, pmi2 for MPICH (srun --mpi=list shows what is there).
 mpi=${STENTOR_SRUN_MPI:-$([ "$SLURM_NTASKS" -gt 1 ] && echo pmix || echo none)}
 
-srun --mpi="$mpi" --kill-on-bad-exit=1 "${STENTOR:-stentor}" train "$@" --resume &
+# srun has been seen to return 0 though Slurm could not launch a task; each task says that it is there.
+there=$PWD/.stentor-$SLURM_JOB_ID-${SLURM_RESTART_COUNT:-0}
+# shellcheck disable=SC2016
+srun --mpi="$mpi" --kill-on-bad-exit=1 sh -c 'echo there >>"$0" && exec "$@"' "$there" "${STENTOR:-stentor}" train "$@" --resume &
 run=$!
 # srun passes SIGUSR1 on to every task. A signal interrupts `wait`, whose result then says nothing about the run.
 trap 'kill -USR1 $run 2>/dev/null' USR1
@@ -25,6 +28,8 @@ while
     kill -0 $run 2>/dev/null
 do :; done
 
+[ "$code" -ne 0 ] || [ -s "$there" ] || code=5
+rm -f "$there"
 case $code in
 0) echo "job $SLURM_JOB_ID: done" ;;
 # 75: stopped with a checkpoint. 5 and what signals end (128 and more): a worker was lost. All go on from the newest checkpoint; a run

