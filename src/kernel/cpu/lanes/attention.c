@@ -35,7 +35,9 @@ struct forward {
 static void raise_largest(const struct forward *f, const struct head *h, int64_t row, int64_t rows,
                           int64_t position, int64_t block, int64_t vectors)
 {
-    float *before = f->largest + row, found[STRIP];
+    // At least what a whole load reads: compilers do not know that rows are at most STRIP.
+    float *before = f->largest + row, found[LANES];
+    _Static_assert((int)STRIP <= (int)LANES, "a strip's rows fill one vector");
     lanes lowest = lanes_set(-INFINITY);
     for (int64_t r = 0; r < rows; r++) {
         const float *s = f->p + (row + r) * BLOCK;
