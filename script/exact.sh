@@ -76,6 +76,7 @@ processes() { # processes LIBRARY NAME PROCESSES ARGUMENTS…
     compare mpi "$library: $name"
 }
 for library in openmpi mpich; do
+    if [ -n "${SANITIZED:-}" ]; then skip "$library" "MPI libraries know no sanitizer"; continue; fi
     if [ ! -e "$libraries/mpi.$library.so" ] || ! command -v mpirun.$library >/dev/null; then skip "$library" "it is not here"; continue; fi
     for number in 2 3 4; do processes $library "$number processes" $number --workers 1; done
     processes $library "2 processes of 2 workers, overlapped" 2 --workers 2 --set parallel.overlap=on --set parallel.bucket_mb=0.1
@@ -127,7 +128,9 @@ else not_ok "only $killed of $kills kills landed in $attempts attempts (SEED=$se
 
 # Another architecture: the few first steps, as emulation is slow.
 arm=${ARM_PROGRAM:-build/release-aarch64/stentor}
-if [ -x "$arm" ] && command -v qemu-aarch64-static >/dev/null 2>&1; then
+if [ -n "${SANITIZED:-}" ]; then
+    skip "aarch64 under QEMU" "its program has no sanitizer"
+elif [ -x "$arm" ] && command -v qemu-aarch64-static >/dev/null 2>&1; then
     options="$options --set train.steps=$few --set train.eval_every=0"
     steps=$few
     train few --workers 2

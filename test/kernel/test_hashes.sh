@@ -37,6 +37,7 @@ build() {
 }
 # Compares the hashes of each kernel in file $1; one TAP line each.
 number=0
+[ -z "${SANITIZED:-}" ] || { echo "ok 1 - hashes # SKIP the battery is built without the sanitizer"; echo 1..1; exit 0; }
 compare() {
     cut -d: -f1 "$1" | sort -u >"$work/names"
     while read -r name; do
