@@ -33,10 +33,12 @@ random() { # random FROM TO: a whole number of [FROM, TO)
     draws=$((${draws:-0} + 1))
     number=$(awk -v s="$seed$draws" -v a="$1" -v b="$2" 'BEGIN { srand(s); print a + int(rand() * (b - a)) }')
 }
-# Processes that train, "PID RANK" a line.
+# This test's processes that train (others may run beside it), "PID RANK" a line.
+here=$(pwd -P)
 ranks() {
     for process in /proc/[0-9]*; do
         [ "$(readlink "$process/exe" 2>/dev/null)" = "$program" ] || continue
+        [ "$(readlink "$process/cwd" 2>/dev/null)" = "$here" ] || continue
         # It may end meanwhile.
         cat "$process/environ" 2>/dev/null | tr "\0" "\n" | sed -n "s,^OMPI_COMM_WORLD_RANK=\|^PMI_RANK=,${process#/proc/} ,p"
     done
