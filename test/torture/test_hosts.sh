@@ -58,10 +58,10 @@ cut_off() { # cut_off HOST LEFT: host HOST is cut off in mid-run; LEFT go on
     if ! within 300 sh -c "ls 'cut$1'/checkpoints/step-5"  >/dev/null 2>&1; then not_ok "host $1 cut off: it starts" run.log; hosts_stop; return; fi
     hosts_cut "$1"
     before=$(newest "cut$1")
-    for side in 0 1 2; do # 3 s of silence, and 5
-        if [ "$side" = "$1" ] && [ "$1" != 0 ]; then check "host $1 cut off: it ends there" within 80 not trains "$side"; fi
+    for side in 0 1 2; do # 3 s of silence, and what a loaded machine adds: a hang fails, slowness does not
+        if [ "$side" = "$1" ] && [ "$1" != 0 ]; then check "host $1 cut off: it ends there" within 300 not trains "$side"; fi
     done
-    within 80 grep -q "goes on in" run.log
+    within 300 grep -q "goes on in" run.log
     check "host $1 cut off: the job ends, and is started again" grep -q "goes on in" run.log
     check "... nobody trained on alone" test "$(newest "cut$1")" -le $((before + 5))
     check "... they say who was silent, where, in which step" grep -q "^stentor: in the [a-z]* of step [0-9]*: worker [0-2] of 3 (h[0-2]) has been silent for 3 s" run.log
