@@ -176,9 +176,9 @@ enum status crew_join(struct trainer *trainer)
 enum status crew_same_text(struct trainer *trainer)
 {
     struct crew *crew = &trainer->crew;
-    uint64_t own[2] = {tokenizer_hash(trainer->tokenizer), trainer->corpus->hash}, first[2];
+    uint64_t own[2] = {tokenizer_hash(trainer->tokenizer), trainer->feed.hash}, first[2];
     if (!crew->net) return STATUS_OK;
-    if (trainer->valid_corpus) own[1] ^= trainer->valid_corpus->hash * 31;
+    own[1] ^= trainer->feed.held_out_hash * 31;
     memcpy(first, own, sizeof first);
     TRY(crew_tell(trainer, first, sizeof first));
     enum status status = STATUS_OK;

@@ -99,8 +99,8 @@ static enum status make_plans(struct run_config *config, struct plans *plans)
     TRY(backend_find("cpu", &backend));
     TRY(model_find(config->model.type, &type));
     TRY(type->validate(&config->model));
-    TRY(training_graph(config, &plans->parameters, &plans->graph[0]));
-    TRY(evaluation_graph(config, &plans->parameters, &plans->graph[1]));
+    TRY(training_graph(config, feed_typical(config), &plans->parameters, &plans->graph[0]));
+    TRY(evaluation_graph(config, feed_typical(config), &plans->parameters, &plans->graph[1]));
     struct program_options options[2] = {
         training_options_of(config, &plans->parameters, (int)config->parallel.workers),
         program_options_of(config)};

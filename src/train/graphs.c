@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The two graphs of a run: training (forward and backward of one micro-batch) and evaluation.
+// The graphs of a run, two for each shape of micro-batches: training (forward and backward of one micro-batch) and evaluation.
 #include "train/internal.h"
 
 #include <string.h>
-
-static struct model_inputs make_inputs(struct graph *g, const struct run_config *config)
-{
-    struct shape shape = shape_of(2, config->micro_batch, config->model.context);
-    return (struct model_inputs){
-        .tokens = graph_input(g, "tokens", I32, shape),
-        .positions = graph_input(g, "positions", I32, shape),
-        .targets = graph_input(g, "targets", I32, shape),
-    };
-}
 
 struct program_options program_options_of(const struct run_config *config)
 {
@@ -41,14 +31,14 @@ static bool has_dropout(const struct model_config *model)
            model->residual_dropout > 0 || model->weight_drop > 0;
 }
 
-enum status training_graph(const struct run_config *config, struct parameters *parameters,
-                           struct model_graph *graph_p)
+enum status training_graph(const struct run_config *config, struct model_sizes sizes,
+                           struct parameters *parameters, struct model_graph *graph_p)
 {
     const struct model_type *type = NULL;
     struct model_graph graph = {0};
     TRY(model_find(config->model.type, &type));
     TRY(graph_create(&graph.g));
-    graph.inputs = make_inputs(graph.g, config);
+    graph.inputs = model_inputs_create(graph.g, &config->model, run_task(config), sizes);
     if (has_dropout(&config->model))
         graph.random = graph_input(graph.g, "random", U32, shape_of(1, INT64_C(4)));
     struct builder builder = {
@@ -67,14 +57,14 @@ enum status training_graph(const struct run_config *config, struct parameters *p
     return STATUS_OK;
 }
 
-enum status evaluation_graph(const struct run_config *config, struct parameters *parameters,
-                             struct model_graph *graph_p)
+enum status evaluation_graph(const struct run_config *config, struct model_sizes sizes,
+                             struct parameters *parameters, struct model_graph *graph_p)
 {
     const struct model_type *type = NULL;
     struct model_graph graph = {0};
     TRY(model_find(config->model.type, &type));
     TRY(graph_create(&graph.g));
-    graph.inputs = make_inputs(graph.g, config);
+    graph.inputs = model_inputs_create(graph.g, &config->model, run_task(config), sizes);
     struct builder builder = {.g = graph.g, .parameters = parameters};
     // The plain loss, whatever the smoothing: it is what perplexities are made of.
     graph_yield(graph.g, type->loss(&builder, &config->model, graph.inputs, 0), 0);

@@ -6,10 +6,9 @@
 #include "backend/packed.h"
 #include "base/gate.h"
 #include "comm/comm.h"
-#include "data/partition.h"
-#include "data/sampler.h"
 #include "parallel/exchange.h"
 #include "store/model_directory.h"
+#include "train/feed.h"
 #include "train/trainer.h"
 
 #include <pthread.h>
@@ -19,14 +18,15 @@ struct overlap;
 // ---- graphs: one forward and backward of one micro-batch, and one forward for evaluation; shared by all workers' programs ----
 struct model_graph {
     struct graph *g;
-    struct model_inputs inputs; // [micro_batch, context]
-    struct value *random;       // U32 [4]; NULL without dropout
+    struct model_inputs inputs;
+    struct value *random; // U32 [4]; NULL without dropout
 };
 // The training graph yields every gradient with tag = parameter index, and the loss with tag = number of parameters; it declares
-// the parameters. The evaluation graph (registry closed) yields the loss alone, with tag 0.
-enum status training_graph(const struct run_config *config, struct parameters *parameters,
-                           struct model_graph *graph_p) CHECK_RESULT;
-enum status evaluation_graph(const struct run_config *config, struct parameters *parameters,
+// the parameters, unless they are there. The evaluation graph (registry closed) yields the loss alone, with tag 0.
+enum status training_graph(const struct run_config *config, struct model_sizes sizes,
+                           struct parameters *parameters, struct model_graph *graph_p) CHECK_RESULT;
+enum status evaluation_graph(const struct run_config *config, struct model_sizes sizes,
+                             struct parameters *parameters,
                              struct model_graph *graph_p) CHECK_RESULT;
 
 // How a run's programs are made; and its training program, whose gradients need no room where each worker has one
@@ -35,11 +35,10 @@ struct program_options program_options_of(const struct run_config *config);
 struct program_options training_options_of(const struct run_config *config,
                                            const struct parameters *parameters, int computing);
 
-// One of a worker's two programs, and where it reads.
+// One of a worker's programs, and where it reads.
 struct worker_program {
     struct program *program;
-    int32_t *tokens, *positions, *targets;
-    uint32_t *random; // NULL without dropout
+    struct batch_inputs inputs;
 };
 
 // ---- replicas: copies of the model, each with its workers; a run alone is one of one (crew.c) ----
@@ -121,8 +120,8 @@ struct worker {
     struct team *team; // NULL for one thread
     pthread_t thread;
     bool running;
-    struct worker_program training, evaluation;
-    struct block arena; // of both programs, which never run at the same time
+    struct worker_program training[FEED_SHAPES], evaluation[FEED_SHAPES];
+    struct block arena; // of all programs, of which one runs at a time
     struct gradients gradients;
     float loss; // that the program has just yielded
     bool
@@ -144,17 +143,13 @@ struct outcome {
 struct trainer {
     struct run_config config;
     struct tokenizer *tokenizer;
-    struct corpus *corpus,
-        *valid_corpus; // valid_corpus NULL: held-out text is corpus's end, or there is none
+    struct feed feed;
     struct crew crew;
     struct agreement agreement;
-    struct sampler training, evaluation;
-    struct partition partition; // of a step's samples
-    int64_t evaluation_windows; // 0: no held-out text
     struct parameters parameters;
     struct arena *tables;    // holds the arrays below that have no other owner
     struct segment *segment; // [parameters]
-    struct model_graph training_graph, evaluation_graph;
+    struct model_graph training_graph[FEED_SHAPES], evaluation_graph[FEED_SHAPES];
     const struct backend *backend;
     const struct optimizer *optimizer;
     int states;
@@ -188,10 +183,9 @@ struct trainer {
     double *seconds_per_leaf;           // [crew.all] smoothed, 0: not measured yet
     double hidden_seconds;              // of the last step: travel behind computing
     const struct gradients **gradients; // [workers]
-    double *loss;                       // [micro-batches, or groups of evaluation windows]
+    double *loss;                       // [micro-batches, or groups of the evaluation]
     int64_t *tokens;                    // [the same]
     bool *offending;                    // [micro-batches] whose gradient is not finite
-    int64_t groups;                     // of evaluation windows
     struct run_position position;
     struct roof roof;     // while a profile is taken
     int64_t profile_from; // step
@@ -230,8 +224,6 @@ enum status worker_step(struct worker *worker) CHECK_RESULT;
 void worker_examine(struct worker *worker);
 void worker_initialise(struct worker *worker); // its slice of the weights
 void worker_evaluate(struct worker *worker);
-// Copies a worker's positions 0 .. context - 1 in each row.
-void fill_positions(const struct trainer *trainer, int32_t *positions);
 
 // memory.c: what a run takes. `workers` and others from config; arena: bytes of one worker's arena; heap: other bytes that are known.
 struct memory_need {

@@ -262,7 +262,7 @@ static enum status one_step(struct loop *loop)
         log_step(loop, &report);
     if (loop->observer && loop->observer->step)
         loop->observer->step(loop->observer->context, &report);
-    if (trainer->groups > 0 && comes_up(loop, report.step, config->eval_every)) {
+    if (trainer->feed.groups > 0 && comes_up(loop, report.step, config->eval_every)) {
         TRY(evaluate(loop, true));
         loop->logged = monotonic_seconds();
         loop->tokens_since = 0;
@@ -274,7 +274,7 @@ static enum status one_step(struct loop *loop)
 static enum status finish(struct loop *loop)
 {
     struct trainer *trainer = loop->trainer;
-    if (trainer->groups > 0 && loop->evaluated_step != trainer->position.step)
+    if (trainer->feed.groups > 0 && loop->evaluated_step != trainer->position.step)
         TRY(evaluate(loop, false));
     if (trainer->saved_step != trainer->position.step) TRY(save(loop));
     loop->doing = "the export";

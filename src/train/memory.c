@@ -156,21 +156,24 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
     return report;
 }
 
+static size_t graph_heap(const struct graph *graph, size_t workers)
+{
+    size_t values = (size_t)graph->count;
+    // Each worker has its steps and its plan.
+    return values * (sizeof(struct value) + sizeof(struct value *) + 32) +
+           workers * values * (sizeof(struct step) + 2 * sizeof(int64_t) + sizeof(bool));
+}
+
 size_t memory_heap(const struct trainer *trainer)
 {
-    const struct graph *graph[] = {trainer->training_graph.g, trainer->evaluation_graph.g};
-    size_t bytes = 0;
-    for (int i = 0; i < 2; i++) {
-        size_t values = (size_t)graph[i]->count;
-        bytes += values * (sizeof(struct value) + sizeof(struct value *) + 32);
-        // Each worker has its steps and its plan.
-        bytes += (size_t)trainer->workers * values *
-                 (sizeof(struct step) + 2 * sizeof(int64_t) + sizeof(bool));
-    }
-    int64_t entries =
-        trainer->micro_batches > trainer->groups ? trainer->micro_batches : trainer->groups;
+    size_t bytes = 0, workers = (size_t)trainer->workers;
+    for (int i = 0; i < trainer->feed.shapes; i++)
+        bytes += graph_heap(trainer->training_graph[i].g, workers) +
+                 graph_heap(trainer->evaluation_graph[i].g, workers);
+    int64_t groups = trainer->feed.groups;
+    int64_t entries = trainer->micro_batches > groups ? trainer->micro_batches : groups;
     bytes += (size_t)entries * (sizeof(double) + sizeof(int64_t)) + (size_t)trainer->micro_batches;
-    bytes += (size_t)trainer->workers * sizeof(struct worker) + sizeof(struct trainer);
+    bytes += workers * sizeof(struct worker) + sizeof(struct trainer);
     bytes += (size_t)trainer->parameters.count *
              (sizeof(struct parameter) + sizeof(struct segment) + 64);
     return bytes;

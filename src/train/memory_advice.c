@@ -35,8 +35,8 @@ static enum status arena_with(const struct trainer *trainer, const struct run_co
     struct program *program[2] = {NULL, NULL};
     struct program_options options[2];
     parameters_init(&parameters);
-    enum status status = training_graph(config, &parameters, &graph[0]);
-    if (!status) status = evaluation_graph(config, &parameters, &graph[1]);
+    enum status status = training_graph(config, feed_typical(config), &parameters, &graph[0]);
+    if (!status) status = evaluation_graph(config, feed_typical(config), &parameters, &graph[1]);
     options[0] = options_with(trainer, config, &parameters);
     options[1] = program_options_of(config);
     for (int i = 0; i < 2 && !status; i++)

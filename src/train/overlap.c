@@ -56,7 +56,7 @@ static void find_touched(struct overlap *overlap)
 static void find_order(struct overlap *overlap, int *when)
 {
     const struct trainer *trainer = overlap->trainer;
-    struct program *program = trainer->worker[0].training.program;
+    struct program *program = trainer->worker[0].training[0].program;
     for (int i = 0; i < program_steps(program); i++) {
         const struct step *step = program_step(program, i);
         for (int y = 0; step->yields && y < 1 + MAX_AUX; y++) {

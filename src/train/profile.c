@@ -9,7 +9,8 @@ void trainer_profile_start(struct trainer *trainer, const struct roof *threads)
     trainer->roof = *threads;
     trainer->profile_from = trainer->position.step;
     for (int r = 0; r < trainer->workers; r++) {
-        program_profile(trainer->worker[r].training.program, true);
+        for (int i = 0; i < trainer->feed.shapes; i++)
+            program_profile(trainer->worker[r].training[i].program, true);
         trainer->worker[r].times = (struct step_times){0};
     }
 }
@@ -34,8 +35,9 @@ void trainer_profile_read(const struct trainer *trainer, struct train_profile *p
     };
     for (int r = 0; r < trainer->workers; r++) {
         const struct worker *worker = &trainer->worker[r];
-        profile_add(&profile_p->operations, worker->training.program, trainer->parameters.count,
-                    &core);
+        for (int i = 0; i < trainer->feed.shapes; i++)
+            profile_add(&profile_p->operations, worker->training[i].program,
+                        trainer->parameters.count, &core);
         profile_p->data += worker->times.data;
         profile_p->wait += worker->times.wait;
         profile_p->reduce += worker->times.reduce;

@@ -78,6 +78,7 @@ enum status run_config_check(struct run_config *config) CHECK_RESULT;
 enum status run_config_print(const struct run_config *config, char **text_p) CHECK_RESULT;
 // Of a checked configuration.
 enum precision run_precision(const struct run_config *config);
+enum model_tasks run_task(const struct run_config *config);
 // Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.
 int64_t run_held_out_start(const struct run_config *config, int64_t count);
 // Of what must not change between resumes: the keys that the schema does not mark as free to

@@ -194,6 +194,12 @@ static enum status resolve_precision(struct run_config *config)
     return STATUS_OK;
 }
 
+enum model_tasks run_task(const struct run_config *config)
+{
+    INVARIANT(strcmp(config->task, "lm") == 0, "task %s was not checked", config->task);
+    return TASK_LM;
+}
+
 enum precision run_precision(const struct run_config *config)
 {
     enum precision precision = PRECISION_FLOAT32;

@@ -13,34 +13,24 @@
 
 // ---- a worker's leaves ----
 
-void fill_positions(const struct trainer *trainer, int32_t *positions)
+static struct worker_program *program_for(struct worker *worker, int64_t m)
 {
-    int64_t context = trainer->config.model.context;
-    for (int64_t row = 0; row < trainer->config.micro_batch; row++)
-        for (int64_t i = 0; i < context; i++) positions[row * context + i] = (int32_t)i;
+    const struct trainer *trainer = worker->trainer;
+    const struct feed_kind *kind = trainer->feed.kind;
+    return &worker->training[kind->shape ? kind->shape(trainer, m) : 0];
 }
 
 // Fills the inputs for micro-batch m of the step and counts its targets.
-static int64_t load_micro_batch(const struct worker *worker, int64_t m)
+static int64_t load_micro_batch(const struct trainer *trainer, const struct batch_inputs *inputs,
+                                int64_t m)
 {
-    const struct trainer *trainer = worker->trainer;
-    const struct worker_program *program = &worker->training;
-    int64_t context = trainer->config.model.context, rows = trainer->config.micro_batch,
-            targets = 0;
-    for (int64_t row = 0; row < rows; row++)
-        sampler_training(&trainer->training,
-                         trainer->position.samples +
-                             partition_sample(&trainer->partition, m * rows + row),
-                         program->tokens + row * context, program->targets + row * context);
-    for (int64_t i = 0; i < rows * context; i++) targets += program->targets[i] >= 0;
-    fill_positions(trainer, program->positions);
-    if (program->random) {
-        program->random[0] = (uint32_t)trainer->config.seed;
-        program->random[1] = (uint32_t)(trainer->config.seed >> 32);
-        program->random[2] = (uint32_t)trainer->position.step;
-        program->random[3] = (uint32_t)(m * rows);
+    if (inputs->random) {
+        inputs->random[0] = (uint32_t)trainer->config.seed;
+        inputs->random[1] = (uint32_t)(trainer->config.seed >> 32);
+        inputs->random[2] = (uint32_t)trainer->position.step;
+        inputs->random[3] = (uint32_t)(m * trainer->config.micro_batch);
     }
-    return targets;
+    return trainer->feed.kind->fill(trainer, m, inputs);
 }
 
 enum { FOLD_UNIT = 1024 }; // elements: fewer are worth no second thread
@@ -83,13 +73,14 @@ static void compute_leaves(struct worker *worker)
         int64_t from, to;
         leaf_micro_batches(trainer->micro_batches, trainer->leaves, base + leaf, &from, &to);
         for (int64_t m = from; m < to; m++) {
+            struct worker_program *training = program_for(worker, m);
             worker->last = hands_over && leaf + 1 == last && m + 1 == to;
             double start = thread_seconds();
-            trainer->tokens[m] = load_micro_batch(worker, m);
+            trainer->tokens[m] = load_micro_batch(trainer, &training->inputs, m);
             worker->times.data += thread_seconds() - start;
             gradients_begin(&worker->gradients, first, last, leaf, m - from, to - from);
-            program_place(worker->training.program, place_gradient, worker);
-            program_run_parts(worker->training.program, fold_yield, worker);
+            program_place(training->program, place_gradient, worker);
+            program_run_parts(training->program, fold_yield, worker);
             trainer->loss[m] = (double)worker->loss;
         }
     }
@@ -207,11 +198,12 @@ void worker_examine(struct worker *worker)
     const int *border = trainer->border + trainer->crew.first + worker->rank;
     int64_t last = first_micro_batch(trainer, border[1]);
     if (border[0] == border[1]) return;
-    program_place(worker->training.program, place_anywhere, worker);
     for (int64_t m = first_micro_batch(trainer, border[0]); m < last; m++) {
+        struct worker_program *training = program_for(worker, m);
         worker->finite = true;
-        load_micro_batch(worker, m);
-        program_run(worker->training.program, examine_yield, worker);
+        program_place(training->program, place_anywhere, worker);
+        load_micro_batch(trainer, &training->inputs, m);
+        program_run(training->program, examine_yield, worker);
         trainer->offending[m] = !worker->finite;
     }
 }
@@ -229,6 +221,11 @@ static enum status examine(struct trainer *trainer)
     return STATUS_OK;
 }
 
+static int64_t sample_of(const struct trainer *trainer, int64_t m, int64_t row)
+{
+    return trainer->feed.kind->sample(trainer, m, row);
+}
+
 // "sequence 7 (sample 47)", "sequences 3-5 (samples 43-45), 9-11 (samples 49-51) and 4 more": places in the
 // batch, for the micro-batches that are marked.
 static void print_offending(const struct trainer *trainer, char *text, size_t bytes)
@@ -244,14 +241,14 @@ static void print_offending(const struct trainer *trainer, char *text, size_t by
             continue;
         }
         long long first = m * rows, last = first + rows - 1;
-        long long sample = trainer->position.samples + partition_sample(&trainer->partition, first);
+        long long sample = sample_of(trainer, m, 0), end = sample_of(trainer, m, rows - 1);
         const char *before = named++ ? ", " : "";
         if (rows == 1)
             length =
                 snprintf(text + used, bytes - used, "%s%lld (sample %lld)", before, first, sample);
-        else if (trainer->partition.kind == PARTITION_CONTIGUOUS)
+        else if (end == sample + rows - 1)
             length = snprintf(text + used, bytes - used, "%s%lld-%lld (samples %lld-%lld)", before,
-                              first, last, sample, sample + rows - 1);
+                              first, last, sample, end);
         else
             length = snprintf(text + used, bytes - used, "%s%lld-%lld", before, first, last);
         used += (size_t)length < bytes - used ? (size_t)length : bytes - used - 1;
@@ -403,7 +400,7 @@ static void fill_report(const struct trainer *trainer, double start,
         // Local: the others are taken to have had as many a micro-batch.
         .tokens = trainer->outcome.tokens * trainer->micro_batches / count,
         .epoch =
-            sampler_epoch(&trainer->training, trainer->position.samples - trainer->config.batch),
+            trainer->feed.kind->epoch(trainer, trainer->position.samples - trainer->config.batch),
     };
 }
 
@@ -421,6 +418,7 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
     };
     trainer->learning_rate = schedule_rate(&config->schedule, &schedule, position->step);
     struct travel_traffic before = traffic_of(trainer);
+    if (trainer->feed.kind->begin) trainer->feed.kind->begin(trainer);
     if (trainer->overlap) overlap_start(trainer->overlap);
     TRY(crew_fail(trainer, workers_run(trainer, TASK_STEP)));
     enum status status = check_outcome(trainer);

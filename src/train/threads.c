@@ -59,8 +59,10 @@ enum status threads_start(struct trainer *trainer)
             .cores = trainer->core ? trainer->core + (size_t)r * (size_t)threads : NULL,
         };
         TRY(team_create(&options, &worker->team));
-        program_set_team(worker->training.program, worker->team);
-        program_set_team(worker->evaluation.program, worker->team);
+        for (int i = 0; i < trainer->feed.shapes; i++) {
+            program_set_team(worker->training[i].program, worker->team);
+            program_set_team(worker->evaluation[i].program, worker->team);
+        }
     }
     return STATUS_OK;
 }

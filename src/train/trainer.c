@@ -4,7 +4,6 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "train/corpora.h"
 #include "train/internal.h"
 
 #include <limits.h>
@@ -38,7 +37,7 @@ static bool take_tables(struct trainer *trainer)
 {
     size_t workers = (size_t)trainer->workers, parameters = (size_t)trainer->parameters.count;
     size_t all = (size_t)trainer->crew.all;
-    size_t micro_batches = (size_t)trainer->micro_batches, groups = (size_t)trainer->groups;
+    size_t micro_batches = (size_t)trainer->micro_batches, groups = (size_t)trainer->feed.groups;
     size_t entries = micro_batches > groups ? micro_batches : groups;
     struct arena *tables = trainer->tables;
     trainer->segment = arena_take(tables, parameters * sizeof *trainer->segment);
@@ -73,27 +72,38 @@ static enum status create_programs(struct trainer *trainer)
     const struct crew *crew = &trainer->crew;
     struct program_options training =
         training_options_of(&trainer->config, &trainer->parameters, crew->all - crew->idle);
+    int shapes = trainer->feed.shapes;
     for (int r = 0; r < trainer->workers; r++) {
         struct worker *worker = &trainer->worker[r];
         worker->trainer = trainer;
         worker->rank = r;
         trainer->gradients[r] = &worker->gradients;
-        TRY(program_create(trainer->backend, trainer->training_graph.g, &training,
-                           &worker->training.program));
-        TRY(program_create(trainer->backend, trainer->evaluation_graph.g, &options,
-                           &worker->evaluation.program));
+        for (int i = 0; i < shapes; i++) {
+            TRY(program_create(trainer->backend, trainer->training_graph[i].g, &training,
+                               &worker->training[i].program));
+            TRY(program_create(trainer->backend, trainer->evaluation_graph[i].g, &options,
+                               &worker->evaluation[i].program));
+        }
     }
-    struct program *const programs[] = {trainer->worker[0].training.program,
-                                        trainer->worker[0].evaluation.program};
-    return packed_create(programs, 2, &trainer->packed);
+    struct program *programs[2 * FEED_SHAPES];
+    for (int i = 0; i < shapes; i++) {
+        programs[2 * i] = trainer->worker[0].training[i].program;
+        programs[2 * i + 1] = trainer->worker[0].evaluation[i].program;
+    }
+    return packed_create(programs, 2 * shapes, &trainer->packed);
 }
 
 static size_t arena_bytes(const struct trainer *trainer)
 {
     const struct worker *worker = &trainer->worker[0];
-    size_t training = program_arena_bytes(worker->training.program);
-    size_t evaluation = program_arena_bytes(worker->evaluation.program);
-    return training > evaluation ? training : evaluation;
+    size_t most = 0;
+    for (int i = 0; i < trainer->feed.shapes; i++) {
+        size_t training = program_arena_bytes(worker->training[i].program);
+        size_t evaluation = program_arena_bytes(worker->evaluation[i].program);
+        if (training > most) most = training;
+        if (evaluation > most) most = evaluation;
+    }
+    return most;
 }
 
 // What the settings alone decide.
@@ -107,10 +117,7 @@ static enum status resolve(struct trainer *trainer)
     trainer->threads = (int)config->parallel.threads;
     trainer->leaves = (int)config->leaves;
     trainer->micro_batches = config->batch / config->micro_batch;
-    trainer->partition =
-        (struct partition){.micro_batches = trainer->micro_batches, .rows = config->micro_batch};
-    INVARIANT(partition_find(config->data.partition, &trainer->partition.kind),
-              "data.partition %s was not checked", config->data.partition);
+    trainer->feed.kind = feed_find(config->task);
     TRY(optimizer_find(config->optimizer.name, &trainer->optimizer));
     trainer->states = trainer->optimizer->states(&config->optimizer);
     TRY(isa_choose(&trainer->isa));
@@ -122,10 +129,11 @@ static enum status resolve(struct trainer *trainer)
 static enum status open_texts(struct trainer *trainer)
 {
     const struct crew *crew = &trainer->crew;
-    if (!crew->net) return corpora_open(trainer);
+    const struct feed_kind *kind = trainer->feed.kind;
+    if (!crew->net) return kind->open(trainer);
     int turn = crew->replica == 0 ? 0 : crew->neighbour == 0 ? 1 : 2;
     for (int now = 0; now < 3; now++)
-        TRY(crew_agree(trainer, now == turn ? corpora_open(trainer) : STATUS_OK));
+        TRY(crew_agree(trainer, now == turn ? kind->open(trainer) : STATUS_OK));
     return crew_same_text(trainer);
 }
 
@@ -135,8 +143,11 @@ static enum status build_graphs(struct trainer *trainer)
     const struct model_type *type = NULL;
     TRY(model_find(config->model.type, &type));
     TRY(type->validate(&config->model));
-    TRY(training_graph(config, &trainer->parameters, &trainer->training_graph));
-    TRY(evaluation_graph(config, &trainer->parameters, &trainer->evaluation_graph));
+    for (int i = 0; i < trainer->feed.shapes; i++) {
+        struct model_sizes sizes = trainer->feed.shape[i];
+        TRY(training_graph(config, sizes, &trainer->parameters, &trainer->training_graph[i]));
+        TRY(evaluation_graph(config, sizes, &trainer->parameters, &trainer->evaluation_graph[i]));
+    }
     if (!take_tables(trainer))
         FAIL(STATUS_MEMORY, "not enough memory for the tables of %d workers and %lld micro-batches",
              trainer->crew.all, (long long)trainer->micro_batches);
@@ -158,12 +169,11 @@ static enum status build(struct trainer *trainer)
 
 static void plan_memory(struct trainer *trainer)
 {
-    const struct corpus *valid = trainer->valid_corpus;
     const struct memory_need need = {
         .elements = trainer->parameters.elements,
         .arena = arena_bytes(trainer),
         .packed = packed_bytes(trainer->packed),
-        .data = trainer->corpus->map_bytes + (valid ? valid->map_bytes : 0),
+        .data = trainer->feed.bytes,
         .heap = memory_heap(trainer),
         .states = trainer->states,
         .crew = trainer->crew,
@@ -211,8 +221,10 @@ enum status trainer_create(const struct run_config *config, struct comm *net,
 static void release_worker(struct worker *worker)
 {
     team_destroy(worker->team);
-    program_destroy(worker->training.program);
-    program_destroy(worker->evaluation.program);
+    for (int i = 0; i < FEED_SHAPES; i++) {
+        program_destroy(worker->training[i].program);
+        program_destroy(worker->evaluation[i].program);
+    }
     gradients_release(&worker->gradients);
     block_destroy(&worker->arena);
 }
@@ -232,10 +244,13 @@ void trainer_destroy(struct trainer *trainer)
     block_destroy(&trainer->outer);
     block_destroy(&trainer->before);
     block_destroy(&trainer->weights);
-    graph_destroy(trainer->training_graph.g);
-    graph_destroy(trainer->evaluation_graph.g);
+    for (int i = 0; i < FEED_SHAPES; i++) {
+        graph_destroy(trainer->training_graph[i].g);
+        graph_destroy(trainer->evaluation_graph[i].g);
+    }
     parameters_release(&trainer->parameters);
-    corpora_close(trainer);
+    if (trainer->feed.kind) trainer->feed.kind->close(trainer);
+    tokenizer_destroy(trainer->tokenizer);
     arena_destroy(trainer->tables);
     workers_release(trainer);
     folder_unlock(trainer->lock);
@@ -244,16 +259,37 @@ void trainer_destroy(struct trainer *trainer)
 
 // ---- preparing: everything that is large ----
 
-static struct worker_program prepared_program(struct program *program,
-                                              const struct model_graph *graph)
+static void *input_of(struct program *program, const struct value *value)
 {
-    return (struct worker_program){
-        .program = program,
-        .tokens = program_input(program, graph->inputs.tokens),
-        .positions = program_input(program, graph->inputs.positions),
-        .targets = program_input(program, graph->inputs.targets),
-        .random = graph->random ? program_input(program, graph->random) : NULL,
+    return value ? program_input(program, value) : NULL;
+}
+
+static void find_inputs(struct worker_program *w, const struct model_graph *graph)
+{
+    const struct model_inputs *in = &graph->inputs;
+    w->inputs = (struct batch_inputs){
+        .tokens = input_of(w->program, in->tokens),
+        .positions = input_of(w->program, in->positions),
+        .targets = input_of(w->program, in->targets),
+        .lengths = input_of(w->program, in->lengths),
+        .source = input_of(w->program, in->source),
+        .source_positions = input_of(w->program, in->source_positions),
+        .source_lengths = input_of(w->program, in->source_lengths),
+        .labels = input_of(w->program, in->labels),
+        .features = input_of(w->program, in->features),
+        .goals = input_of(w->program, in->goals),
+        .weights = input_of(w->program, in->weights),
+        .random = input_of(w->program, graph->random),
     };
+}
+
+static enum status prepare_program(struct trainer *trainer, struct worker *worker,
+                                   struct worker_program *w, const struct model_graph *graph)
+{
+    TRY(program_prepare(w->program, trainer->weights.data, worker->arena.data));
+    packed_use(trainer->packed, w->program);
+    find_inputs(w, graph);
+    return STATUS_OK;
 }
 
 static enum status prepare_worker(struct trainer *trainer, struct worker *worker)
@@ -265,12 +301,11 @@ static enum status prepare_worker(struct trainer *trainer, struct worker *worker
                          trainer->isa));
     if (worker->rank == 0 && memory_is_spare(&trainer->config, &trainer->crew))
         TRY(gradients_create_spare(&worker->gradients, trainer->parameters.elements, trainer->isa));
-    TRY(program_prepare(worker->training.program, trainer->weights.data, worker->arena.data));
-    TRY(program_prepare(worker->evaluation.program, trainer->weights.data, worker->arena.data));
-    packed_use(trainer->packed, worker->training.program);
-    packed_use(trainer->packed, worker->evaluation.program);
-    worker->training = prepared_program(worker->training.program, &trainer->training_graph);
-    worker->evaluation = prepared_program(worker->evaluation.program, &trainer->evaluation_graph);
+    for (int i = 0; i < trainer->feed.shapes; i++) {
+        TRY(prepare_program(trainer, worker, &worker->training[i], &trainer->training_graph[i]));
+        TRY(prepare_program(trainer, worker, &worker->evaluation[i],
+                            &trainer->evaluation_graph[i]));
+    }
     return STATUS_OK;
 }
 
@@ -383,7 +418,7 @@ static struct checkpoint_content content_of(const struct trainer *trainer,
         .stream = stream,
         .position = trainer->position,
         .config_hash = run_config_hash(&trainer->config, tokenizer_hash(trainer->tokenizer),
-                                       trainer->corpus->hash),
+                                       trainer->feed.hash),
     };
     for (int s = 0; s < trainer->states; s++) {
         content.state_name[s] = trainer->optimizer->state_name[s];
@@ -513,9 +548,13 @@ struct memory_report trainer_memory(const struct trainer *trainer) { return trai
 
 struct cost trainer_cost(const struct trainer *trainer)
 {
-    struct cost cost = program_cost(trainer->worker[0].training.program);
-    cost.flops *= (double)trainer->micro_batches;
-    cost.bytes *= (double)trainer->micro_batches;
+    struct cost cost = {0};
+    for (int i = 0; i < trainer->feed.shapes; i++) {
+        struct cost one = program_cost(trainer->worker[0].training[i].program);
+        double times = trainer->feed.share[i] * (double)trainer->micro_batches;
+        cost.flops += one.flops * times;
+        cost.bytes += one.bytes * times;
+    }
     return cost;
 }
 
@@ -523,6 +562,7 @@ int64_t trainer_parameters(const struct trainer *trainer)
 {
     return parameters_total(&trainer->parameters);
 }
+struct text_report trainer_text(const struct trainer *trainer) { return trainer->feed.report; }
 const struct run_config *trainer_config(const struct trainer *trainer) { return &trainer->config; }
 struct run_position *trainer_position(struct trainer *trainer) { return &trainer->position; }
 

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "train/feed.h"
+
+#include "train/internal.h"
+
+#include <string.h>
+
+extern const struct feed_kind text_feed;
+
+static const struct {
+    const char *task;
+    const struct feed_kind *kind;
+} table[] = {
+    {"lm", &text_feed},
+};
+
+const struct feed_kind *feed_find(const char *task)
+{
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (strcmp(table[i].task, task) == 0) return table[i].kind;
+    INVARIANT(false, "task %s was not checked", task);
+    return NULL;
+}
+
+struct model_sizes feed_typical(const struct run_config *config)
+{
+    return (struct model_sizes){config->micro_batch, config->model.context, config->model.context};
+}
+
+void feed_positions(int32_t *positions, int64_t rows, int64_t tokens)
+{
+    for (int64_t row = 0; row < rows; row++)
+        for (int64_t i = 0; i < tokens; i++) positions[row * tokens + i] = (int32_t)i;
+}
