@@ -114,11 +114,13 @@ static const char *share_of_travel(const struct step_report *report, char text[8
 
 static void tell(const struct progress *p, const struct step_report *report)
 {
-    char left[32], rate[32], peak[48], travel[80];
-    terminal_say("step %lld/%lld  loss %.4f  rate %.3g  norm %.3f  %s tokens/s%s%s  left %s",
+    char left[32], rate[32], peak[48], travel[80], norm[32] = "";
+    // A server that computes nothing does not know it.
+    if (isfinite(report->gradient_norm))
+        snprintf(norm, sizeof norm, "norm %.3f  ", report->gradient_norm);
+    terminal_say("step %lld/%lld  loss %.4f  rate %.3g  %s%s tokens/s%s%s  left %s",
                  (long long)report->step, (long long)p->steps, report->loss, report->learning_rate,
-                 report->gradient_norm,
-                 progress_rate((double)report->tokens / p->step_seconds, rate),
+                 norm, progress_rate((double)report->tokens / p->step_seconds, rate),
                  share_of_peak(p, "  ", peak), share_of_travel(report, travel),
                  progress_time((double)(p->steps - report->step) * p->step_seconds, left));
 }

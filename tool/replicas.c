@@ -106,7 +106,8 @@ enum status replicas_run(const struct replicas *replicas, const struct run_confi
                          replica_work work, const void *context)
 {
     const char *exchange = config->parallel.exchange;
-    bool copies = strcmp(exchange, "ring") == 0 || strcmp(exchange, "local-sgd") == 0;
+    bool stale = strcmp(exchange, "server") == 0 && config->parallel.staleness > 0;
+    bool copies = strcmp(exchange, "ring") == 0 || strcmp(exchange, "local-sgd") == 0 || stale;
     if (!replicas->net && strcmp(exchange, "native") == 0)
         FAIL(STATUS_USAGE, "parallel.exchange: native is the sum of an MPI library, and this "
                            "process is alone; start it with mpirun, or set it to direct");

@@ -147,6 +147,7 @@ void exchange_destroy(struct exchange *exchange)
     free(exchange);
 }
 
+const float *exchange_sum(const struct exchange *exchange) { return exchange->sum; }
 int64_t exchange_owned(const struct exchange *exchange) { return exchange->owned; }
 
 // ---- who has what ----
@@ -278,7 +279,7 @@ static void for_each_piece(struct exchange *exchange, int owner, const void *con
 // less than writing the sum (0.92 of the time with huge pages, equal without; bench/update, AMD EPYC, 2 workers).
 static bool added_in_use(const struct exchange *exchange)
 {
-    return !exchange->setup.travel && exchange->sources == 2 &&
+    return !exchange->setup.travel && !exchange->setup.sums && exchange->sources == 2 &&
            exchange->setup.optimizer.clip_infinity <= 0;
 }
 

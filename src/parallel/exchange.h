@@ -32,6 +32,7 @@ struct exchange_setup {
     const struct segment
         *segment; // borrowed; in order; what lies between them is padding and stays 0
     int segments;
+    bool sums; // exchange_sum is used: the sum is written also where it need not be
     // Several replicas; travel NULL: this one is alone.
     struct travel *travel; // borrowed
     struct comm *net;      // borrowed; rank = replica
@@ -65,6 +66,8 @@ int64_t exchange_owned(const struct exchange *exchange);
 // ---- the slice of `owner` ----
 // Sums it up the tree (a replica alone), and takes the squares (of the gradient times scale) and the largest magnitude on the way.
 void exchange_reduce(struct exchange *exchange, int owner, double scale);
+// Where the sum lies after exchange_reduce by all owners, if setup->sums.
+const float *exchange_sum(const struct exchange *exchange);
 // Bytes that all owners together read and write in one exchange_reduce and one exchange_update, between them and memory.
 struct exchange_traffic {
     double reduce, update;

@@ -79,22 +79,12 @@ void average_start(struct trainer *trainer)
     }
 }
 
-// Says who has been asked to stop, and hears it.
-static enum status share_wishes(struct trainer *trainer)
-{
-    struct crew *crew = &trainer->crew;
-    uint64_t *wishes = trainer->agreement.record, own = train_stop_requested();
-    TRY(comm_gather(crew->net, &own, sizeof own, wishes));
-    for (int r = 0; r < crew->replicas; r++) crew->stops |= wishes[r] != 0;
-    return STATUS_OK;
-}
-
 enum status worker_average(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
     if (worker->rank > 0) return STATUS_OK;
     TRY(average_block(trainer, trainer->weights.data, take_outer_step));
-    return share_wishes(trainer);
+    return crew_share_wishes(trainer);
 }
 
 enum status worker_average_state(struct worker *worker)
@@ -108,6 +98,7 @@ enum status worker_average_state(struct worker *worker)
 
 enum status average_weights(struct trainer *trainer)
 {
+    if (trainer->serving) return serve_meet(trainer);
     if (!trainer->local || trainer->averaged == trainer->position.step) return STATUS_OK;
     // Whoever could not take its steps has come here, too.
     TRY(crew_agree(trainer, STATUS_OK));

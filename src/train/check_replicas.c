@@ -34,6 +34,7 @@ enum status check_replicas(struct trainer *trainer)
 {
     struct crew *crew = &trainer->crew;
     if (!crew->net || trainer->checked == trainer->position.step) return STATUS_OK;
+    TRY(serve_meet(trainer));
     uint64_t *hash = trainer->agreement.record;
     uint64_t own =
         XXH3_64bits(trainer->weights.data, (size_t)trainer->parameters.elements * sizeof(float));

@@ -41,6 +41,15 @@ enum status crew_tell(struct trainer *trainer, void *data, size_t bytes)
     return STATUS_OK;
 }
 
+enum status crew_share_wishes(struct trainer *trainer)
+{
+    struct crew *crew = &trainer->crew;
+    uint64_t *wishes = trainer->agreement.record, own = train_stop_requested();
+    TRY(comm_gather(crew->net, &own, sizeof own, wishes));
+    for (int r = 0; r < crew->replicas; r++) crew->stops |= wishes[r] != 0;
+    return STATUS_OK;
+}
+
 // ---- one run file ----
 enum status crew_take_config(struct trainer *trainer)
 {
@@ -124,17 +133,24 @@ static enum status count_workers(struct trainer *trainer, struct member *member)
     return STATUS_OK;
 }
 
+// Replicas that update from leaves of their own need one each.
+static enum status check_leaves(const struct run_config *config, const struct crew *crew)
+{
+    bool stale = run_is_stale(config, crew);
+    int computing = crew->replicas - replicas_that_serve_only(config, crew);
+    if ((!run_is_local(config, crew) && !stale) || config->leaves >= computing) return STATUS_OK;
+    FAIL(STATUS_USAGE,
+         "train.leaves: %lld leaves cannot be shared out to %d processes; with %s each needs one "
+         "or more",
+         (long long)config->leaves, computing, stale ? "parallel.staleness" : "local-sgd");
+}
+
 // Dedicated servers compute nothing; somebody must.
 static enum status find_idle(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
     struct crew *crew = &trainer->crew;
     crew->idle = 0;
-    if (run_is_local(config, crew) && config->leaves < crew->replicas)
-        FAIL(STATUS_USAGE,
-             "train.leaves: %lld leaves cannot be shared out to %d processes; with local-sgd each "
-             "needs one or more",
-             (long long)config->leaves, crew->replicas);
     if (strcmp(config->parallel.exchange, "server") != 0 || crew->replicas == 1) return STATUS_OK;
     if (config->parallel.servers > crew->replicas)
         FAIL(STATUS_USAGE, "parallel.servers: %lld servers among %d processes; it must be 1 to %d",
@@ -169,7 +185,8 @@ enum status crew_join(struct trainer *trainer)
     }
     crew->all = crew->base[crew->replicas];
     crew->first = crew->base[crew->replica];
-    return find_idle(trainer);
+    TRY(find_idle(trainer));
+    return check_leaves(&trainer->config, crew);
 }
 
 // ---- one text ----

@@ -14,6 +14,7 @@
 #include <pthread.h>
 
 struct overlap;
+struct serving;
 
 // ---- graphs: one forward and backward of one micro-batch, and one forward for evaluation; shared by all workers' programs ----
 struct model_graph {
@@ -61,6 +62,8 @@ bool crew_speaks(const struct trainer *trainer); // whether this replica logs an
 enum status crew_agree(struct trainer *trainer, enum status status) CHECK_RESULT;
 // Ends the other replicas, too, unless they have failed alike. Returns status.
 enum status crew_fail(struct trainer *trainer, enum status status) CHECK_RESULT;
+// Whether a replica has been asked to stop becomes known to all. Collective.
+enum status crew_share_wishes(struct trainer *trainer) CHECK_RESULT;
 // Replica 0's bytes go to everybody. Collective.
 enum status crew_tell(struct trainer *trainer, void *data, size_t bytes) CHECK_RESULT;
 // Steps of trainer_create, all collective: replica 0's run file for all; who has how many workers; whether all read one text.
@@ -166,13 +169,15 @@ struct trainer {
     const char *chosen;    // of exchange auto, the way that was taken
     struct travel *travel; // between replicas; NULL: there is one
     bool local; // every replica updates for itself, and weights are averaged now and then
+    struct serving *serving; // servers apply each push as it comes; NULL: they do not
+    bool apart;              // either: replicas are not at the same step but where they meet
     struct exchange *exchange;
-    struct overlap *overlap; // NULL: one replica, or local
+    struct overlap *overlap; // NULL: one replica, or apart
     // local: momentum of the averages, and weights after the last one; touched where owned.
     struct block outer, before;
     int64_t averaged; // local: the step after which weights were averaged last
     int64_t checked;  // the step after which all replicas had the same weights, -1 none
-    // Leaves and micro-batches whose sum one update is made of: all, or, local, this replica's.
+    // Leaves and micro-batches whose sum one update is made of: all, or, apart, this replica's.
     int leaf_first, leaf_last;
     int64_t micro_first, micro_last;
     int *run_border; // [workers + 1] leaves of this replica's workers, counted from leaf_first
@@ -264,6 +269,24 @@ enum status average_state(struct trainer *trainer) CHECK_RESULT;
 enum status worker_average(struct worker *worker) CHECK_RESULT;
 enum status worker_average_state(struct worker *worker) CHECK_RESULT;
 
+// serve.c: servers that apply pushes as they come. Begins after a meeting, before the first step; a worker's step: pushes what has been
+// summed, to be scaled by factor, and takes new weights; a step of a server that does not compute. Fail: STATUS_PEER.
+enum status serve_create(struct trainer *trainer) CHECK_RESULT;
+void serve_destroy(struct trainer *trainer);
+size_t serve_bytes(const struct run_config *config, const struct crew *crew, int64_t elements);
+bool serves_only(const struct trainer *trainer);
+void serve_begin(struct trainer *trainer);
+enum status serve_push(struct trainer *trainer, const struct outcome *outcome,
+                       double factor) CHECK_RESULT;
+enum status serve_clock(struct trainer *trainer) CHECK_RESULT;
+// After a step: whether all are to stop here.
+void serve_listen(struct trainer *trainer);
+struct travel_traffic serve_traffic(const struct trainer *trainer);
+// Unless that is so already, brings all to this step and to the same weights, so that the net is free. Collective. A worker that cannot
+// take its step comes there with `status`, which then all have.
+enum status serve_meet(struct trainer *trainer) CHECK_RESULT;
+enum status serve_leave(struct trainer *trainer, enum status status) CHECK_RESULT;
+
 // state_travel.c: replica 0 does `work` with a stream that brings what lies with others (NULL: nothing does), while these answer.
 // Collective.
 typedef enum status (*state_work)(struct trainer *trainer, const struct checkpoint_stream *stream,
@@ -287,9 +310,11 @@ enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT
 // loop.c: whether this process has been asked to stop.
 bool train_stop_requested(void);
 
-// way.c: whether replicas update for themselves; the way by which slices travel between them, NULL where nothing does; with what;
-// what it keeps of the same bits.
+// way.c: whether replicas update for themselves; whether servers apply pushes as they come; replicas that compute nothing; the way
+// by which slices travel between replicas, NULL where nothing does; with what; what it keeps of the same bits.
 bool run_is_local(const struct run_config *config, const struct crew *crew);
+bool run_is_stale(const struct run_config *config, const struct crew *crew);
+int replicas_that_serve_only(const struct run_config *config, const struct crew *crew);
 const char *run_way(const struct run_config *config, const struct crew *crew);
 enum exactness run_exactness(const struct run_config *config, const struct crew *crew);
 struct travel_setup run_travel(const struct run_config *config, const struct crew *crew,

@@ -196,7 +196,7 @@ static enum status stop_diverged(struct loop *loop)
     error_clear();
     trainer->crew.agreed = false; // about what comes now
     // Replicas that update for themselves are not at one step.
-    if (!trainer->local && trainer->position.step > 0 &&
+    if (!trainer->apart && trainer->position.step > 0 &&
         trainer->saved_step != trainer->position.step)
         TRY(crew_fail(trainer, find_finite(trainer, &finite)));
     if (finite) {

@@ -20,8 +20,11 @@ int memory_worker_buffers(const struct run_config *config, const struct crew *cr
     int leaves = (int)config->leaves, computing = crew->all - crew->idle;
     int place = crew->first + rank - crew->idle, buffers = 0; // among those that compute
     bool several = config->batch / config->micro_batch > leaves;
-    if (run_is_local(config, crew)) { // a replica's leaves, counted from its first
-        int own = leaves / crew->replicas + (crew->replica < leaves % crew->replicas);
+    bool stale = run_is_stale(config, crew);
+    if (stale && place < 0) return 0;
+    if (stale || run_is_local(config, crew)) { // a replica's leaves, counted from its first
+        int idle = replicas_that_serve_only(config, crew), replicas = crew->replicas - idle;
+        int own = leaves / replicas + (crew->replica - idle < leaves % replicas);
         int workers = (int)config->parallel.workers, share = own / workers, larger = own % workers;
         int first = rank * share + (rank < larger ? rank : larger);
         buffers = run_buffers(first, first + share + (rank < larger), several);
@@ -41,7 +44,7 @@ int memory_worker_buffers(const struct run_config *config, const struct crew *cr
 
 bool memory_is_spare(const struct run_config *config, const struct crew *crew)
 {
-    if (!crew->net) return false;
+    if (!crew->net || run_is_stale(config, crew)) return false;
     for (int r = 0; r < (int)config->parallel.workers; r++)
         if (memory_worker_buffers(config, crew, r) > 0) return false;
     return true;
@@ -70,7 +73,9 @@ static size_t travel_total(const struct run_config *config, const struct memory_
 {
     const char *way = run_way(config, &need->crew);
     size_t replicas = (size_t)need->crew.replicas, each = 64;
-    size_t bytes = travel_bytes(way, setup, need->crew.replicas);
+    bool stale = run_is_stale(config, &need->crew);
+    size_t bytes = stale ? serve_bytes(config, &need->crew, need->elements)
+                         : travel_bytes(way, setup, need->crew.replicas);
     if (strcmp(config->parallel.exchange, "auto") == 0) {
         size_t other = travel_bytes("tree", setup, need->crew.replicas);
         if (other > bytes) bytes = other;
@@ -146,7 +151,10 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
     report.other =
         PROCESS_BYTES + need->heap + (size_t)threads * THREAD_BYTES +
         exchange_bytes(need->elements, threads, (int)config->leaves,
-                       travels && !run_is_local(config, crew) ? crew->replicas : 1, buckets);
+                       travels && !run_is_local(config, crew) && !run_is_stale(config, crew)
+                           ? crew->replicas
+                           : 1,
+                       buckets);
     if (travels) report.other += travel_total(config, need, &setup, buckets);
     const size_t part[] = {report.packed_weights, report.weights,     report.optimizer_state,
                            report.gradients,      report.activations, report.data,

@@ -48,7 +48,9 @@ struct run_config {
         char wire[12];        // float32 | bf16: gradients on their way
         int64_t servers;      // of `server`: replicas that own the slices
         bool servers_compute; // whether they compute leaves, too
-        int64_t sync_every;   // local-sgd: steps from one averaging to the next
+        int64_t
+            staleness; // of `server`: steps that a worker may be ahead of the slowest; 0: synchronous
+        int64_t sync_every; // local-sgd: steps from one averaging to the next
         double outer_learning_rate, outer_momentum; // of what local-sgd does with the average
         int64_t check_every;   // steps from one comparison of the replicas' weights to the next
         double peer_timeout;   // seconds after which a silent process counts as lost

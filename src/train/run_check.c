@@ -120,6 +120,28 @@ static enum status check_optimizer(struct run_config *config)
     return STATUS_OK;
 }
 
+static enum status check_staleness(const struct run_config *config, bool server)
+{
+    long long staleness = (long long)config->parallel.staleness;
+    if (!server)
+        FAIL_KEY(config, "parallel.staleness",
+                 "%lld is for parallel.exchange: server, not %s; leave it at 0", staleness,
+                 config->parallel.exchange);
+    if (strcmp(config->parallel.balance, "none") != 0)
+        FAIL_KEY(config, "parallel.balance",
+                 "%s needs a batch that is summed as one; with parallel.staleness above 0 leave it "
+                 "at none",
+                 config->parallel.balance);
+    if (strcmp(config->parallel.wire, "bf16") == 0)
+        FAIL_KEY(config, "parallel.wire",
+                 "with parallel.staleness above 0 gradients travel as float32; leave it at that");
+    if (strcmp(config->parallel.overlap, "on") == 0)
+        FAIL_KEY(config, "parallel.overlap",
+                 "with parallel.staleness above 0 a worker pushes when its leaves are done; leave "
+                 "it at auto");
+    return STATUS_OK;
+}
+
 // Whether a setting fits the number of processes is known when they have met (train/crew.c).
 static enum status check_exchange(struct run_config *config)
 {
@@ -128,6 +150,7 @@ static enum status check_exchange(struct run_config *config)
     if (!config->parallel.servers_compute && !server)
         FAIL_KEY(config, "parallel.servers_compute",
                  "only parallel.exchange: server has servers, not %s; leave it at true", exchange);
+    if (config->parallel.staleness > 0) TRY(check_staleness(config, server));
     if (local && strcmp(config->parallel.balance, "none") != 0)
         FAIL_KEY(config, "parallel.balance",
                  "%s needs a batch that is summed as one; with local-sgd leave it at none",

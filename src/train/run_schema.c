@@ -160,6 +160,9 @@ const struct run_key run_schema[] = {
             "server: the first processes, which own all weights"),
     KEY("parallel.servers_compute", RUN_BOOLEAN, parallel.servers_compute, "true", 0, 0, false,
         NULL, FREE, "server: whether these compute leaves, too"),
+    INTEGER(
+        "parallel.staleness", parallel.staleness, "0", 0, 1000, FREE,
+        "server: steps that a process may be ahead of the slowest; 0: all take each step together"),
     INTEGER("parallel.sync_every", parallel.sync_every, "50", 1, BIG, FREE,
             "local-sgd: steps that processes take alone before weights are averaged"),
     KEY("parallel.outer_learning_rate", RUN_NUMBER, parallel.outer_learning_rate, "0.7", 0, 10,

@@ -128,6 +128,7 @@ enum status state_collect(struct trainer *trainer, state_work work, void *contex
     struct asking asking = {.trainer = trainer};
     const struct checkpoint_stream stream = {&asking, get_piece, put_piece, commit};
     if (!trainer->crew.net) return work(trainer, NULL, context);
+    TRY(serve_meet(trainer));
     if (!crew_speaks(trainer)) return crew_agree(trainer, answer(trainer));
     enum status status =
         memory_allocate(CHECKPOINT_PIECE, sizeof(float), "a piece of a checkpoint", &asking.piece);

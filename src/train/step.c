@@ -123,6 +123,8 @@ static enum status update_weights(struct worker *worker, const struct outcome *o
         .learning_rate = trainer->learning_rate,
         .gradient_scale = scale * factor,
     };
+    if (trainer->serving)
+        return worker->rank == 0 ? serve_push(trainer, outcome, factor) : STATUS_OK;
     double begin = thread_seconds();
     worker_update(worker, &step);
     worker->times.update += thread_seconds() - begin;
@@ -213,7 +215,7 @@ static enum status examine(struct trainer *trainer)
 {
     struct crew *crew = &trainer->crew;
     TRY(workers_run(trainer, TASK_EXAMINE));
-    if (!crew->net || trainer->local) return STATUS_OK;
+    if (!crew->net || trainer->apart) return STATUS_OK;
     for (int r = 0; r <= crew->replicas; r++)
         crew->offset[r] = (size_t)first_micro_batch(trainer, trainer->border[crew->base[r]]) *
                           sizeof *trainer->offending;
@@ -275,7 +277,7 @@ static enum status fail_diverged(struct trainer *trainer)
         one |= trainer->offending[m];
     }
     print_offending(trainer, where, sizeof where);
-    trainer->crew.agreed = !trainer->local; // else all come here with the same numbers
+    trainer->crew.agreed = !trainer->apart; // else all come here with the same numbers
     FAIL(STATUS_DIVERGED,
          "step %lld: the %s is not finite (%s), from %s of the batch; the weights are as "
          "before "
@@ -293,7 +295,7 @@ static enum status check_outcome(struct trainer *trainer)
     if (!isfinite(outcome->loss) || !isfinite(outcome->gradient.norm))
         return fail_diverged(trainer);
     if (outcome->tokens > 0) return STATUS_OK;
-    trainer->crew.agreed = !trainer->local;
+    trainer->crew.agreed = !trainer->apart;
     FAIL(STATUS_INPUT, "step %lld: its batch has no target", (long long)trainer->position.step + 1);
 }
 
@@ -303,13 +305,14 @@ void route_leaves(struct trainer *trainer)
 {
     const struct crew *crew = &trainer->crew;
     const int *own = trainer->border + crew->first;
-    bool shared = trainer->travel && !trainer->local;
-    trainer->leaf_first = trainer->local ? own[0] : 0;
-    trainer->leaf_last = trainer->local ? own[trainer->workers] : trainer->leaves;
+    bool shared = trainer->travel && !trainer->apart;
+    trainer->leaf_first = trainer->apart ? own[0] : 0;
+    trainer->leaf_last = trainer->apart ? own[trainer->workers] : trainer->leaves;
     trainer->micro_first = first_micro_batch(trainer, trainer->leaf_first);
     trainer->micro_last = first_micro_batch(trainer, trainer->leaf_last);
     for (int i = 0; i <= trainer->workers; i++)
         trainer->run_border[i] = own[i] - trainer->leaf_first;
+    if (trainer->leaf_first == trainer->leaf_last) return; // of a server that does not compute
     exchange_route(trainer->exchange, shared ? trainer->border : trainer->run_border,
                    trainer->gradients);
 }
@@ -367,7 +370,12 @@ static bool move_borders(struct trainer *trainer)
 
 static struct travel_traffic traffic_of(const struct trainer *trainer)
 {
-    return trainer->travel ? travel_traffic(trainer->travel) : (struct travel_traffic){0};
+    struct travel_traffic traffic = serve_traffic(trainer);
+    if (trainer->travel) {
+        traffic.sent += travel_traffic(trainer->travel).sent;
+        traffic.received += travel_traffic(trainer->travel).received;
+    }
+    return traffic;
 }
 
 // What worker 0 did. It waited for other replicas as long as the slowest of all computed longer than the slowest here.
@@ -397,8 +405,9 @@ static void fill_report(const struct trainer *trainer, double start,
         .hidden_seconds = trainer->hidden_seconds,
         .bytes_sent = traffic.sent - before->sent,
         .bytes_received = traffic.received - before->received,
-        // Local: the others are taken to have had as many a micro-batch.
-        .tokens = trainer->outcome.tokens * trainer->micro_batches / count,
+        // Apart: the others are taken to have had as many a micro-batch. A server knows of all.
+        .tokens =
+            trainer->outcome.tokens * (count ? trainer->micro_batches : 1) / (count ? count : 1),
         .epoch =
             trainer->feed.kind->epoch(trainer, trainer->position.samples - trainer->config.batch),
     };
@@ -420,14 +429,22 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
     struct travel_traffic before = traffic_of(trainer);
     if (trainer->feed.kind->begin) trainer->feed.kind->begin(trainer);
     if (trainer->overlap) overlap_start(trainer->overlap);
-    TRY(crew_fail(trainer, workers_run(trainer, TASK_STEP)));
-    enum status status = check_outcome(trainer);
-    // Who updates for itself tells the others when they come to be averaged.
+    if (trainer->serving) serve_begin(trainer);
+    bool serves = serves_only(trainer);
+    enum status status = serves ? serve_clock(trainer) : workers_run(trainer, TASK_STEP);
+    TRY(crew_fail(trainer, status));
+    if (!serves)
+        status = check_outcome(trainer);
+    else
+        trainer->worker[0].wait_seconds = monotonic_seconds() - start;
+    // Who is apart tells the others when they come to meet.
     if (status && trainer->local) status = crew_agree(trainer, status);
+    if (status && trainer->serving) status = serve_leave(trainer, status);
     TRY(status);
     measure_speed(trainer);
     position->step++;
     position->samples += config->batch;
+    serve_listen(trainer);
     if (average_due(trainer, position->step)) TRY(crew_fail(trainer, average_weights(trainer)));
     if (check_is_due(trainer)) TRY(crew_fail(trainer, check_replicas(trainer)));
     fill_report(trainer, start, &before, report_p);

@@ -14,19 +14,21 @@
 
 // ---- creating: everything that is small ----
 
-// Equal shares of the workers that compute; where each replica updates for itself, of the replicas.
+// Equal shares of the workers that compute; where replicas are apart, of the replicas that do.
 static void first_borders(struct trainer *trainer)
 {
     const struct crew *crew = &trainer->crew;
-    int replicas = crew->replicas, leaves = trainer->leaves;
-    if (!trainer->local) {
+    int leaves = trainer->leaves, idle = replicas_that_serve_only(&trainer->config, crew);
+    int replicas = crew->replicas - idle;
+    if (!trainer->apart) {
         borders_equal(leaves, crew->all - crew->idle, trainer->border + crew->idle);
         return;
     }
     for (int r = 0; r < replicas; r++) {
         int first = leaves / replicas * r + (r < leaves % replicas ? r : leaves % replicas);
         int count = leaves / replicas + (r < leaves % replicas);
-        int *border = trainer->border + crew->base[r], workers = crew->base[r + 1] - crew->base[r];
+        const int *base = crew->base + idle + r;
+        int *border = trainer->border + base[0], workers = base[1] - base[0];
         borders_equal(count, workers, border);
         for (int i = 0; i <= workers; i++) border[i] += first;
     }
@@ -162,6 +164,7 @@ static enum status build(struct trainer *trainer)
     TRY(crew_agree(trainer, resolve(trainer)));
     TRY(crew_join(trainer));
     trainer->local = run_is_local(&trainer->config, &trainer->crew);
+    trainer->apart = trainer->local || run_is_stale(&trainer->config, &trainer->crew);
     TRY(open_texts(trainer));
     TRY(crew_agree(trainer, build_graphs(trainer)));
     return STATUS_OK;
@@ -236,6 +239,7 @@ void trainer_destroy(struct trainer *trainer)
     if (trainer->comm) comm_destroy(trainer->comm, trainer->workers);
     for (int r = 0; trainer->worker && r < trainer->workers; r++)
         release_worker(&trainer->worker[r]);
+    serve_destroy(trainer);
     overlap_destroy(trainer->overlap);
     exchange_destroy(trainer->exchange);
     travel_destroy(trainer->travel);
@@ -357,7 +361,8 @@ static enum status create_travel(struct trainer *trainer)
 static int own_leaves(const struct trainer *trainer)
 {
     const int *own = trainer->border + trainer->crew.first;
-    return trainer->local ? own[trainer->workers] - own[0] : trainer->leaves;
+    int leaves = own[trainer->workers] - own[0];
+    return !trainer->apart ? trainer->leaves : leaves ? leaves : 1;
 }
 
 static enum status create_exchange(struct trainer *trainer)
@@ -373,7 +378,8 @@ static enum status create_exchange(struct trainer *trainer)
         .state = {trainer->state[0].data, trainer->state[1].data},
         .segment = trainer->segment,
         .segments = trainer->parameters.count,
-        .travel = trainer->local ? NULL : trainer->travel,
+        .travel = trainer->apart ? NULL : trainer->travel,
+        .sums = trainer->apart && !trainer->local,
         .net = trainer->crew.net,
         .base = trainer->crew.base,
     };
@@ -506,6 +512,7 @@ static enum status prepare_workers(struct trainer *trainer)
     route_leaves(trainer);
     TRY(threads_start(trainer));
     TRY(workers_start(trainer));
+    if (trainer->apart && !trainer->local) return serve_create(trainer);
     if (trainer->travel && !trainer->local)
         TRY(overlap_create(trainer, wants_overlap(trainer), &trainer->overlap));
     return STATUS_OK;
@@ -612,5 +619,6 @@ static enum status write_model(const struct trainer *trainer, const char *direct
 enum status trainer_export(struct trainer *trainer, const char *directory)
 {
     INVARIANT(trainer->prepared, "trainer_export before trainer_prepare");
+    TRY(crew_fail(trainer, serve_meet(trainer)));
     return crew_agree(trainer, write_model(trainer, directory));
 }

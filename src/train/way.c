@@ -10,6 +10,19 @@ bool run_is_local(const struct run_config *config, const struct crew *crew)
     return crew->net && strcmp(config->parallel.exchange, "local-sgd") == 0;
 }
 
+bool run_is_stale(const struct run_config *config, const struct crew *crew)
+{
+    return crew->net && config->parallel.staleness > 0 &&
+           strcmp(config->parallel.exchange, "server") == 0;
+}
+
+int replicas_that_serve_only(const struct run_config *config, const struct crew *crew)
+{
+    bool server = strcmp(config->parallel.exchange, "server") == 0;
+    return server && crew->net && !config->parallel.servers_compute ? (int)config->parallel.servers
+                                                                    : 0;
+}
+
 const char *run_way(const struct run_config *config, const struct crew *crew)
 {
     const char *exchange = config->parallel.exchange;
@@ -26,6 +39,9 @@ struct travel_setup run_travel(const struct run_config *config, const struct cre
     bool server = strcmp(config->parallel.exchange, "server") == 0;
     bucket = bucket / SLICE_GRAIN * SLICE_GRAIN;
     if (bucket < SLICE_GRAIN) bucket = SLICE_GRAIN;
+    // What a server updates is one piece.
+    if (run_is_stale(config, crew))
+        bucket = (elements + SLICE_GRAIN - 1) / SLICE_GRAIN * SLICE_GRAIN;
     return (struct travel_setup){
         .net = crew->net,
         .elements = elements,
@@ -42,7 +58,7 @@ enum exactness run_exactness(const struct run_config *config, const struct crew 
 {
     const char *way = run_way(config, crew);
     struct travel_setup setup = run_travel(config, crew, SLICE_GRAIN, ISA_GENERIC);
-    if (run_is_local(config, crew)) return EXACTNESS_APPROXIMATE;
+    if (run_is_local(config, crew) || run_is_stale(config, crew)) return EXACTNESS_APPROXIMATE;
     return way ? travel_exactness_of(way, setup.wire) : EXACTNESS_EXACT;
 }
 

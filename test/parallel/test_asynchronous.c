@@ -92,7 +92,7 @@ static enum status work(const struct replica *replica)
     float *buffer[MAX_NODES] = {0}, *w = job->weights[rank];
     int nodes = run_nodes(first, last, node);
     for (int i = 0; i < nodes; i++) buffer[i] = malloc(ELEMENTS * sizeof(float));
-    enum status status = asynchronous_step(replica->asynchronous, NULL, 0, w);
+    enum status status = asynchronous_step(replica->asynchronous, NULL, w);
     for (int64_t clock = 0; clock < job->steps && !status; clock++) {
         for (int r = 0; r < job->replicas; r++)
             if ((r >= job->servers || job->servers_compute) &&
@@ -107,8 +107,9 @@ static enum status work(const struct replica *replica)
             break;
         }
         atomic_store(&job->clock[rank], clock + 1);
-        status = (clock + 1 < job->steps ? asynchronous_step : asynchronous_finish)(
-            replica->asynchronous, (const float *const *)buffer, last - first, w);
+        const struct pushed pushed = {(const float *const *)buffer, last - first, 0, 1};
+        status = (clock + 1 < job->steps ? asynchronous_step
+                                         : asynchronous_finish)(replica->asynchronous, &pushed, w);
     }
     for (int i = 0; i < nodes; i++) free(buffer[i]);
     return status;
@@ -193,6 +194,126 @@ static struct job prepare(int replicas, int servers, bool compute, int staleness
     borders_equal(job.leaves, replicas - from, border);
     for (int r = from; r <= replicas; r++) job.border[r] = border[r - from];
     return job;
+}
+
+// ---- one session after the other, the net used for something else between them; and a wish to end ----
+struct sessions {
+    int replicas, servers, wisher;
+    bool compute;
+    struct comm *comm[MOST_REPLICAS];
+    int64_t until[MOST_REPLICAS];
+    atomic_int wrong;
+};
+struct member {
+    struct sessions *sessions;
+    int rank;
+    struct asynchronous *asynchronous;
+};
+static atomic_int wisher; // rank + 1
+static _Thread_local int own_rank;
+
+static bool wishes(void) { return atomic_load(&wisher) == own_rank + 1; }
+
+static void ignore(void *context, const struct push *push) { (void)context, (void)push; }
+
+static void *serve_sessions(void *context)
+{
+    struct member *member = context;
+    own_rank = member->rank;
+    if (asynchronous_serve(member->asynchronous)) atomic_fetch_add(&member->sessions->wrong, 1);
+    return NULL;
+}
+
+// 5 steps, or as many as are named.
+static int64_t take_steps(struct member *member, int session, float *w)
+{
+    struct asynchronous *a = member->asynchronous;
+    const float *node[1] = {w};
+    const struct pushed pushed = {node, 2, 3, 1};
+    struct tally tally;
+    int64_t clock = 0, most = session < 3 ? 5 : 1000;
+    enum status status = STATUS_OK;
+    while (!status && clock < most &&
+           (asynchronous_until(a) < 0 || asynchronous_until(a) > clock)) {
+        if (session == 3 && clock == 9 && member->rank == member->sessions->wisher)
+            atomic_store(&wisher, member->rank + 1);
+        status = asynchronous_is_worker(a) ? asynchronous_step(a, &pushed, w)
+                                           : asynchronous_serve_clock(a, clock, &tally);
+        int pushers = member->sessions->replicas - member->sessions->servers;
+        if (!status && !asynchronous_is_worker(a) &&
+            (tally.tokens != 2 * pushers || tally.loss != 3 * pushers))
+            atomic_fetch_add(&member->sessions->wrong, 1);
+        clock++;
+    }
+    if (!status && asynchronous_is_worker(a)) status = asynchronous_finish(a, NULL, w);
+    if (!status && !asynchronous_is_worker(a)) status = asynchronous_serve(a);
+    if (status) atomic_fetch_add(&member->sessions->wrong, 1);
+    return clock;
+}
+
+static void *run_member(void *context)
+{
+    struct member *member = context;
+    struct sessions *s = member->sessions;
+    int border[MOST_REPLICAS + 1], idle = s->compute ? 0 : s->servers;
+    int32_t all[MOST_REPLICAS], own = member->rank;
+    float *w = calloc(ELEMENTS, sizeof *w);
+    own_rank = member->rank;
+    for (int r = 0; r <= s->replicas; r++) border[r] = r < idle ? 0 : r - idle;
+    const struct asynchronous_setup setup = {.net = s->comm[member->rank],
+                                             .elements = ELEMENTS,
+                                             .leaves = s->replicas - idle,
+                                             .nodes = 1,
+                                             .border = border,
+                                             .isa = ISA_GENERIC,
+                                             .servers = s->servers,
+                                             .servers_compute = s->compute,
+                                             .staleness = 2,
+                                             .weights = w,
+                                             .update = ignore,
+                                             .stops = wishes};
+    if (asynchronous_create(&setup, &member->asynchronous)) abort();
+    for (int session = 0; session < 4; session++) {
+        pthread_t thread;
+        bool both = member->rank < s->servers && s->compute;
+        asynchronous_restart(member->asynchronous, w);
+        if (both && pthread_create(&thread, NULL, serve_sessions, member)) abort();
+        s->until[member->rank] = take_steps(member, session, w);
+        if (both) pthread_join(thread, NULL);
+        // A server that still listened would take this for a push.
+        if (comm_gather(s->comm[member->rank], &own, sizeof own, all))
+            atomic_fetch_add(&s->wrong, 1);
+        for (int r = 0; r < s->replicas; r++)
+            if (all[r] != r) atomic_fetch_add(&s->wrong, 1);
+    }
+    asynchronous_destroy(member->asynchronous);
+    free(w);
+    error_clear();
+    return NULL;
+}
+
+static void sessions_end_together(void **state)
+{
+    (void)state;
+    for (int servers = 1; servers <= 3; servers++)
+        for (int compute = 0; compute < 2; compute++)
+            for (int who = 0; who < 5; who++) {
+                struct sessions s = {
+                    .replicas = 5, .servers = servers, .wisher = who, .compute = compute};
+                struct member member[MOST_REPLICAS];
+                pthread_t thread[MOST_REPLICAS];
+                atomic_store(&wisher, 0);
+                assert_int_equal(comm_create("threads", 5, s.comm), STATUS_OK);
+                for (int r = 0; r < 5; r++) {
+                    member[r] = (struct member){.sessions = &s, .rank = r};
+                    assert_int_equal(pthread_create(&thread[r], NULL, run_member, &member[r]), 0);
+                }
+                for (int r = 0; r < 5; r++) pthread_join(thread[r], NULL);
+                comm_destroy(s.comm, 5);
+                assert_int_equal(atomic_load(&s.wrong), 0);
+                assert_in_range(s.until[0], 9, 999);
+                for (int r = 0; r < 5; r++) assert_int_equal(s.until[r], s.until[0]);
+            }
 }
 
 // First replica that has weights of a worker.
@@ -305,6 +426,7 @@ int main(void)
         cmocka_unit_test(without_staleness_it_is_the_synchronous_run),
         cmocka_unit_test(the_bound_holds_and_the_minimum_is_found),
         cmocka_unit_test(who_gives_up_ends_all),
+        cmocka_unit_test(sessions_end_together),
         cmocka_unit_test(numbers_that_do_not_fit_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

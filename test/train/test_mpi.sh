@@ -47,9 +47,9 @@ mixed() { # one process on plain C, the others as they are
 }
 # SIGTERM to the launcher after some steps ends all with 75 and a checkpoint; other numbers go on. Hydra does not hand the signal
 # on, so there the processes get it.
-stopped() {
+stopped() { # stopped ARGUMENTS…
     rm -rf "$work/some"
-    long="--set train.steps=100000 --set train.eval_every=0 --set parallel.overlap=on"
+    long="--set train.steps=100000 --set train.eval_every=0 $*"
     # shellcheck disable=SC2046,SC2086
     STENTOR_MPI=$BUILD/mpi.$library.so timeout 60 "$mpirun" -n 3 "$program" $(options some) $long --workers 1 >"$work/log" 2>&1 &
     job=$!
@@ -66,6 +66,11 @@ stopped() {
     # shellcheck disable=SC2012
     [ "$code" -eq 75 ] && [ "$(ls "$work/some/checkpoints" | grep -c step-)" -eq 1 ]
 }
+stale="--set parallel.exchange=server --set parallel.staleness=2"
+falls() { # as low as half way between the start and what one process reaches
+    awk -v got="$(loss some)" -v one="$(loss one)" 'BEGIN { exit !(got > 0 && got < one * 1.15) }'
+}
+loss() { sed -n 's/.*"val\/loss": *\([0-9.]*\).*/\1/p' "$work/$1/log.jsonl" | tail -1; }
 resumed() { # stops at step 20 and 40, each time another number of processes
     rm -rf "$work/some"
     launch 4 some --workers 1 --set train.steps=20 && launch 2 some --workers 2 --set train.steps=40 --resume &&
@@ -97,7 +102,10 @@ for library in openmpi mpich; do
     same 3 --workers 1 --set parallel.exchange=server --set parallel.servers_compute=false; say $? "a server and 2 that compute"
     mixed; say $? "processes on different instruction sets"
     resumed; say $? "4, then 2 of 2 workers, then 3 processes"
-    stopped; say $? "one is asked to stop: all stop after the same step with 75"
+    stopped --set parallel.overlap=on; say $? "one is asked to stop: all stop after the same step with 75"
+    rm -rf "$work/some"; launch 3 some --workers 1 $stale && falls; say $? "servers with staleness that compute: the loss falls"
+    rm -rf "$work/some"; launch 3 some --workers 1 $stale --set parallel.servers_compute=false && falls; say $? "a server with staleness and 2 that push"
+    stopped $stale --set parallel.servers=2; say $? "with staleness all stop after the same step with 75"
     refused 3 "cannot open" --set data.train=nothing.txt; say $? "what is refused is said once"
     rm -rf "$work/some"; launch 2 some --workers 1 --set parallel.exchange=native; say $? "native"
     rm -rf "$work/some"; launch 2 some --workers 1 --set parallel.exchange=local-sgd --set parallel.sync_every=10; say $? "local-sgd"
