@@ -62,6 +62,9 @@ void borders_random(uint64_t seed, int64_t step, int leaves, int workers, int *b
 // Moves borders so that the slowest worker's time becomes least: seconds_per_leaf[r] > 0 is measured (smoothed by the caller). Every
 // worker keeps at least one leaf while there are enough. Deterministic.
 void borders_measured(int leaves, int workers, const double *seconds_per_leaf, int *border);
+// Shifts borders to where runs leave fewer nodes (a node more is a buffer of the parameters' size that is kept and travels), as long
+// as the slowest worker's time grows by no more than `part` of it. No run becomes empty.
+void borders_align(int workers, const double *seconds_per_leaf, double part, int *border);
 // The time of the slowest worker with these borders.
 double borders_seconds(int workers, const double *seconds_per_leaf, const int *border);
 #endif

@@ -54,3 +54,41 @@ double borders_seconds(int workers, const double *seconds_per_leaf, const int *b
     }
     return slowest;
 }
+
+// ---- fewer sums left behind ----
+static int nodes_of(int first, int last)
+{
+    struct node node[MAX_NODES];
+    return run_nodes(first, last, node);
+}
+
+// The border between two runs [first, border) and [border, last) that leaves the fewest nodes and keeps both workers within `most`
+// seconds; of equal ones the nearest to where it is.
+static int align_one(int first, int border, int last, const double *seconds, double most)
+{
+    int best = border, least = nodes_of(first, border) + nodes_of(border, last);
+    for (int away = 1; away < last - first; away++) {
+        const int both[] = {border - away, border + away};
+        for (int i = 0; i < 2; i++) {
+            int at = both[i];
+            if (at <= first || at >= last) continue;
+            if ((at - first) * seconds[0] > most || (last - at) * seconds[1] > most) continue;
+            int nodes = nodes_of(first, at) + nodes_of(at, last);
+            if (nodes >= least) continue;
+            least = nodes;
+            best = at;
+        }
+    }
+    return best;
+}
+
+void borders_align(int workers, const double *seconds_per_leaf, double part, int *border)
+{
+    double most = borders_seconds(workers, seconds_per_leaf, border) * (1 + part);
+    // A border's neighbours move, too: what one pass cannot do, a second often can.
+    for (int pass = 0; pass < 2; pass++)
+        for (int r = 1; r < workers; r++)
+            if (border[r - 1] < border[r] && border[r] < border[r + 1])
+                border[r] = align_one(border[r - 1], border[r], border[r + 1],
+                                      seconds_per_leaf + r - 1, most);
+}

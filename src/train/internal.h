@@ -6,6 +6,7 @@
 #include "backend/packed.h"
 #include "base/gate.h"
 #include "comm/comm.h"
+#include "parallel/balance.h"
 #include "parallel/exchange.h"
 #include "store/model_directory.h"
 #include "train/feed.h"
@@ -185,7 +186,8 @@ struct trainer {
     double *compute_seconds;            // [crew.all] of the last step
     double *recent_seconds;             // [crew.all][RECENT_STEPS] of the last ones, in a ring
     int64_t recent_count;               // steps that were noted
-    double *seconds_per_leaf;           // [crew.all] smoothed, 0: not measured yet
+    struct speed *speed;                // [crew.all] seconds of a leaf, measured
+    double *planned_seconds;            // [crew.all] scratch of the planner
     double hidden_seconds;              // of the last step: travel behind computing
     const struct gradients **gradients; // [workers]
     double *loss;                       // [micro-batches, or groups of the evaluation]

@@ -317,21 +317,14 @@ void route_leaves(struct trainer *trainer)
                    trainer->gradients);
 }
 
-// New borders are worth a change of route when they shorten the step by more than this part of it.
-static const double WORTH = 0.05;
-
 static void measure_speed(struct trainer *trainer)
 {
     for (int i = 0; i < trainer->workers; i++)
         trainer->compute_seconds[trainer->crew.first + i] = trainer->worker[i].compute_seconds;
     times_note(trainer);
-    for (int r = 0; r < trainer->crew.all; r++) {
-        int leaves = trainer->border[r + 1] - trainer->border[r];
-        if (leaves == 0) continue;
-        double seconds = trainer->compute_seconds[r] / leaves,
-               *smoothed = &trainer->seconds_per_leaf[r];
-        *smoothed = *smoothed > 0 ? 0.8 * *smoothed + 0.2 * seconds : seconds;
-    }
+    for (int r = 0; r < trainer->crew.all; r++)
+        speed_note(&trainer->speed[r], trainer->border[r + 1] - trainer->border[r],
+                   trainer->compute_seconds[r]);
 }
 
 // Borders for the step that comes; true when they have moved.
@@ -341,31 +334,22 @@ static bool move_borders(struct trainer *trainer)
     // Of the workers that compute.
     int idle = trainer->crew.idle, workers = trainer->crew.all - idle;
     int *next = trainer->next_border + idle, *border = trainer->border + idle;
-    double *seconds = trainer->seconds_per_leaf + idle;
-    size_t bytes = (size_t)(workers + 1) * sizeof *next;
     if (strcmp(config->parallel.balance, "random") == 0) {
+        size_t bytes = (size_t)(workers + 1) * sizeof *next;
         borders_random(config->seed, trainer->position.step, trainer->leaves, workers, next);
-    } else if (strcmp(config->parallel.balance, "measured") == 0) {
-        int64_t every = config->parallel.balance_every > 0 ? config->parallel.balance_every : 1;
-        if (trainer->position.step % every != 0 || border[workers] == 0) return false;
-        // A worker that has had no leaf yet is as fast as the others, for all that is known.
-        double known = 0, mean = 0;
-        for (int r = 0; r < workers; r++) {
-            known += seconds[r] > 0;
-            mean += seconds[r];
-        }
-        if (known == 0) return false;
-        for (int r = 0; r < workers; r++)
-            if (!(seconds[r] > 0)) seconds[r] = mean / known;
-        borders_measured(trainer->leaves, workers, seconds, next);
-        double now = borders_seconds(workers, seconds, border);
-        if (borders_seconds(workers, seconds, next) > (1 - WORTH) * now) return false;
-    } else {
-        return false;
+        if (memcmp(next, border, bytes) == 0) return false;
+        memcpy(border, next, bytes);
+        return true;
     }
-    if (memcmp(next, border, bytes) == 0) return false;
-    memcpy(border, next, bytes);
-    return true;
+    int64_t every = config->parallel.balance_every > 0 ? config->parallel.balance_every : 1;
+    if (strcmp(config->parallel.balance, "measured") != 0 || trainer->position.step % every != 0)
+        return false;
+    return balance_move(&(struct balance){.leaves = trainer->leaves,
+                                          .workers = workers,
+                                          .speed = trainer->speed + idle,
+                                          .seconds = trainer->planned_seconds,
+                                          .next = next},
+                        border);
 }
 
 static struct travel_traffic traffic_of(const struct trainer *trainer)

@@ -46,7 +46,8 @@ static bool take_tables(struct trainer *trainer)
     trainer->comm = arena_take(tables, workers * sizeof(void *));
     trainer->gradients = arena_take(tables, workers * sizeof(void *));
     trainer->compute_seconds = arena_take(tables, all * sizeof(double));
-    trainer->seconds_per_leaf = arena_take(tables, all * sizeof(double));
+    trainer->speed = arena_take(tables, all * sizeof *trainer->speed);
+    trainer->planned_seconds = arena_take(tables, all * sizeof(double));
     trainer->border = arena_take(tables, (all + 1) * sizeof(int));
     trainer->run_border = arena_take(tables, (workers + 1) * sizeof(int));
     trainer->next_border = arena_take(tables, (all + 1) * sizeof(int));
@@ -54,10 +55,10 @@ static bool take_tables(struct trainer *trainer)
     trainer->tokens = arena_take(tables, checked_multiply(entries, sizeof(int64_t)));
     trainer->offending = arena_take(tables, micro_batches * sizeof(bool));
     trainer->worker = arena_take(tables, workers * sizeof *trainer->worker);
-    if (!trainer->segment || !trainer->comm || !trainer->gradients || !trainer->seconds_per_leaf ||
-        !trainer->compute_seconds || !trainer->border || !trainer->run_border ||
-        !trainer->next_border || !trainer->loss || !trainer->tokens || !trainer->offending ||
-        !trainer->worker || !agreement_init(trainer) || !times_init(trainer))
+    if (!trainer->segment || !trainer->comm || !trainer->gradients || !trainer->speed ||
+        !trainer->planned_seconds || !trainer->compute_seconds || !trainer->border ||
+        !trainer->run_border || !trainer->next_border || !trainer->loss || !trainer->tokens ||
+        !trainer->offending || !trainer->worker || !agreement_init(trainer) || !times_init(trainer))
         return false;
     for (int i = 0; i < trainer->parameters.count; i++) {
         const struct parameter *p = &trainer->parameters.list[i];

@@ -21,7 +21,8 @@ static void a_slow_worker_gets_fewer_leaves(void **state)
         assert_int_equal(trainer->border[1], 4);
         for (int step = 0; step < 8; step++) {
             // As if worker 1 were ten times as slow as the others, which are alike.
-            for (int r = 0; r < 3; r++) trainer->seconds_per_leaf[r] = r == 1 ? 10 : 1;
+            for (int r = 0; r < 3; r++)
+                trainer->speed[r] = (struct speed){.seconds = r == 1 ? 10 : 1, .steps = 10};
             assert_int_equal(trainer_step(trainer, &report), STATUS_OK);
             if (!moved || step == 0) continue;
             assert_int_equal(trainer->border[1], 6);
@@ -48,8 +49,8 @@ static void small_differences_move_nothing(void **state)
     assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
     assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
     for (int step = 0; step < 4; step++) {
-        trainer->seconds_per_leaf[0] = 1;
-        trainer->seconds_per_leaf[1] = 1.1;
+        trainer->speed[0] = (struct speed){.seconds = 1, .steps = 10};
+        trainer->speed[1] = (struct speed){.seconds = 1.1, .steps = 10};
         assert_int_equal(trainer_step(trainer, &report), STATUS_OK);
         assert_int_equal(trainer->border[1], 6);
     }
