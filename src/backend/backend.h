@@ -23,8 +23,9 @@ struct scratch {
     size_t shared, each;
 };
 
-// A weight that a step would rather read packed: a product's operand B [depth, cols], b_depth and b_col its strides.
+// A weight that a step would rather read packed, one of at most MAX_PACKINGS orders of it: a product's operand B [depth, cols], b_depth and b_col its strides.
 // backend/packed.h keeps the copies.
+enum { MAX_PACKINGS = 2 };
 struct packing {
     // Writes columns [first, first + cols) of the operand, which begins at `weight`, to their place in `packed`. NULL: the
     // step reads nothing packed.
@@ -46,8 +47,8 @@ struct step {
     kernel_function kernel; // for launch's own use; NULL for the reference
     struct op_call call;
     struct scratch scratch;
-    struct packing packing;
-    const void *packed; // the copy that packing asks for, NULL: there is none
+    struct packing packing[MAX_PACKINGS];
+    const void *packed[MAX_PACKINGS]; // the copies that packing asks for, NULL: there is none
     bool yields;
     int yield[1 + MAX_AUX]; // tags of what is handed out after this step, -1 for none
     // Tags of what may lie outside the arena (struct plan), -1 for what may not.

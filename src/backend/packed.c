@@ -47,12 +47,13 @@ static void drop_spare(struct packed *packed)
 static enum status build(struct packed *packed, struct program *const *programs, int count)
 {
     size_t most = 1;
-    for (int i = 0; i < count; i++) most += (size_t)program_steps(programs[i]);
+    for (int i = 0; i < count; i++) most += (size_t)program_steps(programs[i]) * MAX_PACKINGS;
     TRY(memory_allocate(most, sizeof *packed->copies, "the table of packed weights",
                         &packed->copies));
     for (int i = 0; i < count; i++)
-        for (int j = 0; j < program_steps(programs[i]); j++) {
-            const struct packing *packing = &program_step(programs[i], j)->packing;
+        for (int j = 0; j < program_steps(programs[i]) * MAX_PACKINGS; j++) {
+            const struct step *step = program_step(programs[i], j / MAX_PACKINGS);
+            const struct packing *packing = &step->packing[j % MAX_PACKINGS];
             if (packing->fill && !find(packed, packing))
                 packed->copies[packed->count++].packing = *packing;
         }
@@ -98,8 +99,10 @@ void packed_use(const struct packed *packed, struct program *program)
 {
     for (int i = 0; i < program_steps(program); i++) {
         struct step *step = program_step(program, i);
-        const struct copy *copy = find(packed, &step->packing);
-        step->packed = copy ? (const char *)packed->block.data + copy->offset : NULL;
+        for (int j = 0; j < MAX_PACKINGS; j++) {
+            const struct copy *copy = find(packed, &step->packing[j]);
+            step->packed[j] = copy ? (const char *)packed->block.data + copy->offset : NULL;
+        }
     }
 }
 

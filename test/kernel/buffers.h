@@ -37,7 +37,7 @@
         }
 #endif
 
-enum { GUARD_BYTES = 128, MOST_BUFFERS = 64 };
+enum { GUARD_BYTES = 128, MOST_BUFFERS = 256 };
 
 // One allocation with guard bytes on both sides; `data` lies 4 bytes beside 64-byte alignment unless `aligned`.
 struct buffer {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cross-entropy with its output layer against a plain double definition, its gradients against
-// differences of that, and rows in many chunks against rows in one.
+// differences of that, and rows in many chunks against rows in one; with products of bf16 and bf16x3, whose rows are summed by
+// tiles of entries, the forms of all instruction sets, packed weights and several threads against each other.
+#include "base/team.h"
 #include "kernel/buffers.h"
 #include "kernel/cpu/kernels.h"
 
@@ -188,6 +190,164 @@ static void bad_numbers_show(void **state)
     }
 }
 
+// ---- bf16 and bf16x3 ----
+static const struct form {
+    const char *name;
+    enum isa isa; // that the machine must have
+    bool split;
+    void (*run)(const struct output_loss *, void *, const struct part *);
+    size_t (*scratch_bytes)(int64_t, int64_t, int64_t, int);
+    void (*pack)(void *, const struct product *, int64_t, int64_t);
+    size_t (*packed_bytes)(int64_t, int64_t);
+} forms[] = {
+#define FORM(set, kind, isa, split)                                                                \
+    {                                                                                              \
+#        kind "_" #        isa, set, split, output_loss_##kind##_##isa,                            \
+            output_loss_##kind##_scratch_bytes_##isa, product_##kind##_pack_##isa,                 \
+            product_##kind##_packed_bytes_##isa                                                    \
+    }
+#define FORMS_OF(set, isa) FORM(set, bf16, isa, false), FORM(set, bf16x3, isa, true)
+    FORMS_OF(ISA_GENERIC, generic),
+#if defined(__x86_64__)
+    FORMS_OF(ISA_AVX2, avx2),
+    FORMS_OF(ISA_AVX512, avx512),
+#elif defined(__aarch64__)
+    FORMS_OF(ISA_NEON, neon),
+#endif
+#if defined(HAVE_AMX)
+    FORMS_OF(ISA_AMX, amx),
+#endif
+};
+enum { FORMS = sizeof forms / sizeof *forms, THREADS = 3 };
+
+static void *packed_table(const struct form *form, const struct output_loss *o, bool across)
+{
+    struct product p = {.cols = across ? o->vocabulary : o->width,
+                        .depth = across ? o->width : o->vocabulary,
+                        .b = o->w,
+                        .b_depth = across ? 1 : o->width,
+                        .b_col = across ? o->width : 1};
+    void *packed = scratch_of(form->packed_bytes(p.cols, p.depth));
+    form->pack(packed, &p, 0, p.cols);
+    return packed;
+}
+
+struct shared_run {
+    const struct form *form;
+    const struct output_loss *o;
+    void *scratch;
+};
+static void run_part(void *context, const struct part *part)
+{
+    const struct shared_run *run = context;
+    run->form->run(run->o, run->scratch, part);
+}
+
+static void assert_same_results(const struct output_loss *a, const struct output_loss *b,
+                                const char *what, enum isa isa)
+{
+    assert_same_bits(a->loss, b->loss, 4, what, isa);
+    assert_same_bits(a->losses, b->losses, (size_t)a->rows * 4, what, isa);
+    if (!a->dx || !b->dx) return;
+    assert_same_bits(a->dx, b->dx, (size_t)(a->rows * a->width) * 4, what, isa);
+    assert_same_bits(a->dw, b->dw, (size_t)(a->vocabulary * a->width) * 4, what, isa);
+}
+
+static struct output_loss with_outputs(struct output_loss o, bool gradients)
+{
+    o.loss = floats(1), o.losses = floats(o.rows);
+    if (gradients) o.dx = floats(o.rows * o.width), o.dw = floats(o.vocabulary * o.width);
+    return o;
+}
+
+// Of the losses alone; test/backend compares gradients with the reference.
+static void check_losses(const struct output_loss *o, double tolerance)
+{
+    int64_t nx = o->rows * o->width, nw = o->vocabulary * o->width;
+    double *x = malloc((size_t)nx * sizeof *x), *w = malloc((size_t)nw * sizeof *w);
+    double *losses = malloc((size_t)o->rows * sizeof *losses);
+    for (int64_t i = 0; i < nx; i++) x[i] = (double)o->x[i];
+    for (int64_t i = 0; i < nw; i++) w[i] = (double)o->w[i];
+    assert_near((double)*o->loss, plain_loss(o, x, w, losses), tolerance, "loss", 0);
+    for (int64_t r = 0; r < o->rows; r++)
+        assert_near((double)o->losses[r], losses[r], tolerance, "losses", r);
+    free(x), free(w), free(losses);
+}
+
+static void run_forms(const int64_t size[3], float smoothing, struct team *team)
+{
+    struct output_loss first[2];
+    bool tried[2] = {false, false};
+    struct output_loss problem_of = problem(size[0], size[1], size[2], smoothing, smoothing > 0);
+    for (int f = 0; f < FORMS; f++) {
+        const struct form *form = &forms[f];
+        if (!isa_available(form->isa)) continue;
+        struct output_loss o = with_outputs(problem_of, true);
+        void *scratch = scratch_of(form->scratch_bytes(size[0], size[1], size[2], THREADS));
+        form->run(&o, scratch, &part_whole);
+        if (!tried[form->split]) {
+            first[form->split] = o;
+            tried[form->split] = true;
+            check_losses(&o, form->split ? 1e-5 : 1e-2);
+        }
+        assert_same_results(&first[form->split], &o, form->name, form->isa);
+        struct output_loss again = with_outputs(problem_of, true);
+        again.packed_across = packed_table(form, &o, true);
+        again.packed = packed_table(form, &o, false);
+        again.w = NULL;
+        form->run(&again, scratch, &part_whole);
+        assert_same_results(&o, &again, "with packed weights", form->isa);
+        struct output_loss shared = with_outputs(again, true);
+        team_run(team, run_part, &(struct shared_run){form, &shared, scratch});
+        assert_same_results(&o, &shared, "on 3 threads", form->isa);
+        struct output_loss only = with_outputs(problem_of, false);
+        form->run(&only, scratch, &part_whole);
+        assert_same_results(&o, &only, "loss alone", form->isa);
+    }
+    buffers_check_and_free();
+}
+
+// Vocabularies of several tiles, rows of several chunks.
+static void bf16_forms_give_the_same_bits(void **state)
+{
+    (void)state;
+    static const int64_t several[][3] = {{7, 17, 31}, {33, 40, 300}, {70, 33, 1025}, {970, 5, 515}};
+    struct team *team = NULL;
+    const struct team_options options = {.threads = THREADS, .crowded = true};
+    assert_int_equal(team_create(&options, &team), STATUS_OK);
+    for (size_t i = 0; i < sizeof several / sizeof *several; i++) {
+        run_forms(several[i], 0, team);
+        run_forms(several[i], 0.1f, team);
+    }
+    team_destroy(team);
+}
+
+// The largest logit is in the last tile, far above the others; then all are far below 0.
+static void sums_follow_the_largest_logit(void **state)
+{
+    (void)state;
+    enum { ROWS = 3, VOCABULARY = 600 };
+    for (int f = 0; f < FORMS; f++) {
+        if (!isa_available(forms[f].isa)) continue;
+        struct output_loss o = with_outputs(problem(ROWS, 1, VOCABULARY, 0, false), true);
+        float *x = floats(ROWS), *w = floats(VOCABULARY);
+        for (int64_t v = 0; v < VOCABULARY; v++) w[v] = v < 599 ? -2.0f : 98.0f;
+        x[0] = 1, x[1] = 100, x[2] = -1;
+        o.x = x, o.w = w;
+        void *scratch = scratch_of(forms[f].scratch_bytes(ROWS, 1, VOCABULARY, 1));
+        forms[f].run(&o, scratch, &part_whole);
+        check_losses(&o, 1e-5);
+        assert_true(isfinite(*o.loss));
+        o.targets = (const int32_t[]){VOCABULARY, 0, -1};
+        forms[f].run(&o, scratch, &part_whole);
+        assert_true(isnan(o.losses[0]) && isfinite(o.losses[1]) && o.losses[2] == 0);
+        x[1] = NAN;
+        forms[f].run(&o, scratch, &part_whole);
+        assert_true(isnan(o.losses[1]) && o.losses[2] == 0);
+        buffers_check_and_free();
+    }
+}
+
 int main(void)
 {
     cpu_flush_to_zero();
@@ -195,6 +355,8 @@ int main(void)
         cmocka_unit_test(agrees_with_its_definition),
         cmocka_unit_test(chunks_change_no_bit),
         cmocka_unit_test(bad_numbers_show),
+        cmocka_unit_test(bf16_forms_give_the_same_bits),
+        cmocka_unit_test(sums_follow_the_largest_logit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

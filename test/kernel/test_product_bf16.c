@@ -314,6 +314,19 @@ static void depth_may_be_cut_between_blocks(void **state)
                 run_form(&forms[f], kind, &p);
             }
             assert_memory_equal(parts, whole, N * N * sizeof *whole);
+            // The same out of one packed B.
+            void *packed = scratch_of(forms[f].kind[kind].packed_bytes(N, DEPTH));
+            p.depth = DEPTH, p.b = b;
+            forms[f].kind[kind].pack(packed, &p, 0, N);
+            memset(parts, 0xFF, N * N * sizeof *parts);
+            p.b = NULL, p.packed = packed, p.packed_depth = DEPTH;
+            for (int64_t k = 0; k < DEPTH; k += 96) {
+                p.depth = DEPTH - k < 96 ? DEPTH - k : 96;
+                p.a = a + k * N, p.packed_first = k;
+                p.accumulate = k > 0;
+                run_form(&forms[f], kind, &p);
+            }
+            assert_memory_equal(parts, whole, N * N * sizeof *whole);
         }
     }
     buffers_check_and_free();

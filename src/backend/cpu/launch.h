@@ -46,9 +46,14 @@ struct scratch scratch_linear_grad_weight(const struct value *v, kernel_function
 // What of a layer's weight is worth a copy. In float32, what would have to be turned to be packed: columns that are dense, small
 // products read in place, and large ones copy in order. In other precisions all, since it has to be rounded. Copies are spare
 // but for bf16 on tiles, which compute so fast that packing is felt in products of any size.
-struct packing packing_linear(const struct value *v, const struct cpu_row *row);
-struct packing packing_linear_grad_input(const struct value *v, const struct cpu_row *row);
-struct packing packing_linear_grad_weight(const struct value *v, const struct cpu_row *row); // none
+void packing_linear(const struct value *v, const struct cpu_row *row, struct packing *packing);
+void packing_linear_grad_input(const struct value *v, const struct cpu_row *row,
+                               struct packing *packing);
+void packing_linear_grad_weight(const struct value *v, const struct cpu_row *row,
+                                struct packing *packing); // none
+// Of an operand B of `product` (sizes and strides) that is the value `weight`.
+struct packing packing_of(const struct value *weight, const struct cpu_row *row,
+                          const struct product *product);
 // ---- launch_attention.c ----
 void launch_attention(const struct step *step, const struct part *part);
 void launch_attention_grad(const struct step *step, const struct part *part);
@@ -94,6 +99,7 @@ void launch_slice(const struct step *step, const struct part *part);
 void launch_place(const struct step *step, const struct part *part);
 // ---- launch_output_loss.c ----
 void launch_output_loss(const struct step *step, const struct part *part);
+void packing_output_loss(const struct value *v, const struct cpu_row *row, struct packing *packing);
 struct scratch scratch_output_loss(const struct value *v, kernel_function sizes, int threads);
 
 // The kernels' description of a dropout operation.

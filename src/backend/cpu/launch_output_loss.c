@@ -28,6 +28,18 @@ struct scratch scratch_output_loss(const struct value *v, kernel_function sizes,
     return (struct scratch){.shared = stray_bytes(v) + kernel};
 }
 
+// The table as an operand B of the logits, and of dx where gradients are asked for.
+void packing_output_loss(const struct value *v, const struct cpu_row *row, struct packing *packing)
+{
+    struct output_loss loss = describe(v);
+    struct product across = {
+        .cols = loss.vocabulary, .depth = loss.width, .b_depth = 1, .b_col = loss.width};
+    struct product dx = {
+        .cols = loss.width, .depth = loss.vocabulary, .b_depth = loss.width, .b_col = 1};
+    packing[0] = packing_of(v->input[1], row, &across);
+    if (v->aux[0] || v->aux[1]) packing[1] = packing_of(v->input[1], row, &dx);
+}
+
 void launch_output_loss(const struct step *step, const struct part *part)
 {
     const struct op_call *call = &step->call;
@@ -41,6 +53,8 @@ void launch_output_loss(const struct step *step, const struct part *part)
     loss.dx = call->output[1];
     loss.dw = call->output[2];
     loss.losses = call->output[3];
+    loss.packed_across = step->packed[0];
+    loss.packed = step->packed[1];
     if (stray && !loss.dx) loss.dx = (float *)scratch;
     if (stray && !loss.dw) loss.dw = (float *)scratch;
     KERNEL_OF(step, output_loss)(&loss, scratch + stray, part);

@@ -65,50 +65,52 @@ static void fill_packed(const struct packing *packing, const real *weight, void 
     ((__typeof__(&product_pack_generic))packing->pack)(packed, &product, first, cols);
 }
 
-static struct packing packing_of(const struct value *v, const struct cpu_row *row,
-                                 struct product product)
+struct packing packing_of(const struct value *weight, const struct cpu_row *row,
+                          const struct product *product)
 {
-    const struct value *weight = v->input[1];
-    bool in_order = row->precision == PRECISION_FLOAT32 && product.b_col == 1;
+    bool in_order = row->precision == PRECISION_FLOAT32 && product->b_col == 1;
     if (weight->storage != STORAGE_PARAMETER || in_order) return (struct packing){0};
     return (struct packing){
         .fill = fill_packed,
         .pack = row->pack,
         .sizes = row->packed_bytes,
         .weight = weight,
-        .cols = product.cols,
-        .depth = product.depth,
-        .b_depth = product.b_depth,
-        .b_col = product.b_col,
+        .cols = product->cols,
+        .depth = product->depth,
+        .b_depth = product->b_depth,
+        .b_col = product->b_col,
         .unit = PRODUCT_PANEL,
-        .bytes = ((__typeof__(&product_packed_bytes_generic))row->packed_bytes)(product.cols,
-                                                                                product.depth),
+        .bytes = ((__typeof__(&product_packed_bytes_generic))row->packed_bytes)(product->cols,
+                                                                                product->depth),
         .spare = row->isa != ISA_AMX || row->precision != PRECISION_BF16,
     };
 }
 
-struct packing packing_linear(const struct value *v, const struct cpu_row *row)
+void packing_linear(const struct value *v, const struct cpu_row *row, struct packing *packing)
 {
-    return packing_of(v, row, forward(v));
+    struct product product = forward(v);
+    packing[0] = packing_of(v->input[1], row, &product);
 }
-struct packing packing_linear_grad_input(const struct value *v, const struct cpu_row *row)
+void packing_linear_grad_input(const struct value *v, const struct cpu_row *row,
+                               struct packing *packing)
 {
-    return packing_of(v, row, grad_input(v));
+    struct product product = grad_input(v);
+    packing[0] = packing_of(v->input[1], row, &product);
 }
 
-struct packing packing_linear_grad_weight(const struct value *v, const struct cpu_row *row)
+void packing_linear_grad_weight(const struct value *v, const struct cpu_row *row,
+                                struct packing *packing)
 {
-    (void)v, (void)row;
-    return (struct packing){0};
+    (void)v, (void)row, (void)packing;
 }
 
 // ---- launches ----
 // This part of it.
 static void product_run(const struct step *step, struct product *product, const struct part *part)
 {
-    product->packed = step->packed;
+    product->packed = step->packed[0];
     product_take_part(product, part,
-                      (__typeof__(&product_packed_bytes_generic))step->packing.sizes);
+                      (__typeof__(&product_packed_bytes_generic))step->packing[0].sizes);
     KERNEL_OF(step, product)(product, step_part_scratch(step, part));
 }
 

@@ -2,7 +2,7 @@
 // Operation -> kernels, best first. LANES_ROWS(operation, kernel, tolerance) stands for one row per
 // instruction set that kernels over 16 lanes are compiled for, launched by launch_<operation>.
 // SCRATCH_ROWS(operation, kernel, sizes, tolerance) adds scratch_<operation> and
-// <sizes>_scratch_bytes. PRODUCT_ROWS and PRECISE_PRODUCT_ROWS (AMX too) add packing_<operation>,
+// <sizes>_scratch_bytes. PRODUCT_ROWS, PRECISE_PRODUCT_ROWS and PRECISION_ROWS (AMX too) add packing_<operation>,
 // <product>_pack and <product>_packed_bytes.
 #include "backend/cpu/table.h"
 
@@ -25,12 +25,14 @@
      .tolerance = (bound),                                                                         \
      .precision = (products)},
 #define PRODUCT_ROW(SET, isa_name, name, product, products, bound)                                 \
+    PACKED_ROW(SET, isa_name, name, product, product, products, bound)
+#define PACKED_ROW(SET, isa_name, name, kernel_name, product, products, bound)                     \
     {.op = &name##_op,                                                                             \
      .isa = (SET),                                                                                 \
      .launch = launch_##name,                                                                      \
-     .kernel = (kernel_function)product##_##isa_name,                                              \
+     .kernel = (kernel_function)kernel_name##_##isa_name,                                          \
      .scratch = scratch_##name,                                                                    \
-     .sizes = (kernel_function)product##_scratch_bytes_##isa_name,                                 \
+     .sizes = (kernel_function)kernel_name##_scratch_bytes_##isa_name,                             \
      .packing = packing_##name,                                                                    \
      .pack = (kernel_function)product##_pack_##isa_name,                                           \
      .packed_bytes = (kernel_function)product##_packed_bytes_##isa_name,                           \
@@ -58,8 +60,8 @@
 #define PRODUCT_ROWS(name, bound) EACH_SET(PRODUCT_ROW, name, product, PRECISION_FLOAT32, bound)
 #define PRECISE_PRODUCT_ROWS(name, product, precision, bound)                                      \
     EACH_TILE_SET(PRODUCT_ROW, name, product, precision, bound)
-#define PRECISION_ROWS(name, kernel, precision, bound)                                             \
-    EACH_TILE_SET(SCRATCH_ROW, name, kernel, kernel, precision, bound)
+#define PRECISION_ROWS(name, kernel, product, precision, bound)                                    \
+    EACH_TILE_SET(PACKED_ROW, name, kernel, product, precision, bound)
 
 // So little work that plain C in the launch serves all instruction sets.
 #define PLAIN_ROW(name, bound)                                                                     \
@@ -121,8 +123,8 @@ const struct cpu_row cpu_table[] = {
     PLAIN_ROW(slice, 0)
     PLAIN_ROW(place, 0)
     SCRATCH_ROWS(output_loss, output_loss, output_loss, 2e-6)
-    PRECISION_ROWS(output_loss, output_loss_bf16, PRECISION_BF16, 2e-2)
-    PRECISION_ROWS(output_loss, output_loss_bf16x3, PRECISION_BF16X3, 5e-5)
+    PRECISION_ROWS(output_loss, output_loss_bf16, product_bf16, PRECISION_BF16, 2e-2)
+    PRECISION_ROWS(output_loss, output_loss_bf16x3, product_bf16x3, PRECISION_BF16X3, 5e-5)
 };
 // clang-format on
 const int cpu_table_rows = sizeof cpu_table / sizeof *cpu_table;
@@ -151,5 +153,5 @@ void cpu_row_use(const struct cpu_row *row, const struct value *v, int threads, 
     step->launch = row->launch;
     step->kernel = row->kernel;
     step->scratch = row->scratch ? row->scratch(v, row->sizes, threads) : (struct scratch){0, 0};
-    if (row->packing) step->packing = row->packing(v, row);
+    if (row->packing) row->packing(v, row, step->packing);
 }

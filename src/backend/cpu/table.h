@@ -20,8 +20,8 @@ struct cpu_row {
     // same instruction set.
     struct scratch (*scratch)(const struct value *v, kernel_function sizes, int threads);
     kernel_function sizes;
-    // (optional) the weight that v would read packed, by `pack`, in packed_bytes.
-    struct packing (*packing)(const struct value *v, const struct cpu_row *row);
+    // (optional) the weight that v would read packed, by `pack`, in packed_bytes; in up to MAX_PACKINGS orders.
+    void (*packing)(const struct value *v, const struct cpu_row *row, struct packing *packing);
     kernel_function pack, packed_bytes;
     // Largest difference from the reference over the largest magnitude of its output, or over 0.1
     // where that is less: the inputs of test cases are about 1, and what cancels between them

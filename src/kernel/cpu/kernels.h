@@ -46,6 +46,7 @@ struct product {
     const float *b;
     int64_t b_depth, b_col;
     const void *packed; // (optional) B as product_pack wrote it: then b is not read, and the bits are the same
+    int64_t packed_depth, packed_first; // bf16 only: packed B has packed_depth terms (0: depth), of which from packed_first on, a multiple of 32, are read
     float *c;      // dense columns
     int64_t c_row; // stride of C's rows
     bool accumulate;
@@ -255,11 +256,13 @@ struct output_loss {
     float *loss;   // [1] sum over rows (a lane reduction over the rows' losses)
     float *losses; // [rows] or NULL
     float *dx, *dw; // both or none are NULL
+    // bf16 and bf16x3 (optional): w packed as an operand B, of logits [width, vocabulary] and of dx [vocabulary, width].
+    const void *packed_across, *packed;
 };
 // All parts call it with the same scratch, and meet inside.
 KERNEL(void, output_loss, const struct output_loss *o, void *scratch, const struct part *part)
 KERNEL(size_t, output_loss_scratch_bytes, int64_t rows, int64_t width, int64_t vocabulary, int parts)
-// With products by product_bf16 and product_bf16x3; softmax and loss are the same.
+// With products by product_bf16 and product_bf16x3, which make the logits twice; the sum of a row adds tile by tile of 256 entries.
 TILE_KERNEL(void, output_loss_bf16, const struct output_loss *o, void *scratch, const struct part *part)
 TILE_KERNEL(size_t, output_loss_bf16_scratch_bytes, int64_t rows, int64_t width, int64_t vocabulary, int parts)
 TILE_KERNEL(void, output_loss_bf16x3, const struct output_loss *o, void *scratch, const struct part *part)

@@ -207,9 +207,9 @@ LANES_INLINE void region_run(const struct region *r, const bool split)
     for (int64_t col = 0; col < p->cols; col += SQUARE) {
         struct square s = {.blocks = r->blocks, .a_below = panel, .b = r->b, .b_right = panel};
         if (p->packed) {
-            s.b_right = r->all_blocks * parts * BLOCK_WORDS;
+            s.b_right = packed_blocks(p) * parts * BLOCK_WORDS;
             s.b = (const uint32_t *)p->packed + col / BLOCK_LINES * s.b_right +
-                  r->first * parts * BLOCK_WORDS;
+                  (packed_first(p) + r->first) * parts * BLOCK_WORDS;
         } else {
             for (int64_t j = col; j < least(col + SQUARE, p->cols); j += BLOCK_LINES)
                 panel_pack(r->b + (j - col) / BLOCK_LINES * panel, p, j, r->first, r->blocks,

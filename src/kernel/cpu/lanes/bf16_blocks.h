@@ -174,6 +174,16 @@ LANES_INLINE void block_pack(uint32_t *to, const struct block_source *s, const b
 // ---- packed B: panels of 16 columns, each block after block, by pairs; with `split` each block's two parts ----
 static inline int64_t blocks_of(int64_t depth) { return (depth + BLOCK_TERMS - 1) / BLOCK_TERMS; }
 
+// Blocks of a panel of a product's packed B, and the first one that the product reads.
+static inline int64_t packed_blocks(const struct product *p)
+{
+    return blocks_of(p->packed_depth ? p->packed_depth : p->depth);
+}
+static inline int64_t packed_first(const struct product *p)
+{
+    return p->packed_first / BLOCK_TERMS;
+}
+
 static inline size_t panels_bytes(int64_t cols, int64_t depth, bool split)
 {
     int64_t panels = (cols + BLOCK_LINES - 1) / BLOCK_LINES;

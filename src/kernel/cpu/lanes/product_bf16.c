@@ -203,9 +203,9 @@ LANES_INLINE void region_run(const struct region *r, const bool split)
     for (int64_t col = 0; col < p->cols; col += TILE_COLS) {
         struct tile tile = {.blocks = r->blocks};
         if (p->packed) {
-            tile.b_group = r->all_blocks * parts * BLOCK_WORDS;
+            tile.b_group = packed_blocks(p) * parts * BLOCK_WORDS;
             tile.b = (const uint32_t *)p->packed + col / BLOCK_LINES * tile.b_group +
-                     r->first * parts * BLOCK_WORDS;
+                     (packed_first(p) + r->first) * parts * BLOCK_WORDS;
         } else {
             tile.b_group = r->blocks * parts * BLOCK_WORDS;
             tile.b = r->b;
