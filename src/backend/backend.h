@@ -59,9 +59,8 @@ struct step {
 struct program_options {
     int threads;              // of the team that runs it; 0: one
     enum precision precision; // of matrix products; the reference always computes in `real`
-    // program_place gives a place to all that is handed out with a tag below: it gets room in the arena only where that
-    // costs nothing.
-    int placed_tags;
+    // Bytes of a block of gradients that begins the arena (plan_create_placed); 0: none.
+    size_t block;
 };
 
 struct backend {
@@ -112,12 +111,10 @@ void program_bind(struct program *program, const struct value *state, void *memo
 // Where the caller writes an INPUT value; after program_prepare.
 void *program_input(struct program *program, const struct value *input);
 // Asks `place` where each yielded value that no step reads shall be written from the next run on: a
-// pointer aligned as the arena, or NULL for the arena, where it must have room. place NULL: all of them in the arena
-// again. It may be asked several times for one tag.
+// pointer aligned as the arena, or NULL for the arena. place NULL: all of them in the arena again.
+// It may be asked several times for one tag.
 typedef void *(*place_function)(void *context, int tag);
 void program_place(struct program *program, place_function place, void *context);
-// Whether all that is handed out with this tag has room in the arena.
-bool program_has_room(const struct program *program, int tag);
 // The team that runs the program from now on, borrowed: options.threads of them, NULL for one. Only
 // the thread that made the team (its part 0) calls program_run then.
 void program_set_team(struct program *program, struct team *team);

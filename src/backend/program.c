@@ -106,7 +106,7 @@ static enum status build(struct program *program, bool share)
     if (!share)
         TRY(plan_create_unshared(program->graph, choose_step, program, &program->plan));
     else
-        TRY(plan_create_placed(program->graph, program->options.placed_tags, choose_step, program,
+        TRY(plan_create_placed(program->graph, program->options.block, choose_step, program,
                                &program->plan));
     if (program->status) return error_trace(program->status, __FILE__, __LINE__);
     if (program->missing[0])
@@ -226,22 +226,12 @@ void program_bind(struct program *program, const struct value *state, void *memo
     }
 }
 
-bool program_has_room(const struct program *program, int tag)
-{
-    const struct plan *plan = program->plan;
-    for (int id = 0; id < program->graph->count; id++)
-        if (plan->alive[id] && plan->tag[id] == tag && plan->offset[id] < 0) return false;
-    return true;
-}
-
 // The place of value v, which has `tag`.
 static void *placed(const struct program *program, place_function place, void *context, int tag,
                     const struct value *v)
 {
     void *at = place ? place(context, tag) : NULL;
-    if (!at) at = planned(program, program->plan->offset[v->id]);
-    INVARIANT(at, "value %d (%s) has neither room in the arena nor a place", v->id, v->name);
-    return at;
+    return at ? at : planned(program, program->plan->offset[v->id]);
 }
 
 void program_place(struct program *program, place_function place, void *context)

@@ -3,6 +3,8 @@
 
 #include "parallel/update_kernels.h"
 
+#include <string.h>
+
 enum status gradients_create(struct gradients *gradients, int64_t elements, int buffers,
                              enum isa isa)
 {
@@ -12,8 +14,11 @@ enum status gradients_create(struct gradients *gradients, int64_t elements, int 
             checked_multiply(checked_multiply((size_t)elements, sizeof(float)), (size_t)buffers);
         TRY(block_create(bytes, "gradients", &memory));
     }
-    *gradients =
-        (struct gradients){.memory = memory, .elements = elements, .buffers = buffers, .isa = isa};
+    *gradients = (struct gradients){.memory = memory,
+                                    .data = memory.data,
+                                    .elements = elements,
+                                    .buffers = buffers,
+                                    .isa = isa};
     return STATUS_OK;
 }
 
@@ -22,9 +27,14 @@ enum status gradients_create_spare(struct gradients *gradients, int64_t elements
     struct block memory = {0};
     TRY(block_create_sparse(checked_multiply((size_t)elements, sizeof(float)), "gradients",
                             &memory));
-    *gradients =
-        (struct gradients){.memory = memory, .elements = elements, .buffers = 1, .isa = isa};
+    *gradients = (struct gradients){
+        .memory = memory, .data = memory.data, .elements = elements, .buffers = 1, .isa = isa};
     return STATUS_OK;
+}
+
+void gradients_borrow(struct gradients *gradients, float *data, int64_t elements, enum isa isa)
+{
+    *gradients = (struct gradients){.data = data, .elements = elements, .buffers = 1, .isa = isa};
 }
 
 void gradients_release(struct gradients *gradients) { block_destroy(&gradients->memory); }
@@ -33,7 +43,7 @@ float *gradients_buffer(const struct gradients *gradients, int buffer)
 {
     INVARIANT(buffer >= 0 && buffer < gradients->buffers, "gradient buffer %d of %d", buffer,
               gradients->buffers);
-    return (float *)gradients->memory.data + buffer * gradients->elements;
+    return gradients->data + buffer * gradients->elements;
 }
 
 void gradients_begin(struct gradients *gradients, int first, int last, int leaf, int64_t which,
@@ -72,4 +82,10 @@ void gradients_add(struct gradients *gradients, int64_t offset, const float *gra
     float *target = gradients_buffer(gradients, gradients->target) + offset;
     update_kernels_of(gradients->isa)
         ->tree_sum(target, array, gradients->program, 2 * sources + 1, n);
+}
+
+void gradients_clear(struct gradients *gradients, int64_t first, int64_t last)
+{
+    float *target = gradients_buffer(gradients, gradients->target);
+    memset(target + first, 0, (size_t)(last - first) * sizeof *target);
 }

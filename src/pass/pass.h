@@ -22,6 +22,7 @@ struct plan {
     int64_t *scratch;      // [values] byte offset of a step's scratch, -1 when it needs none
     size_t *scratch_bytes; // [values] what the step asked for
     bool *alive;           // [values] something yielded depends on it, or it is an INPUT
+    size_t block;          // of gradients, that begins the arena; 0: none
     size_t bytes;          // of the arena: the peak
     size_t bytes_unshared; // what it would be if no two values shared memory
     size_t bytes_bound;    // what no plan can go below: the most that lives at once
@@ -33,10 +34,12 @@ typedef size_t (*scratch_function)(void *context, const struct value *value);
 // first error; STATUS_MEMORY.
 enum status plan_create(struct graph *g, scratch_function scratch, void *context,
                         struct plan **plan_p) CHECK_RESULT;
-// The same for a program whose caller has a place for all that has a tag (above) below `tags`: it gets room only where
-// that makes the arena no larger, else offset -1.
-enum status plan_create_placed(struct graph *g, int tags, scratch_function scratch, void *context,
-                               struct plan **plan_p) CHECK_RESULT;
+// The same with a block of gradients that begins the arena: `block` bytes, laid out as the weights. Each gradient (yielded with a
+// parameter's index as tag) stays at its parameter's place to the end of the program, and so does what lies between them; until it is
+// computed, others lie there. One that shares its memory or is read again lies elsewhere, and its place is free for a copy of the
+// caller's as soon as it is yielded.
+enum status plan_create_placed(struct graph *g, size_t block, scratch_function scratch,
+                               void *context, struct plan **plan_p) CHECK_RESULT;
 // The same as plan_create without sharing memory: for tests, and for finding out whether the planner is to blame.
 enum status plan_create_unshared(struct graph *g, scratch_function scratch, void *context,
                                  struct plan **plan_p) CHECK_RESULT;

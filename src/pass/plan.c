@@ -18,7 +18,7 @@ struct item {
     int birth, death; // ids of the steps at both ends, inclusive
     int yields;       // values in it that are handed out
     int tag;          // as in struct plan
-    bool elsewhere;   // it needs no room
+    bool fixed;       // its place is given
 };
 
 struct planner {
@@ -26,7 +26,8 @@ struct planner {
     struct graph *g;
     int count;
     bool share;
-    int tags;          // the caller has a place for what is handed out with lower ones
+    int64_t *place;    // [parameters + 1] of gradients in the block that begins the arena
+    int parameters;    // with such a place
     int *death;        // [values] last reader
     int *item_of;      // [values] which item a value lies in, -1 for none
     int *scratch_item; // [values]
@@ -128,10 +129,39 @@ static void find_tags(struct planner *p)
         const struct value *v = p->g->values[id];
         struct item *item = p->item_of[id] < 0 ? NULL : &p->item[p->item_of[id]];
         if (!item || v->yield < 0) continue;
-        bool movable = p->death[id] == v->producer->id;
-        item->tag = movable ? v->yield : -1;
-        item->elsewhere = movable && item->yields == 0 && v->yield < p->tags;
+        item->tag = p->death[id] == v->producer->id ? v->yield : -1;
         item->yields++;
+    }
+}
+
+// ---- the block of gradients ----
+// Where the gradient of each parameter begins, and at last where the block ends.
+static void find_places(struct planner *p)
+{
+    int64_t end = (int64_t)p->plan->block;
+    for (int id = 0; end && id < p->count; id++) {
+        const struct value *v = p->g->values[id];
+        if (v->storage != STORAGE_PARAMETER) continue;
+        p->place[v->parameter] = v->offset * (int64_t)sizeof(real);
+        if (v->parameter >= p->parameters) p->parameters = v->parameter + 1;
+    }
+    p->place[p->parameters] = end;
+}
+
+// A gradient stays at its place, and what lies behind it up to the next one's stays free: from when the first value of its
+// item is computed; or, where the item cannot lie there, from when the caller copies it.
+static void fix_gradients(struct planner *p)
+{
+    for (int id = 0; id < p->count; id++) {
+        const struct value *v = p->g->values[id];
+        if (v->yield < 0 || v->yield >= p->parameters) continue;
+        int own = p->item_of[id];
+        bool movable = p->item[own].yields == 1 && p->item[own].tag == v->yield;
+        if (!movable) own = add_item(p, 0, v->producer->id, 0);
+        p->item[own].offset = p->place[v->yield];
+        p->item[own].bytes = p->place[v->yield + 1] - p->place[v->yield];
+        p->item[own].death = p->count;
+        p->item[own].fixed = true;
     }
 }
 
@@ -178,36 +208,32 @@ static int64_t lowest_place(const struct planner *p, const struct item *item, in
     return at;
 }
 
-// Places the items that may lie elsewhere, or all others, behind the `count` that are placed; none above
-// `limit`. Returns how many are placed.
-static int pack_some(struct planner *p, bool elsewhere, int count, int64_t limit, int64_t *peak_p)
+static void insert(struct planner *p, struct item *item, int count)
 {
-    for (int i = 0; i < p->items; i++) {
-        struct item *item = p->order[i];
-        if (item->elsewhere != elsewhere) continue;
-        int64_t at = lowest_place(p, item, count), end = at + item->bytes;
-        item->offset = end > limit ? -1 : at;
-        if (end > limit) continue;
-        if (end > *peak_p) *peak_p = end;
-        int position = count;
-        while (position > 0 && p->placed[position - 1]->offset > at) position--;
-        memmove(p->placed + position + 1, p->placed + position,
-                (size_t)(count - position) * sizeof(struct item *));
-        p->placed[position] = item;
-        count++;
-    }
-    return count;
+    int position = count;
+    while (position > 0 && p->placed[position - 1]->offset > item->offset) position--;
+    memmove(p->placed + position + 1, p->placed + position,
+            (size_t)(count - position) * sizeof(struct item *));
+    p->placed[position] = item;
 }
 
-// Puts every item at the lowest place that is free while it lives. Returns the end of the highest. What may
-// lie elsewhere comes last, into gaps alone.
+// Puts every item whose place is not given at the lowest that is free while it lives. Returns the end of the highest.
 static int64_t pack(struct planner *p, int (*compare)(const void *, const void *))
 {
-    for (int i = 0; i < p->items; i++) p->order[i] = &p->item[i];
+    int64_t peak = (int64_t)p->plan->block;
+    int count = 0;
+    for (int i = 0; i < p->items; i++) {
+        p->order[i] = &p->item[i];
+        if (p->item[i].fixed) insert(p, &p->item[i], count++);
+    }
     qsort(p->order, (size_t)p->items, sizeof(struct item *), compare);
-    int64_t peak = 0;
-    int count = pack_some(p, false, 0, INT64_MAX, &peak);
-    pack_some(p, true, count, peak, &peak);
+    for (int i = 0; i < p->items; i++) {
+        struct item *item = p->order[i];
+        if (item->fixed) continue;
+        item->offset = lowest_place(p, item, count);
+        if (item->offset + item->bytes > peak) peak = item->offset + item->bytes;
+        insert(p, item, count++);
+    }
     return peak;
 }
 
@@ -217,11 +243,10 @@ static int64_t lower_bound(const struct planner *p)
     int64_t *change = p->change;
     memset(change, 0, (size_t)(p->count + 2) * sizeof *change);
     for (int i = 0; i < p->items; i++) {
-        if (p->item[i].elsewhere) continue;
         change[p->item[i].birth < 0 ? 0 : p->item[i].birth] += p->item[i].bytes;
         change[p->item[i].death + 1] -= p->item[i].bytes;
     }
-    int64_t now = 0, most = 0;
+    int64_t now = 0, most = (int64_t)p->plan->block;
     for (int id = 0; id <= p->count; id++) {
         now += change[id];
         if (now > most) most = now;
@@ -263,6 +288,8 @@ static void make_plan(struct planner *p, scratch_function scratch, void *context
     find_deaths(p);
     make_items(p, scratch, context);
     find_tags(p);
+    find_places(p);
+    fix_gradients(p);
     int64_t bound = lower_bound(p);
     plan->bytes_unshared = (size_t)p->unshared;
     plan->bytes_bound = (size_t)bound;
@@ -296,7 +323,7 @@ static struct plan *plan_allocate(struct graph *g)
     return plan;
 }
 
-// Working memory: a value has one item and one scratch at most.
+// Working memory: a value has one item, one scratch and one given place at most.
 static bool planner_init(struct planner *p, struct arena *arena)
 {
     size_t n = (size_t)p->count + 2;
@@ -304,22 +331,24 @@ static bool planner_init(struct planner *p, struct arena *arena)
     p->item_of = arena_take(arena, n * sizeof *p->item_of);
     p->scratch_item = arena_take(arena, n * sizeof *p->scratch_item);
     p->change = arena_take(arena, n * sizeof *p->change);
-    p->item = arena_take(arena, 2 * n * sizeof *p->item);
-    p->order = arena_take(arena, 2 * n * sizeof(struct item *));
-    p->placed = arena_take(arena, 2 * n * sizeof(struct item *));
-    return p->death && p->item_of && p->scratch_item && p->change && p->item && p->order &&
-           p->placed;
+    p->place = arena_take(arena, n * sizeof *p->place);
+    p->item = arena_take(arena, 3 * n * sizeof *p->item);
+    p->order = arena_take(arena, 3 * n * sizeof(struct item *));
+    p->placed = arena_take(arena, 3 * n * sizeof(struct item *));
+    return p->place && p->death && p->item_of && p->scratch_item && p->change && p->item &&
+           p->order && p->placed;
 }
 
-static enum status create(struct graph *g, bool share, int tags, scratch_function scratch,
+static enum status create(struct graph *g, bool share, size_t block, scratch_function scratch,
                           void *context, struct plan **plan_p)
 {
     TRY(graph_status(g));
     TRY(graph_verify(g));
     struct arena *arena;
     TRY(arena_create(&arena));
-    struct planner p = {.g = g, .count = g->count, .share = share, .tags = tags};
+    struct planner p = {.g = g, .count = g->count, .share = share};
     if (planner_init(&p, arena)) p.plan = plan_allocate(g);
+    if (p.plan) p.plan->block = block;
     if (p.plan) make_plan(&p, scratch, context);
     arena_destroy(arena);
     if (!p.plan) FAIL(STATUS_MEMORY, "not enough memory to plan %d values", g->count);
@@ -333,10 +362,10 @@ enum status plan_create(struct graph *g, scratch_function scratch, void *context
     return create(g, true, 0, scratch, context, plan_p);
 }
 
-enum status plan_create_placed(struct graph *g, int tags, scratch_function scratch, void *context,
-                               struct plan **plan_p)
+enum status plan_create_placed(struct graph *g, size_t block, scratch_function scratch,
+                               void *context, struct plan **plan_p)
 {
-    return create(g, true, tags, scratch, context, plan_p);
+    return create(g, true, block, scratch, context, plan_p);
 }
 
 enum status plan_create_unshared(struct graph *g, scratch_function scratch, void *context,

@@ -7,12 +7,11 @@
 
 #include <stdlib.h>
 
-static const int64_t ELSEWHERE = INT64_C(1) << 44;
-
 struct place {
     int64_t offset, end;
     int id;       // of the value
     bool scratch; // its step's scratch instead
+    bool kept;    // a gradient's place, to the end
 };
 
 struct walk {
@@ -27,17 +26,9 @@ static int64_t bytes_of(const struct value *v)
     return shape_count(v->shape) * (int64_t)dtype_bytes(v->dtype);
 }
 
-// Where a value lies. What has no room in the arena, but a place elsewhere, is seen far behind it, by its tag.
-static int64_t place_of(const struct plan *plan, int id)
-{
-    bool elsewhere = plan->offset[id] < 0 && plan->tag[id] >= 0;
-    return elsewhere ? ((int64_t)plan->tag[id] + 1) * ELSEWHERE : plan->offset[id];
-}
-
 static enum status verify_place(const struct walk *w, const struct value *v, int64_t offset,
                                 int64_t bytes)
 {
-    if (offset >= ELSEWHERE) return STATUS_OK;
     if (offset < 0 || offset % 64 != 0 || offset > (int64_t)w->plan->bytes - bytes)
         FAIL(STATUS_SHAPE, "value %d (%s) is alive, but lies at %lld of %zu bytes", v->id, v->name,
              (long long)offset, w->plan->bytes);
@@ -69,7 +60,25 @@ static enum status add_place(struct walk *w, const struct value *y, const struct
              scratch ? "scratch of value " : "value ", v->id, v->name,
              other->scratch ? "scratch of value " : "value ", other->id);
     }
-    w->live[w->count++] = (struct place){offset, offset + bytes, v->id, scratch};
+    w->live[w->count++] = (struct place){offset, offset + bytes, v->id, scratch, false};
+    return STATUS_OK;
+}
+
+// From now on a gradient that is handed out holds its parameter's place, up to the next one's.
+static enum status keep_gradient(struct walk *w, const struct value *y, const struct value *v)
+{
+    const struct graph *g = w->plan->graph;
+    int64_t from = -1, end = (int64_t)w->plan->block, unit = sizeof(real);
+    if (!end || !v || v->yield < 0) return STATUS_OK;
+    for (int id = 0; id < g->count; id++)
+        if (g->values[id]->parameter == v->yield) from = g->values[id]->offset * unit;
+    for (int id = 0; id < g->count && from >= 0; id++) {
+        int64_t next = g->values[id]->offset * unit;
+        if (g->values[id]->storage == STORAGE_PARAMETER && next > from && next < end) end = next;
+    }
+    if (from < 0) return STATUS_OK;
+    TRY(add_place(w, y, v, from, end - from, false));
+    w->live[w->count - 1].kept = true;
     return STATUS_OK;
 }
 
@@ -80,19 +89,21 @@ static enum status verify_step(struct walk *w, const struct value *y)
         if (y->input[i] && !plan->alive[y->input[i]->id])
             FAIL(STATUS_SHAPE, "value %d (%s) reads value %d, which is never computed", y->id,
                  y->name, y->input[i]->id);
-    TRY(add_place(w, y, y, place_of(plan, y->id), bytes_of(y), false));
+    TRY(add_place(w, y, y, plan->offset[y->id], bytes_of(y), false));
     for (int i = 0; i < MAX_AUX; i++)
         if (y->aux[i])
-            TRY(add_place(w, y, y->aux[i], place_of(plan, y->aux[i]->id), bytes_of(y->aux[i]),
+            TRY(add_place(w, y, y->aux[i], plan->offset[y->aux[i]->id], bytes_of(y->aux[i]),
                           false));
     if (plan->scratch_bytes[y->id])
         TRY(add_place(w, y, y, plan->scratch[y->id], (int64_t)plan->scratch_bytes[y->id], true));
     // Those that nobody reads any more leave.
     int kept = 0;
     for (int i = 0; i < w->count; i++)
-        if (!w->live[i].scratch && w->last_read[w->live[i].id] > y->id)
+        if (w->live[i].kept || (!w->live[i].scratch && w->last_read[w->live[i].id] > y->id))
             w->live[kept++] = w->live[i];
     w->count = kept;
+    TRY(keep_gradient(w, y, y));
+    for (int i = 0; i < MAX_AUX; i++) TRY(keep_gradient(w, y, y->aux[i]));
     return STATUS_OK;
 }
 
@@ -128,7 +139,7 @@ enum status plan_verify(const struct plan *plan)
     struct walk w = {.plan = plan};
     size_t n = (size_t)plan->graph->count;
     TRY(memory_allocate(n, sizeof *w.last_read, "the check of a plan", &w.last_read));
-    enum status status = memory_allocate(2 * n, sizeof *w.live, "the check of a plan", &w.live);
+    enum status status = memory_allocate(3 * n, sizeof *w.live, "the check of a plan", &w.live);
     if (!status) find_last_reads(&w);
     if (!status) status = walk_schedule(&w);
     free(w.live);

@@ -101,9 +101,10 @@ static enum status make_plans(struct run_config *config, struct plans *plans)
     TRY(type->validate(&config->model));
     TRY(training_graph(config, feed_typical(config), &plans->parameters, &plans->graph[0]));
     TRY(evaluation_graph(config, feed_typical(config), &plans->parameters, &plans->graph[1]));
-    struct program_options options[2] = {
-        training_options_of(config, &plans->parameters, (int)config->parallel.workers),
-        program_options_of(config)};
+    struct program_options options[2] = {training_options_of(config, plans->graph[0].g,
+                                                             &plans->parameters,
+                                                             (int)config->parallel.workers),
+                                         program_options_of(config)};
     for (int i = 0; i < 2; i++)
         TRY(program_create(backend, plans->graph[i].g, &options[i], &plans->program[i]));
     return STATUS_OK;
@@ -115,10 +116,13 @@ static enum status measure_plans(struct plans *plans, struct forecast *f)
     TRY(packed_create(plans->program, 2, &packed));
     f->packed = packed_bytes(packed);
     packed_destroy(packed);
+    struct memory_need need;
+    memory_arena(plans->program, 2, &need);
+    f->arena = need.arena;
+    f->evaluation = need.evaluation;
+    f->gradients = need.block;
     for (int i = 0; i < 2; i++) {
-        size_t arena = program_arena_bytes(plans->program[i]);
         size_t values = (size_t)plans->graph[i].g->count;
-        if (arena > f->arena) f->arena = arena;
         // As memory_heap() counts.
         f->heap += values * (sizeof(struct value) + sizeof(struct value *) + 32);
         f->heap += (size_t)f->config.parallel.workers * values *
@@ -186,6 +190,8 @@ struct memory_report forecast_memory(const struct forecast *forecast, const stru
     const struct memory_need need = {
         .elements = forecast->block,
         .arena = forecast->arena,
+        .block = forecast->gradients,
+        .evaluation = forecast->evaluation,
         .packed = forecast->packed,
         .heap = forecast->heap,
         .states = forecast->workload.states,

@@ -12,8 +12,10 @@ struct forecast {
     struct run_config config; // resolved
     struct workload workload; // of the run as it stands; exchange auto: direct
     double parameters;
-    size_t arena, packed, heap; // bytes: of a worker, of a replica, of a replica
-    int64_t block;              // elements of the block of weights
+    size_t arena, evaluation,
+        gradients;       // bytes of a worker: as struct memory_need's arena, evaluation, block
+    size_t packed, heap; // bytes of a replica
+    int64_t block;       // elements of the block of weights
 };
 // config.parallel.workers is that of a node. Fails: as run_config_check and the building of graphs do; STATUS_INPUT where the
 // tokenizer, or the text that it is to be made of, is missing.

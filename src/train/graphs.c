@@ -17,11 +17,21 @@ static bool nothing_waits(const struct run_config *config, int computing)
            config->leaves == config->batch / config->micro_batch;
 }
 
-struct program_options training_options_of(const struct run_config *config,
+static int gradients_of(const struct graph *g, const struct parameters *parameters)
+{
+    int count = 0;
+    for (int id = 0; id < g->count; id++)
+        count += g->values[id]->yield >= 0 && g->values[id]->yield < parameters->count;
+    return count;
+}
+
+struct program_options training_options_of(const struct run_config *config, const struct graph *g,
                                            const struct parameters *parameters, int computing)
 {
     struct program_options options = program_options_of(config);
-    options.placed_tags = nothing_waits(config, computing) ? parameters->count : 0;
+    // A parameter without a gradient would have a place that nobody writes.
+    if (nothing_waits(config, computing) && gradients_of(g, parameters) == parameters->count)
+        options.block = checked_multiply((size_t)parameters->elements, sizeof(float));
     return options;
 }
 

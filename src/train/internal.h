@@ -31,10 +31,10 @@ enum status evaluation_graph(const struct run_config *config, struct model_sizes
                              struct parameters *parameters,
                              struct model_graph *graph_p) CHECK_RESULT;
 
-// How a run's programs are made; and its training program, whose gradients need no room where each worker has one
-// micro-batch a step: they are written into its gradient buffer. computing: workers of all replicas that have leaves.
+// How a run's programs are made; and its training program, whose arena begins with the worker's gradient buffer where each has one
+// micro-batch a step: until a gradient is computed, activations lie there. computing: workers of all replicas that have leaves.
 struct program_options program_options_of(const struct run_config *config);
-struct program_options training_options_of(const struct run_config *config,
+struct program_options training_options_of(const struct run_config *config, const struct graph *g,
                                            const struct parameters *parameters, int computing);
 
 // One of a worker's programs, and where it reads.
@@ -234,11 +234,18 @@ void worker_evaluate(struct worker *worker);
 
 // memory.c: what a run takes. `workers` and others from config; arena: bytes of one worker's arena; heap: other bytes that are known.
 struct memory_need {
-    int64_t elements; // of the block of weights
-    size_t arena, packed, data, heap;
+    int64_t elements;  // of the block of weights
+    size_t arena;      // of a worker with leaves, without the gradient buffer that it begins with
+    size_t block;      // that buffer, or 0
+    size_t evaluation; // of the evaluation program: all that a worker without a leaf needs
+    size_t packed, data, heap;
     int states;
     struct crew crew; // with the workers of config
 };
+// arena, block and evaluation of these programs: for each shape the training program and the evaluation's.
+void memory_arena(struct program *const *program, int count, struct memory_need *need_p);
+// Those of worker 0, as of each; returns how many.
+int trainer_programs(const struct trainer *trainer, struct program *program[2 * FEED_SHAPES]);
 struct memory_report memory_of(const struct run_config *config, const struct memory_need *need);
 // Gradient buffers of this replica's worker `rank` in the worst case that the balance mode allows.
 int memory_worker_buffers(const struct run_config *config, const struct crew *crew, int rank);

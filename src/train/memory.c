@@ -103,6 +103,7 @@ static void add_workers(const struct run_config *config, const struct memory_nee
 {
     int workers = (int)config->parallel.workers;
     size_t buffers = 0;
+    int without = 0; // leaves
     // Where borders move, all workers have the same worst case.
     bool moving = strcmp(config->parallel.balance, "none") != 0;
     int worst = moving ? memory_worker_buffers(config, &need->crew, workers - 1) : 0;
@@ -110,7 +111,12 @@ static void add_workers(const struct run_config *config, const struct memory_nee
         int mine = moving && r > 0 ? worst : memory_worker_buffers(config, &need->crew, r);
         if (mine > report->worker_gradients) report->worker_gradients = mine;
         buffers += (size_t)mine;
+        without += mine == 0;
     }
+    // Where the arena begins with the buffer, a worker that has none has room for its evaluation only.
+    size_t small = need->block ? need->evaluation : need->arena;
+    report->activations =
+        checked_multiply(need->arena, (size_t)(workers - without)) + small * (size_t)without;
     const size_t worker[] = {need->arena, checked_multiply(model, (size_t)report->worker_gradients),
                              report->worker_share};
     for (size_t i = 0; i < sizeof worker / sizeof *worker; i++)
@@ -122,6 +128,21 @@ static void add_workers(const struct run_config *config, const struct memory_nee
                    strcmp(config->parallel.exchange, "server") != 0;
     if (memory_is_spare(config, &need->crew))
         report->gradients = through ? model : (size_t)owned * sizeof(float);
+}
+
+void memory_arena(struct program *const *program, int count, struct memory_need *need_p)
+{
+    size_t most = 0, evaluation = 0, block = program_plan(program[0])->block;
+    for (int i = 0; i < count; i++) {
+        size_t bytes = program_arena_bytes(program[i]);
+        if (bytes > most) most = bytes;
+        if (i % 2 && bytes > evaluation) evaluation = bytes;
+        INVARIANT(i % 2 || program_plan(program[i])->block == block,
+                  "training programs with gradients and without in one arena");
+    }
+    need_p->block = block;
+    need_p->evaluation = evaluation;
+    need_p->arena = most - block;
 }
 
 struct memory_report memory_of(const struct run_config *config, const struct memory_need *need)
@@ -138,7 +159,6 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
         .packed_weights = need->packed,
         .weights = model,
         .optimizer_state = state_bytes(config, need, owned),
-        .activations = checked_multiply(need->arena, (size_t)workers),
         .worker_activations = need->arena,
         .data = need->data,
         .available = memory_available(config->parallel.memory_limit, crew->local),

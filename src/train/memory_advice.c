@@ -19,16 +19,15 @@ static struct crew crew_with(const struct trainer *trainer, const struct run_con
 }
 
 static struct program_options options_with(const struct trainer *trainer,
-                                           const struct run_config *config,
-                                           const struct parameters *parameters)
+                                           const struct run_config *config, const struct graph *g)
 {
     struct crew crew = crew_with(trainer, config);
-    return training_options_of(config, parameters, crew.all - crew.idle);
+    return training_options_of(config, g, &trainer->parameters, crew.all - crew.idle);
 }
 
-// Bytes of a worker's arena with other settings: the graphs are built and planned, and thrown away.
+// What a worker's arena takes with other settings: the graphs are built and planned, and thrown away.
 static enum status arena_with(const struct trainer *trainer, const struct run_config *config,
-                              size_t *bytes_p)
+                              struct memory_need *need_p)
 {
     struct parameters parameters;
     struct model_graph graph[2] = {{0}};
@@ -37,15 +36,11 @@ static enum status arena_with(const struct trainer *trainer, const struct run_co
     parameters_init(&parameters);
     enum status status = training_graph(config, feed_typical(config), &parameters, &graph[0]);
     if (!status) status = evaluation_graph(config, feed_typical(config), &parameters, &graph[1]);
-    options[0] = options_with(trainer, config, &parameters);
+    options[0] = options_with(trainer, config, graph[0].g);
     options[1] = program_options_of(config);
     for (int i = 0; i < 2 && !status; i++)
         status = program_create(trainer->backend, graph[i].g, &options[i], &program[i]);
-    if (!status) {
-        size_t training = program_arena_bytes(program[0]),
-               evaluation = program_arena_bytes(program[1]);
-        *bytes_p = training > evaluation ? training : evaluation;
-    }
+    if (!status) memory_arena(program, 2, need_p);
     for (int i = 0; i < 2; i++) {
         program_destroy(program[i]);
         graph_destroy(graph[i].g);
@@ -62,20 +57,21 @@ static bool fits(const struct trainer *trainer, const struct run_config *config,
 {
     struct memory_need need = {
         .elements = trainer->parameters.elements,
-        .arena = trainer->memory.worker_activations,
         .packed = trainer->memory.packed_weights,
         .data = trainer->memory.data,
         .heap = memory_heap(trainer),
         .states = trainer->states,
         .crew = crew_with(trainer, config),
     };
-    const struct parameters *parameters = &trainer->parameters;
-    bool same = config->micro_batch == trainer->config.micro_batch &&
-                config->parallel.threads == trainer->config.parallel.threads &&
-                config->model.recompute_layers == trainer->config.model.recompute_layers &&
-                options_with(trainer, config, parameters).placed_tags ==
-                    options_with(trainer, &trainer->config, parameters).placed_tags;
-    if (!same && arena_with(trainer, config, &need.arena)) {
+    const struct graph *g = trainer->training_graph[0].g;
+    bool same =
+        config->micro_batch == trainer->config.micro_batch &&
+        config->parallel.threads == trainer->config.parallel.threads &&
+        config->model.recompute_layers == trainer->config.model.recompute_layers &&
+        options_with(trainer, config, g).block == options_with(trainer, &trainer->config, g).block;
+    struct program *programs[2 * FEED_SHAPES];
+    memory_arena(programs, trainer_programs(trainer, programs), &need);
+    if (!same && arena_with(trainer, config, &need)) {
         error_clear();
         return false;
     }

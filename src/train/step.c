@@ -48,6 +48,9 @@ static void fold_yield(void *context, int tag, const void *data, const struct pa
     struct range r = part_range(part, parameter->count, FOLD_UNIT);
     gradients_add(&worker->gradients, parameter->offset + r.first, (const float *)data + r.first,
                   r.last - r.first);
+    if (part->index == 0)
+        gradients_clear(&worker->gradients, parameter->offset + parameter->count,
+                        tag + 1 < parameters->count ? parameter[1].offset : parameters->elements);
     if (worker->last)
         overlap_folded(worker->trainer->overlap, tag,
                        worker->rank * worker->trainer->threads + part->index);

@@ -68,13 +68,24 @@ static bool take_tables(struct trainer *trainer)
     return true;
 }
 
+int trainer_programs(const struct trainer *trainer, struct program *program[2 * FEED_SHAPES])
+{
+    const struct worker *worker = &trainer->worker[0];
+    for (int i = 0; i < trainer->feed.shapes; i++) {
+        program[2 * i] = worker->training[i].program;
+        program[2 * i + 1] = worker->evaluation[i].program;
+    }
+    return 2 * trainer->feed.shapes;
+}
+
 // Programs are planned for each worker; the graphs are shared.
 static enum status create_programs(struct trainer *trainer)
 {
     struct program_options options = program_options_of(&trainer->config);
     const struct crew *crew = &trainer->crew;
     struct program_options training =
-        training_options_of(&trainer->config, &trainer->parameters, crew->all - crew->idle);
+        training_options_of(&trainer->config, trainer->training_graph[0].g, &trainer->parameters,
+                            crew->all - crew->idle);
     int shapes = trainer->feed.shapes;
     for (int r = 0; r < trainer->workers; r++) {
         struct worker *worker = &trainer->worker[r];
@@ -89,24 +100,7 @@ static enum status create_programs(struct trainer *trainer)
         }
     }
     struct program *programs[2 * FEED_SHAPES];
-    for (int i = 0; i < shapes; i++) {
-        programs[2 * i] = trainer->worker[0].training[i].program;
-        programs[2 * i + 1] = trainer->worker[0].evaluation[i].program;
-    }
-    return packed_create(programs, 2 * shapes, &trainer->packed);
-}
-
-static size_t arena_bytes(const struct trainer *trainer)
-{
-    const struct worker *worker = &trainer->worker[0];
-    size_t most = 0;
-    for (int i = 0; i < trainer->feed.shapes; i++) {
-        size_t training = program_arena_bytes(worker->training[i].program);
-        size_t evaluation = program_arena_bytes(worker->evaluation[i].program);
-        if (training > most) most = training;
-        if (evaluation > most) most = evaluation;
-    }
-    return most;
+    return packed_create(programs, trainer_programs(trainer, programs), &trainer->packed);
 }
 
 // What the settings alone decide.
@@ -173,15 +167,16 @@ static enum status build(struct trainer *trainer)
 
 static void plan_memory(struct trainer *trainer)
 {
-    const struct memory_need need = {
+    struct memory_need need = {
         .elements = trainer->parameters.elements,
-        .arena = arena_bytes(trainer),
         .packed = packed_bytes(trainer->packed),
         .data = trainer->feed.bytes,
         .heap = memory_heap(trainer),
         .states = trainer->states,
         .crew = trainer->crew,
     };
+    struct program *programs[2 * FEED_SHAPES];
+    memory_arena(programs, trainer_programs(trainer, programs), &need);
     trainer->memory = memory_of(&trainer->config, &need);
 }
 
@@ -288,6 +283,23 @@ static void find_inputs(struct worker_program *w, const struct model_graph *grap
     };
 }
 
+static enum status allocate_worker(struct trainer *trainer, struct worker *worker)
+{
+    int buffers = memory_worker_buffers(&trainer->config, &trainer->crew, worker->rank);
+    int64_t elements = trainer->parameters.elements;
+    size_t block = program_plan(worker->training[0].program)->block;
+    // A worker without a leaf touches what its evaluations need of it.
+    TRY(block_create(trainer->memory.worker_activations + block, "a worker's activations",
+                     &worker->arena));
+    if (block && buffers)
+        gradients_borrow(&worker->gradients, worker->arena.data, elements, trainer->isa);
+    else
+        TRY(gradients_create(&worker->gradients, elements, buffers, trainer->isa));
+    if (worker->rank == 0 && memory_is_spare(&trainer->config, &trainer->crew))
+        TRY(gradients_create_spare(&worker->gradients, elements, trainer->isa));
+    return STATUS_OK;
+}
+
 static enum status prepare_program(struct trainer *trainer, struct worker *worker,
                                    struct worker_program *w, const struct model_graph *graph)
 {
@@ -300,12 +312,7 @@ static enum status prepare_program(struct trainer *trainer, struct worker *worke
 static enum status prepare_worker(struct trainer *trainer, struct worker *worker)
 {
     worker->comm = trainer->comm[worker->rank];
-    TRY(block_create(trainer->memory.worker_activations, "a worker's activations", &worker->arena));
-    TRY(gradients_create(&worker->gradients, trainer->parameters.elements,
-                         memory_worker_buffers(&trainer->config, &trainer->crew, worker->rank),
-                         trainer->isa));
-    if (worker->rank == 0 && memory_is_spare(&trainer->config, &trainer->crew))
-        TRY(gradients_create_spare(&worker->gradients, trainer->parameters.elements, trainer->isa));
+    TRY(allocate_worker(trainer, worker));
     for (int i = 0; i < trainer->feed.shapes; i++) {
         TRY(prepare_program(trainer, worker, &worker->training[i], &trainer->training_graph[i]));
         TRY(prepare_program(trainer, worker, &worker->evaluation[i],

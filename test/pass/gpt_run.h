@@ -14,7 +14,9 @@ struct gpt_run {
     struct program *program;
     struct team *team;
     real *weights, *gradient;
-    int *times; // [parameters] how often each was yielded
+    struct block memory;
+    real *arena; // in `memory`
+    int *times;  // [parameters] how often each was yielded
     int yields;
     real loss;
 };
@@ -39,8 +41,9 @@ static inline enum status gpt_run_create(struct gpt_run *run, const struct backe
     run->weights = calloc(elements, sizeof(real));
     run->gradient = calloc(elements, sizeof(real));
     run->times = calloc((size_t)run->m.parameters, sizeof(int));
-    const struct program_options options = {
-        .threads = n.threads, .precision = (enum precision)n.precision, .placed_tags = n.placed};
+    const struct program_options options = {.threads = n.threads,
+                                            .precision = (enum precision)n.precision,
+                                            .block = n.block ? elements * sizeof(real) : 0};
     if (shared)
         TRY(program_create(backend, run->m.g, &options, &run->program));
     else
@@ -51,7 +54,9 @@ static inline enum status gpt_run_create(struct gpt_run *run, const struct backe
         program_set_team(run->program, run->team);
     }
     TRY(plan_verify(program_plan(run->program)));
-    TRY(program_prepare(run->program, run->weights, NULL));
+    TRY(block_create(program_arena_bytes(run->program), "the arena", &run->memory));
+    run->arena = run->memory.data;
+    TRY(program_prepare(run->program, run->weights, run->arena));
     gpt_weights(&run->m, run->weights);
     gpt_fill(&run->m, program_input(run->program, run->m.ids),
              program_input(run->program, run->m.positions),
@@ -65,6 +70,7 @@ static inline void gpt_run_destroy(struct gpt_run *run)
     program_destroy(run->program);
     team_destroy(run->team);
     graph_destroy(run->m.g);
+    block_destroy(&run->memory);
     free(run->weights);
     free(run->gradient);
     free(run->times);

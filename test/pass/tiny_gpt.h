@@ -17,7 +17,7 @@ struct gpt_sizes {
     bool recompute, gradient;
     int threads;   // of the team that runs it; 0: none
     int precision; // enum precision of its products
-    int placed;    // gradients with a lower tag are given a place
+    int block;     // whether gradients begin the arena
 };
 
 struct gpt {

@@ -78,6 +78,31 @@ static void replicas_may_differ_in_workers_and_borders(void **state)
         }
 }
 
+// Activations lie in the gradient buffer until it is filled: what travels behind the computing is gradients, and 0 between them.
+static void one_micro_batch_a_replica(void **state)
+{
+    (void)state;
+    struct run_config config = replica_run("one-each", "direct");
+    config.model.width = 36; // so there are gaps between parameters
+    config.batch = 6;
+    config.leaves = 3;
+    struct child_result first = in_child(NULL, train_steps, &config, NULL);
+    assert_fine(&first);
+    for (int i = 0; i < 6; i++) {
+        struct child_result result[MOST_REPLICAS];
+        config.parallel.threads = 1 + i % 2;
+        snprintf(config.parallel.exchange, sizeof config.parallel.exchange, "%s",
+                 i < 3 ? "direct" : "tree");
+        snprintf(config.parallel.overlap, sizeof config.parallel.overlap, "%s",
+                 i % 3 ? "on" : "off");
+        run_replicas(&config, 3, NULL, replica_steps, NULL, result);
+        for (int r = 0; r < 3; r++) {
+            assert_fine(&result[r]);
+            assert_string_equal(result[r].digest, first.digest);
+        }
+    }
+}
+
 static void servers_need_not_compute(void **state)
 {
     (void)state;
@@ -403,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(exact_ways_give_the_bits_of_one_process),
         cmocka_unit_test(replicas_may_differ_in_workers_and_borders),
+        cmocka_unit_test(one_micro_batch_a_replica),
         cmocka_unit_test(servers_need_not_compute),
         cmocka_unit_test(one_bucket_or_many),
         cmocka_unit_test(resumed_on_other_numbers),
