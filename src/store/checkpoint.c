@@ -220,15 +220,22 @@ static enum status prune(const char *directory, int64_t saved, int keep, int64_t
 }
 
 // ---- all of it ----
+static enum status ask_fence(const struct checkpoint_content *content)
+{
+    return content->fence ? content->fence(content->fence_context) : STATUS_OK;
+}
+
 static enum status save_into(const char *directory, const char *temporary,
                              const struct checkpoint_content *content)
 {
-    struct manifest manifest = {.position = content->position, .config_hash = content->config_hash};
+    struct manifest manifest = {
+        .position = content->position, .config_hash = content->config_hash, .term = content->term};
     TRY(checkpoint_sweep(directory));
     TRY(directory_create(temporary));
     enum status status = write_files(temporary, content, &manifest);
     manifest_release(&manifest);
     if (!status && content->stream) status = content->stream->commit(content->stream->context);
+    if (!status) status = ask_fence(content);
     if (!status) status = publish(directory, temporary, content->position.step);
     return status;
 }
@@ -239,6 +246,7 @@ enum status checkpoint_save(const char *directory, const struct checkpoint_conte
     char temporary[STORE_PATH];
     int64_t step = content->position.step;
     INVARIANT(step >= 0, "checkpoint of step %lld", (long long)step);
+    TRY(ask_fence(content));
     TRY(directory_create(directory));
     TRY(checkpoint_temporary(temporary, directory, step));
     enum status status = save_into(directory, temporary, content);
@@ -246,8 +254,10 @@ enum status checkpoint_save(const char *directory, const struct checkpoint_conte
         // The error that made the save fail is the one to tell; what is left over is swept by the next save.
         enum status ignored = directory_remove(temporary);
         (void)ignored;
-        return status == STATUS_MEMORY || status == STATUS_PEER ? status : STATUS_DISK;
+        bool other = status == STATUS_MEMORY || status == STATUS_PEER || status == STATUS_USAGE;
+        return other ? status : STATUS_DISK;
     }
+    TRY(ask_fence(content));
     TRY(write_latest(directory, step));
     if (prune(directory, step, keep < 1 ? 1 : keep, protect_step)) {
         log_warning("older checkpoints are kept: %s", error_message());

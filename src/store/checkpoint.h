@@ -43,11 +43,17 @@ struct checkpoint_content {
     struct run_position position;
     uint64_t
         config_hash; // of what must not change between resumes (model, tokenizer, batch, leaves, seed, optimizer)
+    // Which start of the run writes this, counted from 1; by load: which one wrote it, 0: not known.
+    int64_t term;
+    // (optional) Called before anything is touched, before the checkpoint takes its place and before older ones go: fails with
+    // STATUS_USAGE when another start of the run has taken over.
+    enum status (*fence)(const void *context);
+    const void *fence_context;
     const char *run_file; // text of the resolved run file, stored as run.yaml
     char other_run[4096]; // by load: the path of the checkpoint whose config_hash differs, else ""
 };
 // Writes checkpoint step-<position.step> below `directory` ("out/checkpoints") and keeps the newest `keep` (and `protect_step`, -1 none).
-// Fails: STATUS_DISK; nothing that was there is harmed, the temporary folder is removed.
+// Fails: STATUS_DISK, or as the fence; nothing that was there is harmed, the temporary folder is removed.
 enum status checkpoint_save(const char *directory, const struct checkpoint_content *content,
                             int keep, int64_t protect_step) CHECK_RESULT;
 // Loads the newest that verifies into *content. *found_p false when there is none at all.

@@ -179,6 +179,7 @@ static enum status read_content(const char *path, const struct manifest *manifes
     TRY(read_weights(path, content));
     TRY(read_states(path, manifest, content));
     content->position = manifest->position;
+    content->term = manifest->term;
     return STATUS_OK;
 }
 

@@ -117,6 +117,7 @@ static enum status make_root(const struct manifest *manifest, json_t **root_p)
     bad |= json_object_set_new(root, "version", json_integer(MANIFEST_VERSION));
     bad |= json_object_set_new(root, "library", json_string(STENTOR_VERSION));
     bad |= json_object_set_new(root, "config_hash", json_string(config));
+    bad |= json_object_set_new(root, "term", json_integer(manifest->term));
     bad |= json_object_set_new(root, "position", position_to_json(&manifest->position));
     bad |= json_object_set(root, "files", json_object_get(manifest->root, "files"));
     if (bad) {
@@ -245,6 +246,7 @@ static enum status read_root(json_t *root, const char *path, struct manifest *ma
              "wrote it",
              path, (long long)version, (int)MANIFEST_VERSION);
     TRY(read_config_hash(root, path, &manifest->config_hash));
+    TRY(json_get_integer(root, "term", path, false, 0, INT64_MAX, 0, &manifest->term));
     TRY(position_from_json(json_object_get(root, "position"), path, &manifest->position));
     json_t *files = json_object_get(root, "files"), *file;
     size_t i, count = json_array_size(files);

@@ -198,6 +198,7 @@ struct trainer {
     int64_t profile_from; // step
     struct memory_report memory;
     bool prepared;
+    int64_t term;       // which start of the run this is, 0: it writes nothing
     int lock;           // descriptor that holds out's lock, -1 none
     int64_t saved_step; // of the newest checkpoint that this process wrote or read, -1 none
     // The command that all workers carry out; written by the calling thread while they wait.
@@ -313,6 +314,8 @@ void times_note(struct trainer *trainer);
 enum status resume_explain(const struct run_config *config, const char *checkpoint,
                            enum status status) CHECK_RESULT;
 
+// checkpoints.c: initial weights, or those of the newest checkpoint; collective.
+enum status checkpoints_start(struct trainer *trainer, bool resume) CHECK_RESULT;
 // trainer_save with another number of checkpoints to keep.
 enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT;
 
@@ -332,4 +335,9 @@ struct travel_setup run_travel(const struct run_config *config, const struct cre
 // folder.c: makes `out`, and takes its lock, which ends with the process. Fails: STATUS_DISK, STATUS_USAGE naming the process that has it.
 enum status folder_lock(const char *out, int *lock_p) CHECK_RESULT;
 void folder_unlock(int lock);
+// Takes the next term of `out`, above all that were taken and above `above`: also where the lock is worth nothing, as on some network
+// file systems, no two starts of a run get the same. Fails: STATUS_DISK.
+enum status folder_claim(const char *out, int64_t above, int64_t *term_p) CHECK_RESULT;
+// Fails: STATUS_USAGE naming who has taken a newer term: then this process must not write there any more. Term 0 is never fenced.
+enum status folder_fence(const char *out, int64_t term) CHECK_RESULT;
 #endif

@@ -30,6 +30,7 @@ struct loop {
     double start, seconds_before; // of this process; of earlier ones
     int64_t first_step;           // that this process began with
     double logged;                // time and tokens of the last line
+    double looked;                // whether the folder is still this run's
     int64_t tokens_since;
     int64_t evaluated_step;
     const char *doing; // where a worker may be lost
@@ -111,7 +112,8 @@ static enum status save(struct loop *loop)
 // A disk that is full for a while should not end a run of days: it is told, and the next checkpoint tries again. The last one must succeed.
 static enum status save_or_warn(struct loop *loop)
 {
-    if (!save(loop)) return STATUS_OK;
+    enum status status = save(loop);
+    if (!status || status == STATUS_USAGE) return status; // another start of the run has the folder
     return forgive(loop->trainer, "no checkpoint could be written");
 }
 
@@ -150,8 +152,9 @@ static enum status evaluate(struct loop *loop, bool scheduled)
         loop->observer->evaluation(loop->observer->context, position->step, loss, best);
     if (!best) return STATUS_OK;
     TRY(path_join(best_path, sizeof best_path, trainer->config.out, "best"));
-    if (trainer_export(trainer, best_path))
-        return forgive(trainer, "the best model could not be written");
+    enum status status = trainer_export(trainer, best_path);
+    if (status == STATUS_USAGE) return status;
+    if (status) return forgive(trainer, "the best model could not be written");
     return STATUS_OK;
 }
 
@@ -222,6 +225,23 @@ static enum status stop_interrupted(struct loop *loop)
          (long long)trainer->position.step, (long long)trainer->config.steps);
 }
 
+// Where another start of the run has taken over, the log is its own, too: this run ends at its next step, in the checkpoint that it cannot
+// write.
+static void keep_fence(struct loop *loop, double now)
+{
+    const struct trainer *trainer = loop->trainer;
+    if (!loop->log || now - loop->looked < 1) return;
+    loop->looked = now;
+    if (folder_fence(trainer->config.out, trainer->term) != STATUS_USAGE) {
+        error_clear();
+        return;
+    }
+    error_clear();
+    run_log_close(loop->log);
+    loop->log = NULL;
+    train_request_stop();
+}
+
 static void log_step(struct loop *loop, const struct step_report *report)
 {
     double now = monotonic_seconds(), seconds = now - loop->logged;
@@ -242,6 +262,7 @@ static void log_step(struct loop *loop, const struct step_report *report)
     };
     // What travels between processes is there where there are some.
     int count = (int)(sizeof measure / sizeof *measure) - (loop->trainer->crew.net ? 0 : 3);
+    keep_fence(loop, now);
     if (loop->log) run_log_write(loop->log, report->step, measure, count);
     loop->logged = now;
     loop->tokens_since = 0;

@@ -2,13 +2,9 @@
 #include "train/trainer.h"
 
 #include "base/cpu.h"
-#include "base/file.h"
 #include "base/log.h"
 #include "train/internal.h"
 
-#include <limits.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -405,114 +401,6 @@ static bool wants_overlap(const struct trainer *trainer)
     return !trainer->crew.net->ops->shares_memory || trainer->workers * trainer->threads < cores;
 }
 
-static void start_position(struct run_position *position)
-{
-    struct schedule_state schedule;
-    schedule_start(&schedule);
-    *position = (struct run_position){
-        .best_loss = (double)INFINITY,
-        .schedule_factor = schedule.factor,
-        .schedule_best = schedule.best,
-        .schedule_waited = schedule.waited,
-    };
-}
-
-static enum status checkpoints_path(const struct trainer *trainer, char path[RUN_PATH + 16])
-{
-    TRY(path_join(path, RUN_PATH + 16, trainer->config.out, "checkpoints"));
-    return STATUS_OK;
-}
-
-static struct checkpoint_content content_of(const struct trainer *trainer,
-                                            const struct checkpoint_stream *stream)
-{
-    struct checkpoint_content content = {
-        .parameters = &trainer->parameters,
-        .weights = trainer->weights.data,
-        .stream = stream,
-        .position = trainer->position,
-        .config_hash = run_config_hash(&trainer->config, tokenizer_hash(trainer->tokenizer),
-                                       trainer->feed.hash),
-    };
-    for (int s = 0; s < trainer->states; s++) {
-        content.state_name[s] = trainer->optimizer->state_name[s];
-        content.state[s] = state_is_shared(trainer, s) ? NULL : trainer->state[s].data;
-    }
-    if (trainer->local) content.state_name[trainer->states] = "outer";
-    return content;
-}
-
-// A run that would write over an earlier one's checkpoints is refused.
-static enum status refuse_earlier_run(const char *checkpoints, const char *out)
-{
-    char **name = NULL;
-    int count = 0;
-    char found[64] = "";
-    if (!directory_exists(checkpoints)) return STATUS_OK;
-    TRY(directory_list(checkpoints, &name, &count));
-    for (int i = 0; i < count; i++)
-        if (strncmp(name[i], "step-", 5) == 0) snprintf(found, sizeof found, "%.60s", name[i]);
-    names_free(name, count);
-    if (found[0])
-        FAIL(STATUS_USAGE,
-             "%s holds %s of an earlier run; add --resume to go on from it, set another out, or "
-             "remove %s first",
-             checkpoints, found, out);
-    return STATUS_OK;
-}
-
-// What replica 0 found in the folder of checkpoints.
-struct found {
-    struct run_position position;
-    int64_t count;
-};
-
-static enum status load(struct trainer *trainer, const struct checkpoint_stream *stream,
-                        void *context)
-{
-    struct found *found = context;
-    char checkpoints[RUN_PATH + 16];
-    bool any = false;
-    TRY(checkpoints_path(trainer, checkpoints));
-    struct checkpoint_content content = content_of(trainer, stream);
-    enum status status = checkpoint_load_newest(checkpoints, &content, &any);
-    if (status && content.other_run[0])
-        return resume_explain(&trainer->config, content.other_run, status);
-    if (status) return status;
-    found->count = any;
-    if (any) found->position = content.position;
-    if (!any)
-        log_info("%s holds no checkpoint yet: the run starts at its beginning",
-                 trainer->config.out);
-    return STATUS_OK;
-}
-
-static enum status refuse(struct trainer *trainer, const struct checkpoint_stream *stream,
-                          void *context)
-{
-    char checkpoints[RUN_PATH + 16];
-    (void)stream, (void)context;
-    TRY(checkpoints_path(trainer, checkpoints));
-    return refuse_earlier_run(checkpoints, trainer->config.out);
-}
-
-static enum status set_weights(struct trainer *trainer, bool resume)
-{
-    struct found found = {.count = 0};
-    start_position(&trainer->position);
-    TRY(state_collect(trainer, resume ? load : refuse, &found));
-    TRY(crew_tell(trainer, &found, sizeof found));
-    if (found.count == 0) return workers_run(trainer, TASK_INITIALISE);
-    trainer->position = found.position;
-    trainer->saved_step = found.position.step;
-    // Whole optimizer states, too, where every replica has one of its own.
-    TRY(crew_tell(trainer, trainer->weights.data, trainer->weights.bytes));
-    for (int s = 0; s < trainer->states; s++)
-        if (!state_is_shared(trainer, s))
-            TRY(crew_tell(trainer, trainer->state[s].data, trainer->state[s].bytes));
-    return STATUS_OK;
-}
-
 static enum status prepare_workers(struct trainer *trainer)
 {
     TRY(comm_create(NULL, trainer->workers, trainer->comm));
@@ -526,11 +414,17 @@ static enum status prepare_workers(struct trainer *trainer)
     return STATUS_OK;
 }
 
+static enum status take_folder(struct trainer *trainer)
+{
+    TRY(folder_lock(trainer->config.out, &trainer->lock));
+    return folder_claim(trainer->config.out, 0, &trainer->term);
+}
+
 static enum status prepare(struct trainer *trainer, bool resume)
 {
     TRY(crew_agree(trainer, memory_check(trainer)));
     if (crew_speaks(trainer))
-        TRY(crew_agree(trainer, folder_lock(trainer->config.out, &trainer->lock)));
+        TRY(crew_agree(trainer, take_folder(trainer)));
     else
         TRY(crew_agree(trainer, STATUS_OK));
     TRY(crew_agree(trainer, allocate_model(trainer)));
@@ -538,7 +432,7 @@ static enum status prepare(struct trainer *trainer, bool resume)
     enum status status = create_exchange(trainer);
     if (!status) status = prepare_workers(trainer);
     TRY(crew_agree(trainer, status));
-    TRY(set_weights(trainer, resume));
+    TRY(checkpoints_start(trainer, resume));
     average_start(trainer);
     trainer->averaged = trainer->position.step;
     return STATUS_OK;
@@ -580,53 +474,3 @@ int64_t trainer_parameters(const struct trainer *trainer)
 struct text_report trainer_text(const struct trainer *trainer) { return trainer->feed.report; }
 const struct run_config *trainer_config(const struct trainer *trainer) { return &trainer->config; }
 struct run_position *trainer_position(struct trainer *trainer) { return &trainer->position; }
-
-// ---- writing ----
-
-static enum status write_checkpoint(struct trainer *trainer, const struct checkpoint_stream *stream,
-                                    void *context)
-{
-    char checkpoints[RUN_PATH + 16], *run_file = NULL;
-    const int *keep = context;
-    TRY(checkpoints_path(trainer, checkpoints));
-    TRY(run_config_print(&trainer->config, &run_file));
-    struct checkpoint_content content = content_of(trainer, stream);
-    content.run_file = run_file;
-    int64_t best = trainer->position.best_step > 0 ? trainer->position.best_step : -1;
-    enum status status = checkpoint_save(checkpoints, &content, *keep, best);
-    free(run_file);
-    return status;
-}
-
-enum status trainer_save_keeping(struct trainer *trainer, int keep)
-{
-    TRY(crew_fail(trainer, average_weights(trainer)));
-    TRY(crew_fail(trainer, average_state(trainer)));
-    TRY(crew_fail(trainer, check_replicas(trainer)));
-    TRY(state_collect(trainer, write_checkpoint, &keep));
-    trainer->saved_step = trainer->position.step;
-    return STATUS_OK;
-}
-
-enum status trainer_save(struct trainer *trainer)
-{
-    INVARIANT(trainer->prepared, "trainer_save before trainer_prepare");
-    int64_t keep = trainer->config.keep;
-    return trainer_save_keeping(trainer, keep < 1 ? 1 : keep > INT_MAX ? INT_MAX : (int)keep);
-}
-
-static enum status write_model(const struct trainer *trainer, const char *directory)
-{
-    if (!crew_speaks(trainer)) return STATUS_OK;
-    TRY(directory_create(directory));
-    TRY(model_directory_save(directory, &trainer->config.model, &trainer->parameters,
-                             trainer->weights.data, trainer->tokenizer));
-    return STATUS_OK;
-}
-
-enum status trainer_export(struct trainer *trainer, const char *directory)
-{
-    INVARIANT(trainer->prepared, "trainer_export before trainer_prepare");
-    TRY(crew_fail(trainer, serve_meet(trainer)));
-    return crew_agree(trainer, write_model(trainer, directory));
-}
