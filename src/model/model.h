@@ -63,6 +63,26 @@ struct model_inputs {
     struct value *weights; // F32 [batch] of the examples' losses, 0: padding; NULL: 1
 };
 
+// What a search keeps of a batch of sources, in the order of the type: filled by `encode`, given back as STATE values of the same
+// shapes to `step`. Arrays have room for MODEL_MEMORY(config) values.
+struct model_memory {
+    struct value **source; // [batch, ..] the same at all steps
+    int sources;
+    // [batch, ..] what a decoder starts with; to and from `step` [batch * beams, ..], which replaces it
+    struct value **carried;
+    int carries;
+};
+#define MODEL_MEMORY(config) (2 * (size_t)(config)->layers + 2)
+// One step of a search: the newest token of each of `beams` beams of every source.
+struct model_step {
+    struct value *tokens, *positions; // I32 [batch, beams]
+    struct value *source_lengths;     // I32 [batch]
+    struct value *position;           // I32 [1] tokens before
+    // Of types with `step_keys`: I32 [rows, steps] and, of each layer, STATE [rows, 2, steps, width] (op_attention_beams).
+    struct value *origins, *const *cache;
+    struct model_memory *memory;
+};
+
 // Ranges, rates, heads that divide the width, a bounded number of parameters: for validate functions, after defaults.
 // Fails: STATUS_USAGE naming key, value and what would be right.
 enum status model_config_check(const struct model_config *config) CHECK_RESULT;
@@ -89,6 +109,13 @@ struct model_type {
     struct value *(*decode)(struct builder *b, const struct model_config *config,
                             struct model_inputs inputs, struct value *const *cache,
                             struct value *position);
+    // (TASK_TRANSLATE, else NULL) Appends the encoder, and what of it a search keeps.
+    void (*encode)(struct builder *b, const struct model_config *config, struct model_inputs inputs,
+                   struct model_memory *memory);
+    // (with encode) Logits [batch, beams, vocabulary] of the tokens behind.
+    struct value *(*step)(struct builder *b, const struct model_config *config,
+                          const struct model_step *step);
+    bool step_keys; // a step keeps keys and values of all tokens before
     // What Hugging Face calls it, for config.json.
     const char *architecture; // "GPT2LMHeadModel"
 };

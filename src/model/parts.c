@@ -53,10 +53,35 @@ static struct value *behind(struct builder *b, const struct model_config *c, str
     return c->post_norm ? nn_layer_norm(b, x, norm, c->bias, c->norm_epsilon) : x;
 }
 
+static double out_deviation(const struct model_config *c)
+{
+    return c->init_deviation / sqrt(2 * (double)c->layers);
+}
+
+static struct cross_module cross_of(const struct model_config *c)
+{
+    return (struct cross_module){.name = "cross_attn",
+                                 .heads = (int)c->heads,
+                                 .bias = c->bias,
+                                 .deviation = c->init_deviation,
+                                 .out_deviation = out_deviation(c)};
+}
+
+struct value *parts_cross_keys(struct builder *b, const struct model_config *c, int64_t number,
+                               struct value *memory)
+{
+    struct cross_module cross = cross_of(c);
+    cross.memory = memory;
+    prefix_push(b, "layers.%d", (int)number);
+    struct value *kv = nn_cross_keys(b, &cross);
+    prefix_pop(b);
+    return kv;
+}
+
 struct value *parts_layer(struct builder *b, const struct model_config *c, struct value *x,
                           const struct layer_part *part)
 {
-    double out = c->init_deviation / sqrt(2 * (double)c->layers);
+    double out = out_deviation(c);
     prefix_push(b, "layers.%d", (int)part->number);
     struct attention_module attention = {.qkv = "self_attn.qkv",
                                          .out = "self_attn.out",
@@ -67,13 +92,16 @@ struct value *parts_layer(struct builder *b, const struct model_config *c, struc
                                          .heads = (int)c->heads,
                                          .bidirectional = part->bidirectional,
                                          .dropout = c->attention_dropout,
-                                         .lengths = part->lengths};
+                                         .lengths = part->lengths,
+                                         .cache = part->cache,
+                                         .position = part->position,
+                                         .origins = part->origins};
     struct value *y = nn_attention(b, before(b, c, x, "self_attn_norm"), &attention);
     x = behind(b, c, x, y, "self_attn_norm");
-    if (part->memory) {
-        struct cross_module cross = {
-            "cross_attn",      part->memory, part->memory_lengths, (int)c->heads, c->bias,
-            c->init_deviation, out};
+    if (part->memory || part->memory_keys) {
+        struct cross_module cross = cross_of(c);
+        cross.memory = part->memory, cross.kv = part->memory_keys;
+        cross.lengths = part->memory_lengths;
         y = nn_cross_attention(b, before(b, c, x, "cross_attn_norm"), &cross);
         x = behind(b, c, x, y, "cross_attn_norm");
     }

@@ -19,11 +19,16 @@ struct value *parts_embed(struct builder *b, const struct model_config *c, struc
 struct layer_part {
     int64_t number;
     bool bidirectional;
-    struct value *lengths;                 // of x, or NULL
-    struct value *memory, *memory_lengths; // of an encoder, or NULL
+    struct value *lengths;                    // of x, or NULL
+    struct value *memory, *memory_lengths;    // of an encoder, or NULL
+    struct value *memory_keys;                // parts_cross_keys of the memory, which is NULL then
+    struct value *cache, *position, *origins; // of a search (op_attention_beams), or NULL
 };
 struct value *parts_layer(struct builder *b, const struct model_config *c, struct value *x,
                           const struct layer_part *part);
+// What decoder layer `number` reads of the memory, the same at every step of a search: its keys and values.
+struct value *parts_cross_keys(struct builder *b, const struct model_config *c, int64_t number,
+                               struct value *memory);
 // The norm behind all layers, where norms stand before.
 struct value *parts_last_norm(struct builder *b, const struct model_config *c, struct value *x);
 // Scores [batch, classes] of vectors [batch, width].

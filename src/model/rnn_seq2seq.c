@@ -74,52 +74,80 @@ static struct value *bridge(struct builder *b, const struct model_config *c, str
     return state;
 }
 
+// What states look at, in memory->source: vectors (twice: keys and values), or Bahdanau's keys and vectors.
+static void remember(struct builder *b, const struct model_config *c, struct value *x,
+                     struct model_memory *memory)
+{
+    if (c->additive_attention)
+        memory->source[memory->sources++] =
+            nn_linear(b, x, "keys", c->width, c->bias, ACTIVATION_NONE, LAYOUT_OUT_IN,
+                      1 / sqrt(3 * (double)c->width));
+    memory->source[memory->sources++] = c->additive_attention ? x : op_concat(b->g, x, x);
+}
+
 // What each state sees of the source: a mean of its vectors under softmax(state W memory), or of Bahdanau's v tanh(W state + U memory).
+// encoded: the vectors, NULL where they are in `memory` already.
 static struct value *context_of(struct builder *b, const struct model_config *c, struct value *x,
-                                struct value *memory, struct value *lengths)
+                                struct value *encoded, struct model_memory *memory,
+                                struct value *lengths)
 {
     const struct cross_attention_attributes general = {1, 1};
-    const enum activation none = ACTIVATION_NONE;
     double deviation = 1 / sqrt(3 * (double)c->width);
-    struct value *q = nn_linear(b, x, "score", c->width, false, none, LAYOUT_OUT_IN, deviation);
+    struct value *q =
+        nn_linear(b, x, "score", c->width, false, ACTIVATION_NONE, LAYOUT_OUT_IN, deviation);
+    if (encoded) remember(b, c, encoded, memory);
     if (!c->additive_attention)
-        return op_cross_attention(b->g, q, op_concat(b->g, memory, memory), lengths, &general);
-    struct value *k =
-        nn_linear(b, memory, "keys", c->width, c->bias, none, LAYOUT_OUT_IN, deviation);
+        return op_cross_attention(b->g, q, memory->source[0], lengths, &general);
     struct value *v = nn_parameter(b, "score_v", shape_of(1, c->width), INIT_NORMAL, deviation);
-    return op_mix(b->g, op_additive_scores(b->g, q, k, v), memory, lengths);
+    return op_mix(b->g, op_additive_scores(b->g, q, memory->source[0], v), memory->source[1],
+                  lengths);
 }
 
 // tanh(W [context; state])
 static struct value *attend(struct builder *b, const struct model_config *c, struct value *x,
-                            struct value *memory, struct value *lengths)
+                            struct value *encoded, struct model_memory *memory,
+                            struct value *lengths)
 {
-    struct value *context = context_of(b, c, x, memory, lengths);
-    return nn_linear(b, op_concat(b->g, context, x), "combine", c->width, c->bias, ACTIVATION_TANH,
-                     LAYOUT_OUT_IN, 1 / sqrt(3 * (double)c->width));
+    struct value *context = context_of(b, c, x, encoded, memory, lengths);
+    x = nn_linear(b, op_concat(b->g, context, x), "combine", c->width, c->bias, ACTIVATION_TANH,
+                  LAYOUT_OUT_IN, 1 / sqrt(3 * (double)c->width));
+    return nn_dropout(b, x, c->residual_dropout);
+}
+
+// A layer over [batch, tokens, width] from the state *h (and *cell), which it replaces by the one that it ends with if that `carries`
+// on.
+static struct value *layer(struct builder *b, const struct model_config *c, struct value *x,
+                           int64_t number, struct value **h, struct value **cell, bool carries)
+{
+    const struct recurrent_module r = {.name = "rnn",
+                                       .layer = (int)number,
+                                       .cell = c->rnn,
+                                       .hidden = c->width,
+                                       .bias = c->bias,
+                                       .weight_drop = c->weight_drop,
+                                       .h0 = *h,
+                                       .c0 = *cell,
+                                       .last_h = carries ? h : NULL,
+                                       .last_c = carries ? cell : NULL};
+    return nn_dropout(b, nn_recurrent(b, x, &r), c->residual_dropout);
 }
 
 static struct value *decode(struct builder *b, const struct model_config *c,
                             struct model_inputs inputs, struct value **table_p)
 {
-    struct value *last = NULL;
+    struct value *last = NULL, *source[2];
+    struct model_memory memory = {.source = source};
     *table_p = nn_embedding_table(b, "shared", c->vocabulary, c->width, c->init_deviation);
-    struct value *memory = encode(b, c, inputs, *table_p, &last);
+    struct value *encoded = encode(b, c, inputs, *table_p, &last);
     prefix_push(b, "decoder");
     struct value *x =
         nn_dropout(b, op_embedding(b->g, *table_p, inputs.tokens), c->embedding_dropout);
     for (int64_t i = 0; i < c->layers; i++) {
-        struct recurrent_module r = {.name = "rnn",
-                                     .layer = (int)i,
-                                     .cell = c->rnn,
-                                     .hidden = c->width,
-                                     .bias = c->bias,
-                                     .weight_drop = c->weight_drop};
-        r.h0 = bridge(b, c, last, "h", i);
-        if (c->rnn == CELL_LSTM) r.c0 = bridge(b, c, last, "c", i);
-        x = nn_dropout(b, nn_recurrent(b, x, &r), c->residual_dropout);
+        struct value *h = bridge(b, c, last, "h", i);
+        struct value *cell = c->rnn == CELL_LSTM ? bridge(b, c, last, "c", i) : NULL;
+        x = layer(b, c, x, i, &h, &cell, false);
     }
-    x = nn_dropout(b, attend(b, c, x, memory, inputs.source_lengths), c->residual_dropout);
+    x = attend(b, c, x, encoded, &memory, inputs.source_lengths);
     prefix_pop(b);
     return x;
 }
@@ -138,11 +166,50 @@ static struct value *rnn_seq2seq_scores(struct builder *b, const struct model_co
     return op_linear(b->g, x, table, NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
 }
 
+// What states look at, and the states that the decoder's layers start from.
+static void rnn_seq2seq_encode(struct builder *b, const struct model_config *c,
+                               struct model_inputs inputs, struct model_memory *memory)
+{
+    struct value *last = NULL, *table = nn_embedding_table(b, "shared", c->vocabulary, c->width,
+                                                           c->init_deviation);
+    struct value *encoded = encode(b, c, inputs, table, &last);
+    prefix_push(b, "decoder");
+    remember(b, c, encoded, memory);
+    for (int64_t i = 0; i < c->layers; i++) {
+        memory->carried[memory->carries++] = bridge(b, c, last, "h", i);
+        if (c->rnn == CELL_LSTM) memory->carried[memory->carries++] = bridge(b, c, last, "c", i);
+    }
+    prefix_pop(b);
+}
+
+static struct value *rnn_seq2seq_step(struct builder *b, const struct model_config *c,
+                                      const struct model_step *step)
+{
+    struct shape shape = step->tokens->shape;
+    int64_t batch = shape.size[0], beams = shape.size[1], each = c->rnn == CELL_LSTM ? 2 : 1;
+    struct value *table =
+        nn_embedding_table(b, "shared", c->vocabulary, c->width, c->init_deviation);
+    prefix_push(b, "decoder");
+    // The layers see a row for each beam; attention sees a source's beams side by side.
+    struct value *x = op_reshape(b->g, op_embedding(b->g, table, step->tokens),
+                                 shape_of(3, batch * beams, INT64_C(1), c->width));
+    for (int64_t i = 0; i < c->layers; i++) {
+        struct value **h = step->memory->carried + i * each, *none = NULL;
+        x = layer(b, c, x, i, h, each == 2 ? h + 1 : &none, true);
+    }
+    x = op_reshape(b->g, x, shape_of(3, batch, beams, c->width));
+    x = attend(b, c, x, NULL, step->memory, step->source_lengths);
+    prefix_pop(b);
+    return op_linear(b->g, x, table, NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
+}
+
 const struct model_type rnn_seq2seq_model = {
     .name = "rnn_seq2seq",
     .tasks = TASK_TRANSLATE,
     .validate = validate,
     .loss = rnn_seq2seq_loss,
     .scores = rnn_seq2seq_scores,
+    .encode = rnn_seq2seq_encode,
+    .step = rnn_seq2seq_step,
     .architecture = "StentorRnnSeq2Seq",
 };

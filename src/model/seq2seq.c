@@ -67,11 +67,45 @@ static struct value *seq2seq_scores(struct builder *b, const struct model_config
     return op_linear(b->g, x, table, NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
 }
 
+// Keys and values of every layer of the decoder.
+static void seq2seq_encode(struct builder *b, const struct model_config *c,
+                           struct model_inputs inputs, struct model_memory *memory)
+{
+    struct value *table =
+        nn_embedding_table(b, "shared", c->vocabulary, c->width, c->init_deviation);
+    struct value *x = encode(b, c, inputs, table);
+    prefix_push(b, "decoder");
+    for (int64_t i = 0; i < c->layers; i++)
+        memory->source[memory->sources++] = parts_cross_keys(b, c, i, x);
+    prefix_pop(b);
+}
+
+static struct value *seq2seq_step(struct builder *b, const struct model_config *c,
+                                  const struct model_step *step)
+{
+    struct value *table =
+        nn_embedding_table(b, "shared", c->vocabulary, c->width, c->init_deviation);
+    prefix_push(b, "decoder");
+    struct value *x = parts_embed(b, c, table, "positions", step->tokens, step->positions);
+    for (int64_t i = 0; i < c->layers; i++)
+        x = parts_layer(b, c, x,
+                        &(struct layer_part){i, .memory_keys = step->memory->source[i],
+                                             .memory_lengths = step->source_lengths,
+                                             .cache = step->cache[i], .position = step->position,
+                                             .origins = step->origins});
+    x = parts_last_norm(b, c, x);
+    prefix_pop(b);
+    return op_linear(b->g, x, table, NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
+}
+
 const struct model_type seq2seq_model = {
     .name = "seq2seq",
     .tasks = TASK_TRANSLATE,
     .validate = validate,
     .loss = seq2seq_loss,
     .scores = seq2seq_scores,
+    .encode = seq2seq_encode,
+    .step = seq2seq_step,
+    .step_keys = true,
     .architecture = "StentorSeq2Seq",
 };

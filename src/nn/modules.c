@@ -185,9 +185,14 @@ struct value *nn_attention(struct builder *b, struct value *x, const struct atte
     int64_t out = (attributes.heads + 2 * (int64_t)attributes.kv_heads) * size;
     struct value *qkv =
         nn_linear(b, x, a->qkv, out, a->bias, ACTIVATION_NONE, a->layout, a->deviation);
-    struct value *y = a->cache ? op_attention_cached(b->g, qkv, a->cache, a->position, a->heads,
-                                                     attributes.kv_heads)
-                               : op_attention(b->g, qkv, b->random, a->lengths, &attributes);
+    struct value *y;
+    if (a->origins)
+        y = op_attention_beams(b->g, ((struct value *[]){qkv, a->cache, a->position, a->origins}),
+                               a->heads, attributes.kv_heads);
+    else if (a->cache)
+        y = op_attention_cached(b->g, qkv, a->cache, a->position, a->heads, attributes.kv_heads);
+    else
+        y = op_attention(b->g, qkv, b->random, a->lengths, &attributes);
     return nn_linear(b, y, a->out, width, a->bias, ACTIVATION_NONE, a->layout, a->out_deviation);
 }
 
@@ -222,8 +227,20 @@ struct value *nn_recurrent(struct builder *b, struct value *x, const struct recu
                   r->cell)
             : op_recurrent(b->g, ((struct value *[]){z, w_h, bias_h, r->h0, r->c0, r->lengths}),
                            &attributes);
+    if (r->last_h) *r->last_h = graph_aux(b->g, y, 1);
+    if (r->last_c && r->cell == CELL_LSTM) *r->last_c = graph_aux(b->g, y, 2);
     scope_pop(b->g);
     return y;
+}
+
+struct value *nn_cross_keys(struct builder *b, const struct cross_module *c)
+{
+    int64_t width = shape_last(c->memory->shape);
+    prefix_push(b, "%s", c->name);
+    struct value *kv = nn_linear(b, c->memory, "kv", 2 * width, c->bias, ACTIVATION_NONE,
+                                 LAYOUT_OUT_IN, c->deviation);
+    prefix_pop(b);
+    return kv;
 }
 
 struct value *nn_cross_attention(struct builder *b, struct value *x, const struct cross_module *c)
@@ -233,8 +250,9 @@ struct value *nn_cross_attention(struct builder *b, struct value *x, const struc
     const struct cross_attention_attributes attributes = {c->heads, 0};
     prefix_push(b, "%s", c->name);
     struct value *q = nn_linear(b, x, "q", width, c->bias, none, LAYOUT_OUT_IN, c->deviation);
-    struct value *kv =
-        nn_linear(b, c->memory, "kv", 2 * width, c->bias, none, LAYOUT_OUT_IN, c->deviation);
+    struct value *kv = c->kv ? c->kv
+                             : nn_linear(b, c->memory, "kv", 2 * width, c->bias, none,
+                                         LAYOUT_OUT_IN, c->deviation);
     struct value *y = op_cross_attention(b->g, q, kv, c->lengths, &attributes);
     y = nn_linear(b, y, "out", width, c->bias, none, LAYOUT_OUT_IN, c->out_deviation);
     prefix_pop(b);

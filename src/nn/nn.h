@@ -88,6 +88,7 @@ struct attention_module {
     double dropout;                 // of probabilities
     struct value *lengths;          // (optional) I32 [batch], of padded sequences
     struct value *cache, *position; // decoding (op_attention_cached), else NULL
+    struct value *origins;          // (optional) of beams, with the two before (op_attention_beams)
 };
 struct value *nn_attention(struct builder *b, struct value *x, const struct attention_module *a);
 // One recurrent layer in one direction, with PyTorch's names: name.weight_ih_l<layer>, weight_hh_l, bias_ih_l, bias_hh_l, and
@@ -100,6 +101,7 @@ struct recurrent_module {
     bool bias, reverse;
     double weight_drop;              // of weight_hh: one mask for all micro-batches of a step
     struct value *h0, *c0, *lengths; // (optional) as op_recurrent
+    struct value **last_h, **last_c; // (optional) where the states that sequences end with shall be
     struct value *state, *position;  // decoding (op_recurrent_cached, with lengths), else NULL
 };
 struct value *nn_recurrent(struct builder *b, struct value *x, const struct recurrent_module *r);
@@ -107,11 +109,14 @@ struct value *nn_recurrent(struct builder *b, struct value *x, const struct recu
 struct cross_module {
     const char *name;
     struct value *memory, *lengths; // [batch, keys, width], I32 [batch] or NULL
+    struct value *kv;               // nn_cross_keys of the memory, which is NULL then; else NULL
     int heads;
     bool bias;
     double deviation, out_deviation;
 };
 struct value *nn_cross_attention(struct builder *b, struct value *x, const struct cross_module *c);
+// The keys and values that it makes of the memory: [batch, keys, 2 * width].
+struct value *nn_cross_keys(struct builder *b, const struct cross_module *c);
 // Batch norm over all rows: name.weight, name.bias, name.running_mean, name.running_var (op_batch_norm; doc/op.md).
 struct value *nn_batch_norm(struct builder *b, struct value *x, const char *name, double epsilon);
 // table name.weight [rows, width]; returns the table, for op_embedding and a tied output layer.

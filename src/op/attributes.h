@@ -5,6 +5,7 @@
 #define STN_OP_ATTRIBUTES_H
 
 #include "base/numeric.h"
+#include "graph/graph.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -66,6 +67,9 @@ struct drift_attributes {
 };
 struct slice_attributes {
     int64_t first, count; // columns
+};
+struct reshape_attributes {
+    struct shape shape;
 };
 struct output_loss_attributes {
     double smoothing;

@@ -161,6 +161,14 @@ struct value *op_attention_grad(struct graph *g, struct value *const input[6],
 struct value *op_attention_cached(struct graph *g, struct value *qkv, struct value *cache,
                                   struct value *position, int heads, int kv_heads);
 
+extern const struct op attention_beams_op;
+// Causal attention of one new token of each of batch * beams rows. Inputs: qkv [batch, beams, (heads + 2 * kv_heads) * head_size];
+// cache (STATE) [rows, 2, context, kv_heads * head_size], keys, then values, of each row; position I32 [1]: tokens before; origins I32
+// [rows, context]: the row of the cache in which a row finds each position before. Writes the new keys and values into the row's own
+// cache, then attends, with the bits of op_attention over the whole sequence. No gradient.
+struct value *op_attention_beams(struct graph *g, struct value *const input[4], int heads,
+                                 int kv_heads);
+
 extern const struct op cross_attention_op, cross_attention_grad_op;
 // Attention over another sequence: q [batch, queries, width], kv [batch, keys, 2 * width] (keys, then values; heads outermost
 // inside each), lengths I32 [batch] of the keys, or NULL -> [batch, queries, width]. A sequence without keys gives 0. Auxiliary
@@ -240,6 +248,16 @@ struct value *op_slice(struct graph *g, struct value *x, int64_t first, int64_t 
 // x at column `first` of [rows.., width], 0 around it. Gradient: x.
 struct value *op_place(struct graph *g, struct value *x, int64_t first, int64_t width);
 
+// ---- shape ----
+extern const struct op reshape_op;
+// The same elements in another shape of as many. Gradient: x.
+struct value *op_reshape(struct graph *g, struct value *x, struct shape shape);
+
+// ---- probabilities ----
+extern const struct op log_softmax_op;
+// x less the log of the sum of e^x over the last dimension. No gradient.
+struct value *op_log_softmax(struct graph *g, struct value *x);
+
 // ---- loss ----
 extern const struct op output_loss_op;
 // Cross-entropy fused with the output layer, summed over rows: x [rows.., width], w
@@ -284,6 +302,9 @@ struct value *op_class_loss(struct graph *g, struct value *scores, struct value 
 #define op_attention(g, ...)            PLACED(g, op_attention(g, __VA_ARGS__))
 #define op_attention_grad(g, ...)       PLACED(g, op_attention_grad(g, __VA_ARGS__))
 #define op_attention_cached(g, ...)     PLACED(g, op_attention_cached(g, __VA_ARGS__))
+#define op_attention_beams(g, ...)      PLACED(g, op_attention_beams(g, __VA_ARGS__))
+#define op_reshape(g, ...)              PLACED(g, op_reshape(g, __VA_ARGS__))
+#define op_log_softmax(g, ...)          PLACED(g, op_log_softmax(g, __VA_ARGS__))
 #define op_recurrent(g, ...)            PLACED(g, op_recurrent(g, __VA_ARGS__))
 #define op_recurrent_grad(g, ...)       PLACED(g, op_recurrent_grad(g, __VA_ARGS__))
 #define op_recurrent_previous(g, ...)   PLACED(g, op_recurrent_previous(g, __VA_ARGS__))

@@ -58,6 +58,8 @@ struct packing packing_of(const struct value *weight, const struct cpu_row *row,
 void launch_attention(const struct step *step, const struct part *part);
 void launch_attention_grad(const struct step *step, const struct part *part);
 void launch_attention_cached(const struct step *step, const struct part *part);
+void launch_attention_beams(const struct step *step, const struct part *part);
+struct scratch scratch_attention_beams(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_attention(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_attention_grad(const struct value *v, kernel_function sizes, int threads);
 struct scratch scratch_attention_cached(const struct value *v, kernel_function sizes, int threads);
@@ -83,6 +85,7 @@ struct scratch scratch_mix(const struct value *v, kernel_function sizes, int thr
 struct scratch scratch_mix_grad(const struct value *v, kernel_function sizes, int threads);
 // ---- launch_rows.c ----
 void launch_score_loss(const struct step *step, const struct part *part);
+void launch_log_softmax(const struct step *step, const struct part *part);
 void launch_class_loss(const struct step *step, const struct part *part);
 void launch_pool(const struct step *step, const struct part *part);
 void launch_pool_grad(const struct step *step, const struct part *part);
@@ -97,6 +100,7 @@ void launch_drift(const struct step *step, const struct part *part);
 void launch_concat(const struct step *step, const struct part *part);
 void launch_slice(const struct step *step, const struct part *part);
 void launch_place(const struct step *step, const struct part *part);
+void launch_reshape(const struct step *step, const struct part *part);
 // ---- launch_output_loss.c ----
 void launch_output_loss(const struct step *step, const struct part *part);
 void packing_output_loss(const struct value *v, const struct cpu_row *row, struct packing *packing);

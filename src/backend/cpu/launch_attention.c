@@ -81,6 +81,34 @@ void launch_attention_cached(const struct step *step, const struct part *part)
     KERNEL_OF(step, attention_cached)(&attention, r.first, r.last, step_part_scratch(step, part));
 }
 
+void launch_attention_beams(const struct step *step, const struct part *part)
+{
+    const struct op_call *call = &step->call;
+    struct shape cache = call->value->input[1]->shape;
+    const struct attention_attributes *attributes = attributes_of(call->value);
+    int64_t position = *(const int32_t *)call->input[2], rows = cache.size[0],
+            context = cache.size[2];
+    const int32_t *origins = call->input[3];
+    INVARIANT(position >= 0 && position < context, "position %lld of %lld", (long long)position,
+              (long long)context);
+    for (int64_t i = 0; i < rows * position; i++) {
+        int32_t origin = origins[i / position * context + i % position];
+        INVARIANT(origin >= 0 && origin < rows, "row %d of %lld", (int)origin, (long long)rows);
+    }
+    struct attention_beams attention = {.context = context,
+                                        .heads = attributes->heads,
+                                        .kv_heads = attributes->kv_heads,
+                                        .head_size = head_size_of(call->value),
+                                        .qkv = call->input[0],
+                                        .cache = (float *)call->input[1],
+                                        .position = position,
+                                        .origins = origins,
+                                        .y = call->output[0]};
+    struct range r = part_range(part, rows, 1);
+    // A row reads what others wrote in earlier runs only: parts need not meet.
+    KERNEL_OF(step, attention_beams)(&attention, r.first, r.last, step_part_scratch(step, part));
+}
+
 static struct scratch scratch_for(const struct value *v, kernel_function sizes, int64_t keys)
 {
     const struct attention_attributes *attributes = attributes_of(v);
@@ -106,4 +134,15 @@ struct scratch scratch_attention_cached(const struct value *v, kernel_function s
 {
     (void)threads;
     return scratch_for(v, sizes, v->input[1]->shape.size[1]);
+}
+
+// Beside the kernel's own, the keys and values of a head that a row sees.
+struct scratch scratch_attention_beams(const struct value *v, kernel_function sizes, int threads)
+{
+    (void)threads;
+    int64_t keys = v->input[1]->shape.size[2], one = (keys * head_size_of(v) + 15) / 16 * 16;
+    __typeof__(&attention_scratch_bytes_generic) bytes =
+        (__typeof__(&attention_scratch_bytes_generic))sizes;
+    return (struct scratch){.each = bytes(1, keys, 1, head_size_of(v)) +
+                                    2 * (size_t)one * sizeof(float)};
 }

@@ -46,3 +46,11 @@ void launch_place(const struct step *step, const struct part *part)
         memset(y + rows.first * width, 0, (size_t)((rows.last - rows.first) * width) * sizeof *y);
     copy_columns(y + attributes->first, width, step->call.input[0], count, count, rows);
 }
+
+void launch_reshape(const struct step *step, const struct part *part)
+{
+    float *y = step->call.output[0];
+    const float *x = step->call.input[0];
+    struct range r = part_range(part, shape_count(step->call.value->shape), COLUMN_UNIT);
+    if (y != x) memcpy(y + r.first, x + r.first, (size_t)(r.last - r.first) * sizeof *y);
+}

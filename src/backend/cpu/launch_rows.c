@@ -37,6 +37,16 @@ void launch_class_loss(const struct step *step, const struct part *part)
     launch_score_loss(step, part);
 }
 
+void launch_log_softmax(const struct step *step, const struct part *part)
+{
+    const struct op_call *call = &step->call;
+    int64_t n = shape_last(call->value->shape);
+    struct range rows = part_range(part, shape_rows(call->value->shape), 1);
+    KERNEL_OF(step, log_softmax)
+    ((float *)call->output[0] + rows.first * n, (const float *)call->input[0] + rows.first * n,
+     rows.last - rows.first, n);
+}
+
 // ---- pooling: by sequences ----
 static int64_t length_of(const int32_t *lengths, int64_t b, int64_t tokens)
 {

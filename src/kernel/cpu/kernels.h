@@ -191,6 +191,16 @@ struct attention_cached {
 };
 // Heads of keys and values [from, to), with the queries that they serve.
 KERNEL(void, attention_cached, const struct attention_cached *a, int64_t from, int64_t to, void *scratch)
+struct attention_beams {
+    int64_t context, heads, kv_heads, head_size;
+    const float *qkv;       // [rows, heads + 2 kv_heads, head_size] of one token each
+    float *cache;           // [rows, 2, context, kv_heads * head_size]
+    int64_t position;       // tokens before, below context
+    const int32_t *origins; // [rows, context] the row of the cache that holds a position before
+    float *y;               // [rows, heads * head_size]
+};
+// Rows [from, to).
+KERNEL(void, attention_beams, const struct attention_beams *a, int64_t from, int64_t to, void *scratch)
 
 // ---- cross_attention.c ----
 struct cross_attention {
@@ -246,6 +256,8 @@ struct score_loss_call {
     float *losses;          // [rows] or NULL
 };
 KERNEL(void, score_loss, const struct score_loss_call *c)
+// y = x - (m + log(lane reduction of e^(x - m))) in each row, m the largest. y may be x.
+KERNEL(void, log_softmax, float *y, const float *x, int64_t rows, int64_t cols)
 
 // ---- output_loss.c ----
 struct output_loss {

@@ -216,6 +216,55 @@ void KERNEL_NAME(attention_cached)(const struct attention_cached *a, int64_t fro
     }
 }
 
+// The keys (half 0) or values of a head that a row sees, gathered from the rows of the cache that they lie in.
+static void gather_keys(const struct attention_beams *a, int64_t row, int64_t half, int64_t column,
+                        float *to)
+{
+    int64_t width = a->kv_heads * a->head_size;
+    const int32_t *origins = a->origins + row * a->context;
+    for (int64_t key = 0; key <= a->position; key++) {
+        int64_t origin = key < a->position ? origins[key] : row;
+        memcpy(to + key * a->head_size,
+               a->cache + ((origin * 2 + half) * a->context + key) * width + column,
+               (size_t)a->head_size * sizeof *to);
+    }
+}
+
+void KERNEL_NAME(attention_beams)(const struct attention_beams *a, int64_t from, int64_t to,
+                                  void *scratch)
+{
+    int64_t size = a->head_size, group = a->heads / a->kv_heads;
+    int64_t width = a->heads * size, kv_width = a->kv_heads * size, all = width + 2 * kv_width;
+    char *place = scratch;
+    float *k = take(&place, a->context * size), *v = take(&place, a->context * size);
+    for (int64_t row = from; row < to; row++) {
+        const float *q = a->qkv + row * all;
+        for (int64_t half = 0; half < 2; half++)
+            memcpy(a->cache + ((row * 2 + half) * a->context + a->position) * kv_width,
+                   q + width + half * kv_width, (size_t)kv_width * sizeof *q);
+        for (int64_t index = 0; index < a->heads; index++) {
+            if (index % group == 0) {
+                gather_keys(a, row, 0, index / group * size, k);
+                gather_keys(a, row, 1, index / group * size, v);
+            }
+            struct head h = {.q = q + index * size,
+                             .k = k,
+                             .v = v,
+                             .q_row = all,
+                             .kv_row = size,
+                             .y = a->y + row * width + index * size,
+                             .y_row = width,
+                             .first = a->position,
+                             .queries = 1,
+                             .keys = a->position + 1,
+                             .size = size,
+                             .room = BLOCK,
+                             .scale = 1 / sqrtf((float)size)};
+            forward_head(&h, NULL, false, place);
+        }
+    }
+}
+
 size_t KERNEL_NAME(attention_scratch_bytes)(int64_t queries, int64_t keys, int64_t group,
                                             int64_t head_size)
 {

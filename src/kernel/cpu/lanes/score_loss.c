@@ -120,3 +120,25 @@ void KERNEL_NAME(score_loss)(const struct score_loss_call *c)
     }
     *c->total = total;
 }
+
+void KERNEL_NAME(log_softmax)(float *y, const float *x, int64_t rows, int64_t cols)
+{
+    for (int64_t row = 0; row < rows; row++, x += cols, y += cols) {
+        lanes most = lanes_set(-INFINITY), sum = lanes_zero();
+        for (int64_t j = 0; j < cols; j += LANES) {
+            int64_t some = lanes_left(j, cols);
+            most = lanes_keep(lanes_max(most, lanes_load_some(x + j, some)), most, some);
+        }
+        most = lanes_set(lanes_max_all(most));
+        for (int64_t j = 0; j < cols; j += LANES) {
+            int64_t some = lanes_left(j, cols);
+            lanes e = lanes_exp(lanes_sub(lanes_load_some(x + j, some), most));
+            sum = lanes_keep(lanes_add(sum, e), sum, some);
+        }
+        most = lanes_add(most, lanes_log(lanes_set(lanes_sum(sum))));
+        for (int64_t j = 0; j < cols; j += LANES) {
+            int64_t some = lanes_left(j, cols);
+            lanes_store_some(y + j, lanes_sub(lanes_load_some(x + j, some), most), some);
+        }
+    }
+}

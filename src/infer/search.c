@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/search.h"
+
+#include "base/cpu.h"
+#include "infer/beams.h"
+#include "infer/sampling.h"
+#include "infer/search_graph.h"
+
+#include <fenv.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Of a model's vocabulary so many last ids are no pieces of text; the first of them is the end (doc/data.md).
+enum { SPECIALS = 3 };
+// Lengths of sources are rounded up, finely where that saves much: a graph for each.
+enum { FINE = 8, FINE_TO = 64, COARSE = 32 };
+
+struct search {
+    const struct loaded_model *model; // borrowed
+    const struct backend *backend;
+    struct search_options options;
+    int64_t width, steps;
+    struct search_memory memory;
+    struct search_graph **graphs; // that were met
+    int graph_count;
+    struct beams *beams;       // [batch]
+    int32_t *tokens, *parents; // [batch * width] of the step
+    struct sampler sampler;    // draws
+    float *logits;             // [end + 1] draws
+    // Of the present batch.
+    const struct search_source *sources;
+    int64_t count;
+    enum status status; // of choosing, inside a step
+};
+
+void search_defaults(struct search_options *options)
+{
+    *options = (struct search_options){.beams = 5, .n_best = 1, .length_penalty = 1, .batch = 32};
+    generate_defaults(&options->sampling);
+}
+
+static enum status check_range(const char *name, int64_t value, int64_t least, int64_t most)
+{
+    if (value < least || value > most)
+        FAIL(STATUS_USAGE, "%s: %lld is out of range; it must be %lld to %lld", name,
+             (long long)value, (long long)least, (long long)most);
+    return STATUS_OK;
+}
+
+enum status search_check(const struct search_options *o)
+{
+    TRY(check_range("beam", o->beams, 1, 1024));
+    TRY(check_range("n-best", o->n_best, 1, o->draws ? 1024 : o->beams));
+    TRY(check_range("max-tokens", o->max_tokens, 0, 1000000000));
+    TRY(check_range("batch", o->batch, 1, 65536));
+    if (!(o->length_penalty >= -10 && o->length_penalty <= 10))
+        FAIL(STATUS_USAGE, "length-penalty: %g is out of range; it must be -10 to 10",
+             o->length_penalty);
+    if (!o->draws) return STATUS_OK;
+    TRY(generate_check(&o->sampling));
+    if (o->sampling.temperature == 0)
+        FAIL(STATUS_USAGE, "temperature: 0 draws nothing; a search needs none");
+    return STATUS_OK;
+}
+
+// ---- life cycle ----
+static enum status take_parts(struct search *search)
+{
+    size_t rows = (size_t)(search->options.batch * search->width);
+    TRY(backend_find("cpu", &search->backend));
+    TRY(memory_allocate((size_t)search->options.batch, sizeof *search->beams, "beams",
+                        &search->beams));
+    TRY(memory_allocate(rows, sizeof(int32_t), "beams", &search->tokens));
+    TRY(memory_allocate(rows, sizeof(int32_t), "beams", &search->parents));
+    for (int64_t i = 0; i < search->options.batch; i++)
+        TRY(beams_create(search->width, search->steps, search->options.length_penalty,
+                         search->options.draws, &search->beams[i]));
+    if (!search->options.draws) return STATUS_OK;
+    int64_t size = search_end(search) + 1;
+    TRY(sampler_create(size, &search->sampler));
+    return memory_allocate((size_t)size, sizeof *search->logits, "draws", &search->logits);
+}
+
+enum status search_create(const struct loaded_model *model, const struct search_options *options,
+                          struct search **search_p)
+{
+    struct search *search;
+    TRY(search_check(options));
+    const struct model_config *config = &model->config;
+    if (!model->type->encode)
+        FAIL(STATUS_UNSUPPORTED, "a model of type %s does not translate or summarize",
+             model->type->name);
+    if (config->vocabulary <= SPECIALS ||
+        (config->source_vocabulary && config->source_vocabulary <= SPECIALS))
+        FAIL(STATUS_UNSUPPORTED, "a vocabulary of %lld has no room for an end",
+             (long long)config->vocabulary);
+    TRY(memory_allocate(1, sizeof *search, "a search", &search));
+    search->model = model;
+    search->options = *options;
+    search->width = options->draws ? options->n_best : options->beams;
+    search->steps = config->context;
+    if (options->max_tokens && options->max_tokens < search->steps)
+        search->steps = options->max_tokens + 1;
+    enum status status = take_parts(search);
+    if (status) {
+        search_destroy(search);
+        return status;
+    }
+    *search_p = search;
+    return STATUS_OK;
+}
+
+void search_destroy(struct search *search)
+{
+    if (!search) return;
+    for (int i = 0; i < search->graph_count; i++) search_graph_destroy(search->graphs[i]);
+    for (int64_t i = 0; search->beams && i < search->options.batch; i++)
+        beams_release(&search->beams[i]);
+    search_memory_release(&search->memory);
+    sampler_release(&search->sampler);
+    free(search->graphs);
+    free(search->beams);
+    free(search->tokens);
+    free(search->parents);
+    free(search->logits);
+    free(search);
+}
+
+int64_t search_most_tokens(const struct search *search) { return search->model->config.context; }
+
+int32_t search_end(const struct search *search)
+{
+    return (int32_t)(search->model->config.vocabulary - SPECIALS);
+}
+
+static int64_t source_vocabulary(const struct search *search)
+{
+    const struct model_config *config = &search->model->config;
+    return config->source_vocabulary ? config->source_vocabulary : config->vocabulary;
+}
+
+int32_t search_source_end(const struct search *search)
+{
+    return (int32_t)(source_vocabulary(search) - SPECIALS);
+}
+
+void search_result_release(struct search_result *result)
+{
+    for (int64_t i = 0; i < result->count; i++) free(result->best[i].ids);
+    free(result->best);
+    *result = (struct search_result){0};
+}
+
+// ---- shapes ----
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Most tokens of the target of a source of `count` ids, its end among them.
+static int64_t most_of(const struct search *search, int64_t count)
+{
+    int64_t most = search->options.max_tokens ? search->options.max_tokens : 2 * (count - 1) + 10;
+    return smaller(most, search->steps - 1);
+}
+
+static struct search_shape shape_for(const struct search *search)
+{
+    int64_t longest = 1, batch = 1;
+    for (int64_t i = 0; i < search->count; i++)
+        if (search->sources[i].count > longest) longest = search->sources[i].count;
+    while (batch < search->count) batch *= 2;
+    int64_t unit = longest <= FINE_TO ? FINE : COARSE;
+    int64_t source = smaller((longest + unit - 1) / unit * unit, search->model->config.context);
+    return (struct search_shape){.batch = smaller(batch, search->options.batch),
+                                 .beams = search->width,
+                                 .source = source,
+                                 .steps = most_of(search, source) + 1};
+}
+
+static enum status graph_for(struct search *search, struct search_graph **graph_p)
+{
+    struct search_shape shape = shape_for(search);
+    for (int i = 0; i < search->graph_count; i++) {
+        const struct search_shape *known = search_graph_shape(search->graphs[i]);
+        if (known->batch != shape.batch || known->source != shape.source) continue;
+        *graph_p = search->graphs[i];
+        return search_graph_use(*graph_p, &search->memory);
+    }
+    struct search_graph *graph;
+    TRY(memory_grow(&search->graphs, (size_t)search->graph_count + 1, sizeof(void *),
+                    "graphs of decoding"));
+    TRY(search_graph_create(search->model, search->backend, shape, &graph));
+    search->graphs[search->graph_count++] = graph;
+    *graph_p = graph;
+    return search_graph_use(graph, &search->memory);
+}
+
+// ---- a batch ----
+// One draw for each open beam of source i. row: the first beam's log probabilities.
+static enum status draw(struct search *search, int64_t i, const float *row)
+{
+    struct beams *beams = &search->beams[i];
+    int64_t vocabulary = search->model->config.vocabulary;
+    int32_t end = search_end(search), id = end;
+    for (int64_t k = 0; k < beams->width; k++) {
+        const float *logs = row + k * vocabulary;
+        uint64_t place = search->sources[i].number * (uint64_t)beams->width + (uint64_t)k;
+        if (beams->ended[k]) continue;
+        memcpy(search->logits, logs, (size_t)(end + 1) * sizeof *logs);
+        // The draw of a token is addressed by where it stands and, above 2^32, by whose it is.
+        int64_t token = (int64_t)((place & INT32_MAX) << 32 | (uint64_t)beams->step);
+        if (beams->step < beams->most)
+            TRY(sampler_choose(&search->sampler, &search->options.sampling, token, search->logits,
+                               &id));
+        beams_offer_one(beams, k, id, (double)logs[id]);
+        id = end;
+    }
+    return STATUS_OK;
+}
+
+static void take(void *context, float *log_probabilities)
+{
+    struct search *search = context;
+    int64_t vocabulary = search->model->config.vocabulary;
+    for (int64_t i = 0; i < search->count; i++) {
+        struct beams *beams = &search->beams[i];
+        const float *row = log_probabilities + i * search->width * vocabulary;
+        if (beams->done || search->status) continue;
+        if (search->options.draws) {
+            search->status = draw(search, i, row);
+            continue;
+        }
+        for (int64_t k = 0; k < beams->alive; k++)
+            beams_offer(beams, k, row + k * vocabulary, search_end(search));
+    }
+}
+
+// Every source's choices; rows without a beam go on from themselves. Returns how many sources go on, in *open_p.
+static enum status advance(struct search *search, int64_t rows, int64_t *open_p)
+{
+    *open_p = 0;
+    for (int64_t r = 0; r < rows; r++) search->parents[r] = (int32_t)r;
+    memset(search->tokens, 0, (size_t)rows * sizeof *search->tokens);
+    for (int64_t i = 0; i < search->count; i++) {
+        struct beams *beams = &search->beams[i];
+        int64_t first = i * search->width;
+        if (beams->done) continue;
+        int32_t *parents = search->parents + first, *tokens = search->tokens + first;
+        for (int64_t k = 0; k < search->width; k++) parents[k] = (int32_t)k;
+        TRY(beams_advance(beams, search_end(search), parents, tokens));
+        for (int64_t k = 0; k < search->width; k++) parents[k] += (int32_t)first;
+        *open_p += !beams->done;
+    }
+    return STATUS_OK;
+}
+
+static enum status run(struct search *search, struct search_graph *graph)
+{
+    const struct search_shape *shape = search_graph_shape(graph);
+    int64_t rows = shape->batch * shape->beams, open = search->count;
+    for (int64_t i = 0; i < shape->batch; i++) {
+        const struct search_source *source = i < search->count ? &search->sources[i] : NULL;
+        int32_t *ids = search_graph_source(graph, i, source ? source->count : 0);
+        if (!source) continue;
+        memcpy(ids, source->ids, (size_t)source->count * sizeof *ids);
+        beams_start(&search->beams[i], most_of(search, source->count));
+    }
+    for (int64_t r = 0; r < rows; r++) search->tokens[r] = search_end(search);
+    search_graph_encode(graph);
+    for (int64_t step = 0; open > 0; step++) {
+        search_graph_step(graph, step, search->tokens, take, search);
+        TRY(search->status);
+        TRY(advance(search, rows, &open));
+        if (open > 0) search_graph_reorder(graph, step, search->parents);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_sources(const struct search *search)
+{
+    int64_t vocabulary = source_vocabulary(search), most = search_most_tokens(search);
+    if (search->count < 1 || search->count > search->options.batch)
+        FAIL(STATUS_USAGE, "%lld sources at a time; 1 to %lld fit", (long long)search->count,
+             (long long)search->options.batch);
+    for (int64_t i = 0; i < search->count; i++) {
+        const struct search_source *source = &search->sources[i];
+        if (source->count < 1 || source->count > most)
+            FAIL(STATUS_USAGE, "a source of %lld ids; the model takes 1 to %lld",
+                 (long long)source->count, (long long)most);
+        for (int64_t t = 0; t < source->count; t++)
+            if (source->ids[t] < 0 || source->ids[t] >= vocabulary)
+                FAIL(STATUS_USAGE, "id %d at place %lld is not in the source vocabulary of %lld",
+                     source->ids[t], (long long)t, (long long)vocabulary);
+    }
+    return STATUS_OK;
+}
+
+static enum status take_results(struct search *search, struct search_result *results)
+{
+    enum status status = STATUS_OK;
+    int64_t taken = 0;
+    while (!status && taken < search->count) {
+        status = beams_take(&search->beams[taken], search->options.n_best, &results[taken]);
+        taken += status == STATUS_OK;
+    }
+    while (status && taken > 0) search_result_release(&results[--taken]);
+    return status;
+}
+
+enum status search_run(struct search *search, const struct search_source *sources, int64_t count,
+                       struct search_result *results)
+{
+    struct search_graph *graph;
+    fenv_t environment;
+    search->sources = sources;
+    search->count = count;
+    search->status = STATUS_OK;
+    TRY(check_sources(search));
+    TRY(graph_for(search, &graph));
+    // The caller's floating-point mode is given back.
+    fegetenv(&environment);
+    cpu_flush_to_zero();
+    enum status status = run(search, graph);
+    fesetenv(&environment);
+    TRY(status);
+    return take_results(search, results);
+}
