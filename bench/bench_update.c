@@ -153,7 +153,7 @@ static enum status prepare(struct bench *bench, enum isa isa)
     static const struct gradients *all[MOST_WORKERS];
     static int border[MOST_WORKERS + 1];
     size_t bytes = (size_t)bench->elements * sizeof(float);
-    segment = (struct segment){0, bench->elements, true};
+    segment = (struct segment){0, bench->elements, true, 1, SEGMENT_LEARNS};
     TRY(block_create(bytes, "weights", &bench->weights));
     TRY(block_create(bytes, "the first state", &bench->state[0]));
     TRY(block_create(bytes, "the second state", &bench->state[1]));

@@ -108,7 +108,9 @@ struct value *nn_parameter(struct builder *b, const char *name, struct shape sha
     struct value *shared = value_of_parameter(b->g, index);
     if (shared) return shared;
     const struct parameter *p = &parameters->list[index];
-    return graph_parameter(b->g, p->name, shape, p->offset, index);
+    struct value *value = graph_parameter(b->g, p->name, shape, p->offset, index);
+    if (p->frozen) value->needs_gradient = false;
+    return value;
 }
 
 // "name.part" below the prefix.

@@ -19,7 +19,8 @@ struct parameter {
     double deviation; // of INIT_NORMAL
     bool
         running; // a statistic: the backward pass yields op_drift's way to go, which no optimizer may touch
-    bool decay; // weight decay, L1 and L2 apply (matrices and embeddings; not biases and norms)
+    bool decay;  // weight decay, L1 and L2 apply (matrices and embeddings; not biases and norms)
+    bool frozen; // a constant: graphs compute no gradient for it. Set before they are built
 };
 
 struct parameters {

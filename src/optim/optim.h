@@ -40,6 +40,8 @@ struct optimizer_step {
     double gradient_scale; // 1 / tokens of the global batch, times the clip factor
     bool decay;            // whether decay, l1 and l2 apply to this segment
     const float *more;     // NULL, or n elements: the gradient is g + more
+    // What no optimizer reads: the part of their summed way that statistics go (parallel/exchange.h).
+    double statistic_rate;
 };
 // Updates n elements in place: weights w, state arrays state[0..states-1], gradient g (not yet
 // scaled).

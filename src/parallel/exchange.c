@@ -18,6 +18,12 @@ struct span {
     int64_t first, last;
 };
 
+// Elements that do not learn. Their sums are put away and become 0 where they lie, so that they count in no norm.
+struct apart {
+    int64_t first, last;
+    float *way; // of a statistic: where its sum is put; NULL: frozen
+};
+
 struct exchange {
     struct exchange_setup setup;
     const struct update_kernels *kernels;
@@ -33,6 +39,9 @@ struct exchange {
     struct span *span;
     int spans;
     int64_t owned;
+    struct apart *apart; // in order
+    float *way;          // sums of all statistics
+    int aparts;
     // Of several replicas.
     float *merged
         [MAX_NODES]; // where the replica's nodes lie: in the buffer of the first worker's node of each
@@ -113,6 +122,35 @@ static void lay_out(struct exchange *exchange, int buckets)
     exchange->offset[setup->net->size] = numbers * sizeof(double);
 }
 
+// Neighbours that are frozen become one, with the padding between them.
+static enum status set_apart(struct exchange *exchange)
+{
+    const struct exchange_setup *setup = &exchange->setup;
+    int64_t count = 0, statistics = 0, used = 0;
+    for (int i = 0; i < setup->segments; i++) {
+        const struct segment *segment = &setup->segment[i];
+        count += segment->kind != SEGMENT_LEARNS;
+        if (segment->kind == SEGMENT_STATISTIC) statistics += segment->last - segment->first;
+    }
+    if (count == 0) return STATUS_OK;
+    TRY(memory_allocate((size_t)count, sizeof *exchange->apart, "the exchange", &exchange->apart));
+    TRY(memory_allocate((size_t)statistics + 1, sizeof(float), "statistics", &exchange->way));
+    for (int i = 0; i < setup->segments; i++) {
+        const struct segment *segment = &setup->segment[i];
+        struct apart *before = exchange->aparts ? &exchange->apart[exchange->aparts - 1] : NULL;
+        bool frozen = segment->kind == SEGMENT_FROZEN;
+        if (segment->kind == SEGMENT_LEARNS) continue;
+        if (frozen && before && !before->way && setup->segment[i - 1].kind == SEGMENT_FROZEN) {
+            before->last = segment->last;
+            continue;
+        }
+        exchange->apart[exchange->aparts++] =
+            (struct apart){segment->first, segment->last, frozen ? NULL : exchange->way + used};
+        if (!frozen) used += segment->last - segment->first;
+    }
+    return STATUS_OK;
+}
+
 enum status exchange_create(const struct exchange_setup *setup, struct exchange **exchange_p)
 {
     struct exchange *exchange = NULL;
@@ -122,6 +160,7 @@ enum status exchange_create(const struct exchange_setup *setup, struct exchange 
     if (!setup->owners) exchange->setup.owners = setup->workers;
     exchange->kernels = update_kernels_of(setup->isa);
     enum status status = allocate(exchange, buckets);
+    if (!status) status = set_apart(exchange);
     if (status) {
         exchange_destroy(exchange);
         return status;
@@ -134,6 +173,8 @@ enum status exchange_create(const struct exchange_setup *setup, struct exchange 
 void exchange_destroy(struct exchange *exchange)
 {
     if (!exchange) return;
+    free(exchange->way);
+    free(exchange->apart);
     free(exchange->run);
     free(exchange->offset);
     free(exchange->packed);
@@ -288,16 +329,70 @@ static bool summed_here(const struct exchange *exchange)
     return !exchange->setup.travel && exchange->operations > 1 && !added_in_use(exchange);
 }
 
+// The first of those apart that ends behind `element`, or `aparts`.
+static int first_apart(const struct exchange *exchange, int64_t element)
+{
+    int low = 0, high = exchange->aparts;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (exchange->apart[middle].last > element)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+// Of what this replica owns: frozen, so never touched.
+static int64_t idle_elements(const struct exchange *exchange)
+{
+    int64_t idle = 0;
+    for (int i = 0; i < exchange->spans; i++)
+        for (int k = first_apart(exchange, exchange->span[i].first); k < exchange->aparts; k++) {
+            const struct apart *apart = &exchange->apart[k];
+            struct span span = exchange->span[i];
+            int64_t from = apart->first > span.first ? apart->first : span.first;
+            int64_t to = apart->last < span.last ? apart->last : span.last;
+            if (from >= span.last) break;
+            if (!apart->way) idle += to - from;
+        }
+    return idle;
+}
+
 struct exchange_traffic exchange_traffic(const struct exchange *exchange)
 {
     const struct exchange_setup *setup = &exchange->setup;
     int states = (setup->state[0] != NULL) + (setup->state[1] != NULL);
     int nodes = setup->travel ? 1 : exchange->sources, summed = summed_here(exchange);
     int gradients = added_in_use(exchange) ? 2 : 1;
-    double array = (double)exchange->owned * (double)sizeof(float);
+    double array = (double)(exchange->owned - idle_elements(exchange)) * (double)sizeof(float);
     // Weights and state are read and written.
     return (struct exchange_traffic){array * (nodes + summed),
                                      array * (gradients + 2 * (1 + states))};
+}
+
+static bool all_frozen(const struct exchange *exchange, int64_t first, int64_t last)
+{
+    int i = first_apart(exchange, first);
+    if (i == exchange->aparts) return false;
+    const struct apart *apart = &exchange->apart[i];
+    return !apart->way && apart->first <= first && apart->last >= last;
+}
+
+// Puts the sums (plus `more`, unless NULL) of what does not learn away.
+static void put_apart(struct exchange *exchange, int64_t first, int64_t last, float *sum,
+                      float *more)
+{
+    for (int i = first_apart(exchange, first); i < exchange->aparts; i++) {
+        const struct apart *apart = &exchange->apart[i];
+        if (apart->first >= last) return;
+        int64_t from = apart->first > first ? apart->first : first;
+        int64_t to = apart->last < last ? apart->last : last;
+        for (int64_t k = from; k < to && apart->way; k++)
+            apart->way[k - apart->first] = more ? sum[k] + more[k] : sum[k];
+        memset(sum + from, 0, (size_t)(to - from) * sizeof *sum);
+        if (more) memset(more + from, 0, (size_t)(to - from) * sizeof *more);
+    }
 }
 
 static void reduce_piece(struct exchange *exchange, int owner, struct span piece,
@@ -311,7 +406,9 @@ static void reduce_piece(struct exchange *exchange, int owner, struct span piece
         int64_t n = piece.last - chunk < CHUNK ? piece.last - chunk : CHUNK;
         float *sum = exchange->sum + chunk;
         double *partial = exchange->partial + chunk / SLICE_GRAIN;
+        if (all_frozen(exchange, chunk, chunk + n)) continue; // their squares stay 0
         if (added_in_use(exchange)) {
+            put_apart(exchange, chunk, chunk + n, exchange->sum, exchange->source[1]);
             kernels->square_sums(partial, sum, exchange->source[1] + chunk, scale, n);
             continue;
         }
@@ -319,6 +416,7 @@ static void reduce_piece(struct exchange *exchange, int owner, struct span piece
             for (int i = 0; i < exchange->sources; i++) at[i] = exchange->source[i] + chunk;
             kernels->tree_sum(sum, at, exchange->program, exchange->operations, n);
         }
+        put_apart(exchange, chunk, chunk + n, exchange->sum, NULL);
         kernels->square_sums(partial, sum, NULL, scale, n);
         if (setup->optimizer.clip_infinity > 0)
             take_larger(&exchange->largest[owner], kernels->max_magnitude(sum, n));
@@ -342,6 +440,19 @@ struct gradient_size exchange_measure(const struct exchange *exchange, double sc
     return size;
 }
 
+// w -= rate * sum, as two roundings: the same on every processor.
+static void update_statistic(const struct exchange *exchange, int64_t first, int64_t last,
+                             double rate)
+{
+    const struct apart *apart = &exchange->apart[first_apart(exchange, first)];
+    const float *way = apart->way + (first - apart->first);
+    float *w = exchange->setup.weights + first;
+    for (int64_t i = 0; i < last - first; i++) {
+        float moved = (float)rate * way[i];
+        w[i] -= moved;
+    }
+}
+
 static void update_piece(struct exchange *exchange, int owner, struct span piece,
                          const void *context)
 {
@@ -351,9 +462,14 @@ static void update_piece(struct exchange *exchange, int owner, struct span piece
         const struct segment *segment = &setup->segment[i];
         int64_t from = segment->first > piece.first ? segment->first : piece.first;
         int64_t to = segment->last < piece.last ? segment->last : piece.last;
-        if (from >= to) continue;
+        if (from >= to || segment->kind == SEGMENT_FROZEN) continue;
         struct optimizer_step own = *(const struct optimizer_step *)context;
+        if (segment->kind == SEGMENT_STATISTIC) {
+            update_statistic(exchange, from, to, own.statistic_rate);
+            continue;
+        }
         own.decay = segment->decay;
+        own.learning_rate *= segment->rate;
         if (added_in_use(exchange)) own.more = exchange->source[1] + from;
         float *state[2] = {setup->state[0] ? setup->state[0] + from : NULL,
                            setup->state[1] ? setup->state[1] + from : NULL};

@@ -16,10 +16,17 @@
 #include "parallel/gradients.h"
 #include "parallel/travel.h"
 
-// A parameter's elements in the block: [first, last), and whether weight decay, L1 and L2 apply to them.
+// A parameter's elements in the block: [first, last). Only those that learn count in the gradient's size and keep optimizer state.
+enum segment_kind {
+    SEGMENT_LEARNS,
+    SEGMENT_FROZEN,   // stays as it is, to the bit
+    SEGMENT_STATISTIC // what is summed is a way to go (op_drift): w -= optimizer_step.statistic_rate * sum, and no optimizer
+};
 struct segment {
     int64_t first, last;
-    bool decay;
+    bool decay;  // weight decay, L1 and L2 apply
+    double rate; // factor of the learning rate
+    enum segment_kind kind;
 };
 
 struct exchange_setup {
@@ -29,8 +36,8 @@ struct exchange_setup {
     enum isa isa;
     struct optimizer_config optimizer;
     float *weights, *state[2]; // borrowed; state NULL where the optimizer keeps none
-    const struct segment
-        *segment; // borrowed; in order; what lies between them is padding and stays 0
+    // Borrowed, in order; what lies between them is padding and stays 0. Rates may change between steps, kinds may not.
+    const struct segment *segment;
     int segments;
     bool sums; // exchange_sum is used: the sum is written also where it need not be
     // Several replicas; travel NULL: this one is alone.
@@ -43,7 +50,8 @@ struct exchange;
 enum status exchange_create(const struct exchange_setup *setup,
                             struct exchange **exchange_p) CHECK_RESULT;
 void exchange_destroy(struct exchange *exchange);
-// Bytes that exchange_create takes; replicas and buckets: 1 for a replica alone.
+// Bytes that exchange_create takes, but for 4 an element of statistics and 32 a segment that does not learn; replicas and buckets: 1
+// for a replica alone.
 size_t exchange_bytes(int64_t elements, int owners, int leaves, int replicas, int buckets);
 
 // Where this replica's workers' nodes lie: worker r of all has the run [border[r], border[r + 1]); gradients[i] holds the sums of this

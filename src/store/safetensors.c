@@ -166,10 +166,11 @@ static void widen(const char *dtype, const unsigned char *from, size_t count, fl
     }
 }
 
-enum status safetensors_read_float(const struct safetensors *file,
-                                   const struct tensor_entry *tensor, float *out)
+// The first `bytes` bytes of a tensor.
+static enum status read_widened(const struct safetensors *file, const struct tensor_entry *tensor,
+                                uint64_t bytes, float *out)
 {
-    uint64_t bytes = tensor->end - tensor->begin, at = file->data_start + tensor->begin;
+    uint64_t at = file->data_start + tensor->begin;
     char name_shown[SHOWN];
     if (strcmp(tensor->dtype, "F32") == 0)
         return file_read_at(file->file, out, bytes, at, file->path);
@@ -187,6 +188,21 @@ enum status safetensors_read_float(const struct safetensors *file,
         done += part;
     }
     return STATUS_OK;
+}
+
+enum status safetensors_read_float(const struct safetensors *file,
+                                   const struct tensor_entry *tensor, float *out)
+{
+    return read_widened(file, tensor, tensor->end - tensor->begin, out);
+}
+
+enum status safetensors_read_first(const struct safetensors *file,
+                                   const struct tensor_entry *tensor, int64_t n, float *out)
+{
+    uint64_t bytes = (uint64_t)n * (uint64_t)dtype_bits(tensor->dtype) / 8;
+    INVARIANT(bytes <= tensor->end - tensor->begin, "%s: the first %lld elements of %s", file->path,
+              (long long)n, tensor->name);
+    return read_widened(file, tensor, bytes, out);
 }
 
 enum status safetensors_read_part(const struct safetensors *file, const struct tensor_entry *tensor,

@@ -40,6 +40,10 @@ const char *safetensors_metadata(const struct safetensors *file,
 // dtypes or a short file.
 enum status safetensors_read_float(const struct safetensors *file,
                                    const struct tensor_entry *tensor, float *out) CHECK_RESULT;
+// The same for its first n elements.
+enum status safetensors_read_first(const struct safetensors *file,
+                                   const struct tensor_entry *tensor, int64_t n,
+                                   float *out) CHECK_RESULT;
 // Elements [first, first + n) of a tensor of dtype F32.
 enum status safetensors_read_part(const struct safetensors *file, const struct tensor_entry *tensor,
                                   int64_t first, int64_t n, float *out) CHECK_RESULT;

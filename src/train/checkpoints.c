@@ -120,7 +120,9 @@ enum status checkpoints_start(struct trainer *trainer, bool resume)
     start_position(&trainer->position);
     TRY(state_collect(trainer, resume ? load : refuse, &found));
     TRY(crew_tell(trainer, &found, sizeof found));
-    if (found.count == 0) return workers_run(trainer, TASK_INITIALISE);
+    if (found.count == 0) TRY(workers_run(trainer, TASK_INITIALISE));
+    TRY(tuning_start(trainer, found.count > 0));
+    if (found.count == 0) return STATUS_OK;
     trainer->position = found.position;
     trainer->saved_step = found.position.step;
     // Whole optimizer states, too, where every replica has one of its own.

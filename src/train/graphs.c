@@ -47,6 +47,7 @@ enum status training_graph(const struct run_config *config, struct model_sizes s
     const struct model_type *type = NULL;
     struct model_graph graph = {0};
     TRY(model_find(config->model.type, &type));
+    TRY(tuning_freeze(config, parameters));
     TRY(graph_create(&graph.g));
     graph.inputs = model_inputs_create(graph.g, &config->model, run_task(config), sizes);
     if (has_dropout(&config->model))

@@ -235,7 +235,8 @@ void worker_evaluate(struct worker *worker);
 
 // memory.c: what a run takes. `workers` and others from config; arena: bytes of one worker's arena; heap: other bytes that are known.
 struct memory_need {
-    int64_t elements;  // of the block of weights
+    int64_t elements;                // of the block of weights
+    const struct parameters *frozen; // of which some have neither gradient nor state; NULL: none
     size_t arena;      // of a worker with leaves, without the gradient buffer that it begins with
     size_t block;      // that buffer, or 0
     size_t evaluation; // of the evaluation program: all that a worker without a leaf needs
@@ -259,6 +260,18 @@ size_t memory_available(double memory_limit, int sharers);
 enum status memory_check(struct trainer *trainer) CHECK_RESULT;
 // Heap bytes of the programs, graphs and tables (close, not exact: they are small beside the rest).
 size_t memory_heap(const struct trainer *trainer);
+
+// tuning.c. Declares `parameters` and marks those that train.freeze names; without that key nothing. Fails: STATUS_USAGE naming the
+// pattern that matches nothing.
+enum status tuning_freeze(const struct run_config *config,
+                          struct parameters *parameters) CHECK_RESULT;
+// Bytes that are touched of so many blocks side by side in which only what is not frozen is written.
+size_t tuning_touched(const struct parameters *parameters, int buffers);
+// Fills trainer->segment, with the layers' rates. The training graph is there.
+enum status tuning_segments(struct trainer *trainer) CHECK_RESULT;
+// Of a run with model.from: copies its weights over the initial ones, at all replicas, unless `resumed`; and sets the rate of
+// what is new. Collective.
+enum status tuning_start(struct trainer *trainer, bool resumed) CHECK_RESULT;
 
 // step.c: where the workers' leaves and sums lie, after borders have moved.
 void route_leaves(struct trainer *trainer);

@@ -85,6 +85,20 @@ static size_t travel_total(const struct run_config *config, const struct memory_
            2 * sizeof(uint64_t) * (size_t)(config->batch / config->micro_batch) + THREAD_BYTES;
 }
 
+// Such a run never touches gradients and state of what is frozen; where slices travel, they go through all of them.
+static bool alone_with_frozen(const struct run_config *config, const struct memory_need *need)
+{
+    return need->frozen && !run_way(config, &need->crew);
+}
+
+static size_t buffer_bytes(const struct run_config *config, const struct memory_need *need,
+                           int buffers)
+{
+    if (alone_with_frozen(config, need)) return tuning_touched(need->frozen, buffers);
+    return checked_multiply(checked_multiply((size_t)need->elements, sizeof(float)),
+                            (size_t)buffers);
+}
+
 // Replicas that update for themselves have all of the state, and a part of what averages need.
 static size_t state_bytes(const struct run_config *config, const struct memory_need *need,
                           int64_t owned)
@@ -92,6 +106,7 @@ static size_t state_bytes(const struct run_config *config, const struct memory_n
     bool local = run_is_local(config, &need->crew);
     size_t state = (size_t)(local ? need->elements : owned) * sizeof(float), sum;
     size_t average = local ? 2 * (size_t)owned * sizeof(float) : 0;
+    if (alone_with_frozen(config, need)) state = tuning_touched(need->frozen, 1);
     bool over =
         __builtin_add_overflow(checked_multiply(state, (size_t)need->states), average, &sum);
     return over ? SIZE_MAX : sum;
@@ -102,7 +117,6 @@ static void add_workers(const struct run_config *config, const struct memory_nee
                         size_t model, int64_t owned, struct memory_report *report)
 {
     int workers = (int)config->parallel.workers;
-    size_t buffers = 0;
     int without = 0; // leaves
     // Where borders move, all workers have the same worst case.
     bool moving = strcmp(config->parallel.balance, "none") != 0;
@@ -110,19 +124,20 @@ static void add_workers(const struct run_config *config, const struct memory_nee
     for (int r = 0; r < workers; r++) {
         int mine = moving && r > 0 ? worst : memory_worker_buffers(config, &need->crew, r);
         if (mine > report->worker_gradients) report->worker_gradients = mine;
-        buffers += (size_t)mine;
+        if (__builtin_add_overflow(report->gradients, buffer_bytes(config, need, mine),
+                                   &report->gradients))
+            report->gradients = SIZE_MAX;
         without += mine == 0;
     }
     // Where the arena begins with the buffer, a worker that has none has room for its evaluation only.
     size_t small = need->block ? need->evaluation : need->arena;
     report->activations =
         checked_multiply(need->arena, (size_t)(workers - without)) + small * (size_t)without;
-    const size_t worker[] = {need->arena, checked_multiply(model, (size_t)report->worker_gradients),
+    const size_t worker[] = {need->arena, buffer_bytes(config, need, report->worker_gradients),
                              report->worker_share};
     for (size_t i = 0; i < sizeof worker / sizeof *worker; i++)
         if (__builtin_add_overflow(report->worker_total, worker[i], &report->worker_total))
             report->worker_total = SIZE_MAX;
-    report->gradients = checked_multiply(model, buffers);
     // What a replica owns lies somewhere, also where it computes nothing; what others than the owner have is passed through by some.
     bool through = strcmp(config->parallel.exchange, "direct") != 0 &&
                    strcmp(config->parallel.exchange, "server") != 0;
@@ -204,6 +219,11 @@ size_t memory_heap(const struct trainer *trainer)
     bytes += workers * sizeof(struct worker) + sizeof(struct trainer);
     bytes += (size_t)trainer->parameters.count *
              (sizeof(struct parameter) + sizeof(struct segment) + 64);
+    for (int i = 0; i < trainer->parameters.count; i++) {
+        const struct parameter *p = &trainer->parameters.list[i];
+        if (p->running) bytes += (size_t)p->count * sizeof(float); // its way to go, in the exchange
+        if (p->running || p->frozen) bytes += 32;
+    }
     return bytes;
 }
 

@@ -57,6 +57,7 @@ static bool fits(const struct trainer *trainer, const struct run_config *config,
 {
     struct memory_need need = {
         .elements = trainer->parameters.elements,
+        .frozen = trainer->config.freeze[0] ? &trainer->parameters : NULL,
         .packed = trainer->memory.packed_weights,
         .data = trainer->memory.data,
         .heap = memory_heap(trainer),

@@ -41,6 +41,7 @@ static void find_touched(struct overlap *overlap)
         int64_t end = parameter->offset + parameter->count;
         int *touched = overlap->touched + 2 * (size_t)i;
         touched[0] = overlap->buckets;
+        if (parameter->frozen) continue; // has no gradient that a bucket could wait for
         for (int b = 0; b < overlap->buckets; b++) {
             int64_t first, last;
             travel_bucket(trainer->travel, b, &first, &last);

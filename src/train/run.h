@@ -16,7 +16,8 @@ struct run_config {
     struct model_config model; // model.*   (vocabulary: see below)
     int64_t
         vocabulary; // model.vocabulary as asked for; 0: the tokenizer's. The trainer sets model.vocabulary
-    double dropout; // model.dropout: sets the three dropouts that are not set themselves
+    double dropout;      // model.dropout: sets the three dropouts that are not set themselves
+    char from[RUN_PATH]; // model.from: a model directory to start from, "": initial weights
     struct {
         char train[RUN_PATH],
             valid[RUN_PATH];      // file or folder; valid "" : valid_fraction of train's end
@@ -32,6 +33,8 @@ struct run_config {
     struct optimizer_config optimizer; // train.optimizer, momentum, beta1, …
     struct schedule_config schedule;   // train.learning_rate, schedule, warmup, …
     double label_smoothing;
+    char freeze[RUN_PATH];                  // train.freeze: patterns of parameter names
+    double layer_decay, head_learning_rate; // factors of the learning rate (train/tuning.c)
     uint64_t seed;
     int64_t eval_every, eval_windows;    // 0 windows: all of the held-out text
     int64_t save_every, keep, log_every; // keep: checkpoints kept (2)

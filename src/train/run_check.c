@@ -115,6 +115,10 @@ static enum status check_optimizer(struct run_config *config)
     if (schedule->min_learning_rate > schedule->learning_rate)
         FAIL_KEY(config, "train.min_learning_rate", "%g is above train.learning_rate %g",
                  schedule->min_learning_rate, schedule->learning_rate);
+    if (config->head_learning_rate != 1 && !config->from[0])
+        FAIL_KEY(config, "train.head_learning_rate",
+                 "%g, but without model.from everything is new; set train.learning_rate",
+                 config->head_learning_rate);
     if (config->optimizer.nesterov && config->optimizer.momentum <= 0)
         FAIL_KEY(config, "train.nesterov", "it needs train.momentum above 0, such as 0.9");
     return STATUS_OK;

@@ -31,6 +31,9 @@ const struct run_key run_schema[] = {
            "what is learned: lm, the next token of a text"),
 
     TEXT_KEY("model.type", model.type, "gpt2", FIXED, "kind of model"),
+    TEXT_KEY("model.from", from, "", FIXED,
+             "model directory to start from: parameters of its names and shapes; none: initial "
+             "weights"),
     INTEGER("model.layers", model.layers, "4", 1, 10000, FIXED, "Transformer layers"),
     INTEGER("model.heads", model.heads, "4", 1, 10000, FIXED, "attention heads; they divide width"),
     INTEGER("model.width", model.width, "128", 1, 1 << 20, FIXED,
@@ -92,6 +95,12 @@ const struct run_key run_schema[] = {
     RATE("train.learning_rate", schedule.learning_rate, "1e-3", 0, 1e6, "the highest rate"),
     RATE("train.min_learning_rate", schedule.min_learning_rate, "", 0, 1e6,
          "where schedules end; a tenth of learning_rate"),
+    KEY("train.layer_decay", RUN_NUMBER, layer_decay, "1", 0, 1, true, NULL, FREE,
+        "rate of each layer beside the one above it: the head 1, embeddings last"),
+    KEY("train.head_learning_rate", RUN_NUMBER, head_learning_rate, "1", 0, 1e6, true, NULL, FREE,
+        "factor of the rate of what model.from does not have"),
+    TEXT_KEY("train.freeze", freeze, "", FIXED,
+             "patterns of names of parameters that stay as they are: \"*wte*, *.h.0.*\""),
     INTEGER("train.warmup", schedule.warmup, "100", 0, BIG, FREE, "steps in which the rate rises"),
     CHOICE("train.schedule", RUN_TEXT, schedule.name, "cosine",
            "constant | linear | cosine | inverse_sqrt | step | wsd | plateau", FIXED,

@@ -69,18 +69,19 @@ static void apply(void *context, const struct push *push)
     double leaves = trainer->border[base[1]] - trainer->border[base[0]];
     struct optimizer_step step = {
         .step = ++serving->pushes,
-        .learning_rate = schedule_rate(&config->schedule, &schedule, serving->first + push->clock) *
-                         leaves / trainer->leaves,
         .gradient_scale = push->factor / push->tokens,
     };
+    double rate = schedule_rate(&config->schedule, &schedule, serving->first + push->clock) *
+                  leaves / trainer->leaves;
     for (int i = 0; i < trainer->parameters.count; i++) {
         const struct segment *segment = &trainer->segment[i];
         int64_t from = segment->first > push->first ? segment->first : push->first;
         int64_t to = segment->last < push->last ? segment->last : push->last;
-        if (from >= to) continue;
+        if (from >= to || segment->kind != SEGMENT_LEARNS) continue;
         float *state[2] = {NULL, NULL};
         for (int s = 0; s < trainer->states; s++) state[s] = (float *)trainer->state[s].data + from;
         step.decay = segment->decay;
+        step.learning_rate = rate * segment->rate;
         optimizer_update(&config->optimizer, &step, trainer->isa,
                          push->weights + (from - push->first), state,
                          push->gradient + (from - push->first), to - from);

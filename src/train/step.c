@@ -114,6 +114,9 @@ static enum status bring_together(struct worker *worker, double met)
     return comm_barrier(worker->comm);
 }
 
+// What running statistics go of the way to those of the step's rows, as in PyTorch.
+static const double STATISTIC_MOMENTUM = 0.1;
+
 // Updates this worker's slice; where there are more replicas, all get the new weights.
 static enum status update_weights(struct worker *worker, const struct outcome *outcome,
                                   double scale)
@@ -125,6 +128,9 @@ static enum status update_weights(struct worker *worker, const struct outcome *o
         .step = trainer->position.step + 1,
         .learning_rate = trainer->learning_rate,
         .gradient_scale = scale * factor,
+        .statistic_rate =
+            STATISTIC_MOMENTUM /
+            (double)((trainer->micro_last - trainer->micro_first) * trainer->config.micro_batch),
     };
     if (trainer->serving)
         return worker->rank == 0 ? serve_push(trainer, outcome, factor) : STATUS_OK;

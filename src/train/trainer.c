@@ -56,10 +56,6 @@ static bool take_tables(struct trainer *trainer)
         !trainer->run_border || !trainer->next_border || !trainer->loss || !trainer->tokens ||
         !trainer->offending || !trainer->worker || !agreement_init(trainer) || !times_init(trainer))
         return false;
-    for (int i = 0; i < trainer->parameters.count; i++) {
-        const struct parameter *p = &trainer->parameters.list[i];
-        trainer->segment[i] = (struct segment){p->offset, p->offset + p->count, p->decay};
-    }
     first_borders(trainer);
     return true;
 }
@@ -144,6 +140,7 @@ static enum status build_graphs(struct trainer *trainer)
     if (!take_tables(trainer))
         FAIL(STATUS_MEMORY, "not enough memory for the tables of %d workers and %lld micro-batches",
              trainer->crew.all, (long long)trainer->micro_batches);
+    TRY(tuning_segments(trainer));
     TRY(create_programs(trainer));
     return STATUS_OK;
 }
@@ -165,6 +162,7 @@ static void plan_memory(struct trainer *trainer)
 {
     struct memory_need need = {
         .elements = trainer->parameters.elements,
+        .frozen = trainer->config.freeze[0] ? &trainer->parameters : NULL,
         .packed = packed_bytes(trainer->packed),
         .data = trainer->feed.bytes,
         .heap = memory_heap(trainer),

@@ -17,7 +17,15 @@
 
 enum { ELEMENTS = 5072, MOST_WORKERS = 9 };
 // Two parameters with padding between and behind them: [0, 3001), [3008, 5061).
-static const struct segment segments[2] = {{0, 3001, true}, {3008, 5061, false}};
+static const struct segment segments[2] = {{0, 3001, true, 1, SEGMENT_LEARNS},
+                                           {3008, 5061, false, 1, SEGMENT_LEARNS}};
+// The same block with parts that do not learn: frozen ones side by side, a statistic between others, over a border of chunks.
+static const struct segment mixed[6] = {
+    {0, 1001, true, 1, SEGMENT_LEARNS},        {1008, 1500, true, 1, SEGMENT_FROZEN},
+    {1504, 3001, true, 1, SEGMENT_FROZEN},     {3008, 4000, false, 0.25, SEGMENT_LEARNS},
+    {4000, 4500, false, 1, SEGMENT_STATISTIC}, {4512, 5061, false, 1, SEGMENT_LEARNS}};
+static const struct segment *parts = segments;
+static int part_count = 2;
 static const struct optimizer_config adam = {
     .name = "adamw", .beta1 = 0.9, .beta2 = 0.99, .epsilon = 1e-8, .weight_decay = 0.1, .clip = 1};
 
@@ -25,16 +33,16 @@ static void draw_gradient(int64_t micro_batch, float *g)
 {
     struct philox_address at = {11, philox_stream(PHILOX_TEST, 3), 0, (uint32_t)micro_batch};
     memset(g, 0, ELEMENTS * sizeof *g);
-    for (int s = 0; s < 2; s++)
-        for (int64_t i = segments[s].first; i < segments[s].last; i++)
+    for (int s = 0; s < part_count; s++)
+        for (int64_t i = parts[s].first; i < parts[s].last; i++)
             g[i] = (float)((philox_uniform(at, (uint64_t)i) - 0.5) * 20);
 }
 
 static void draw_weights(float *w)
 {
     memset(w, 0, ELEMENTS * sizeof *w);
-    for (int s = 0; s < 2; s++)
-        for (int64_t i = segments[s].first; i < segments[s].last; i++)
+    for (int s = 0; s < part_count; s++)
+        for (int64_t i = parts[s].first; i < parts[s].last; i++)
             w[i] = 0.01f * (float)(i % 97) - 0.5f;
 }
 
@@ -108,8 +116,9 @@ static void real_step(const struct optimizer_config *optimizer, enum isa isa, in
                 draw_gradient(m, g);
                 gradients_begin(&gradients[r], first, last, leaf, m - from, to - from);
                 // As a backward pass: the last parameter first, each by itself; what is first in its sum may be written in place.
-                for (int s = 1; s >= 0; s--) {
-                    int64_t offset = segments[s].first, n = segments[s].last - offset;
+                for (int s = part_count - 1; s >= 0; s--) {
+                    int64_t offset = parts[s].first, n = parts[s].last - offset;
+                    if (parts[s].kind == SEGMENT_FROZEN) continue;
                     float *source = gradients_place(&gradients[r], offset);
                     if (source && (leaf + s) % 3)
                         memcpy(source, g + offset, (size_t)n * sizeof *g);
@@ -128,8 +137,8 @@ static void real_step(const struct optimizer_config *optimizer, enum isa isa, in
         .optimizer = *optimizer,
         .weights = result->weights,
         .state = {result->state[0], result->state[1]},
-        .segment = segments,
-        .segments = 2,
+        .segment = parts,
+        .segments = part_count,
     };
     struct exchange *exchange = NULL;
     assert_int_equal(exchange_create(&setup, &exchange), STATUS_OK);
@@ -140,6 +149,7 @@ static void real_step(const struct optimizer_config *optimizer, enum isa isa, in
         .step = 1,
         .learning_rate = 0.125,
         .gradient_scale = scale * clip_factor(optimizer, result->size.norm, result->size.largest),
+        .statistic_rate = 0.3,
     };
     for (int r = 0; r < workers; r++) exchange_update(exchange, r, &step);
     exchange_destroy(exchange);
@@ -182,6 +192,45 @@ static void workers_borders_and_instruction_sets_change_no_bit(void **state)
             assert_memory_equal(&got, &wanted, sizeof got);
         }
     }
+}
+
+// Frozen elements keep their bits and no state, a statistic goes its part of the way, and neither is in the norm; the others learn with
+// their factor. The same bits for any workers, borders and instruction set.
+static void what_does_not_learn_is_apart(void **state)
+{
+    (void)state;
+    static struct result wanted, got;
+    static float sum[ELEMENTS], before[ELEMENTS];
+    const struct optimizer_config sgd = {.name = "sgd"};
+    parts = mixed, part_count = 6;
+    draw_weights(before);
+    for (int round = 0; round < 12; round++) {
+        int border[MOST_WORKERS + 1] = {0, 5};
+        const struct optimizer_config *optimizer = round % 2 ? &adam : &sgd;
+        real_step(optimizer, ISA_GENERIC, 13, 5, 1, border, 0.5, &wanted);
+        for (enum isa isa = ISA_GENERIC; isa < ISA_COUNT; isa++) {
+            if (!isa_available(isa)) continue;
+            int workers = 2 + round / 2 % 4;
+            borders_random(3, round, 5, workers, border);
+            real_step(optimizer, isa, 13, 5, workers, border, 0.5, &got);
+            assert_memory_equal(&got, &wanted, sizeof got);
+        }
+        for (int i = 1008; i < 3001; i++)
+            assert_true(wanted.weights[i] == before[i] && wanted.state[0][i] == 0);
+    }
+    int border[2] = {0, 5};
+    real_step(&sgd, ISA_GENERIC, 13, 5, 1, border, 0.5, &wanted);
+    plain_node(13, 5, 3, 0, sum);
+    long double squares = 0;
+    for (int i = 0; i < ELEMENTS; i++) {
+        bool learns = i < 1001 || (i >= 3008 && i < 4000) || i >= 4512;
+        if (learns) squares += (long double)sum[i] * sum[i] / 4;
+        float moved = 0.3f * sum[i], quarter = i >= 3008 && i < 4000 ? 0.25f : 1;
+        if (i >= 4000 && i < 4500) assert_true(wanted.weights[i] == before[i] - moved);
+        if (learns) assert_true(wanted.weights[i] == before[i] - 0.125f * quarter * 0.5f * sum[i]);
+    }
+    assert_true(fabs(wanted.size.norm - (double)sqrtl(squares)) < 1e-12 * wanted.size.norm);
+    parts = segments, part_count = 2;
 }
 
 static void padding_stays_zero(void **state)
@@ -280,6 +329,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_sum_is_the_definition),
         cmocka_unit_test(workers_borders_and_instruction_sets_change_no_bit),
+        cmocka_unit_test(what_does_not_learn_is_apart),
         cmocka_unit_test(padding_stays_zero),
         cmocka_unit_test(the_largest_is_found_and_nan_is_not_lost),
         cmocka_unit_test(traffic_counts_each_array),

@@ -70,20 +70,25 @@ static void the_prediction_is_what_is_taken(void **state)
         print_message("# SKIP this system has no /proc/self/status\n");
         skip();
     }
-    for (int workers = 1; workers <= 8; workers++) {
+    for (int workers = 1; workers <= 9; workers++) {
         struct run_config config = large_run("memory", workers < 5 ? workers : 2);
         if (workers == 5) config.parallel.threads = 3;
         // A micro-batch each, so that activations lie in the gradient buffer; at last with a worker that has none.
-        if (workers > 5) {
+        if (workers > 5 && workers < 9) {
             config.parallel.workers = workers - 5;
             config.leaves = workers < 8 ? workers - 5 : 2;
             config.micro_batch = 16;
             config.batch = 16 * config.leaves;
         }
+        if (workers == 9) {
+            config.parallel.workers = 2;
+            snprintf(config.freeze, sizeof config.freeze, "*w?e*, *.h.0.*");
+        }
         struct child_result result = in_child(NULL, measure_growth, &config, NULL);
         assert_fine(&result);
         double error = result.loss / result.evaluation - 1;
-        print_message("# case %d (5: 2 workers of 3 threads, 6 to 8: a micro-batch each): "
+        print_message("# case %d (5: 2 workers of 3 threads, 6 to 8: a micro-batch each, 9: "
+                      "half frozen): "
                       "predicted %.2f MB, measured %.2f MB, "
                       "%+.2f %% (%s)\n",
                       workers, result.evaluation / 1e6, result.loss / 1e6, 100 * error,

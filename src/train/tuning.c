@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: Apache-2.0
+// Fine-tuning: where the weights come from, what is frozen, and how fast each parameter learns.
+//
+// What is new is known by names and shapes of model.from alone, so a resumed run, whose weights are the checkpoint's, finds the same.
+// Layer-wise rates: Howard and Ruder 2018, arXiv:1801.06146, section 3.2; Clark et al. 2020, arXiv:2003.10555, appendix B.
+#include "base/file.h"
+#include "base/log.h"
+#include "op/op.h"
+#include "store/take_over.h"
+#include "train/internal.h"
+#include "train/run_schema.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { HUGE = 2 << 20, SMALL = 4 << 10 }; // bytes of a page
+
+// ---- frozen ----
+
+// Whether `name` has the form of a pattern of `length` bytes: * stands for any characters, ? for one.
+static bool has_form(const char *pattern, size_t length, const char *name)
+{
+    size_t star = SIZE_MAX, p = 0;
+    const char *kept = name;
+    while (*name) {
+        if (p < length && pattern[p] == '*') {
+            star = p++;
+            kept = name;
+        } else if (p < length && (pattern[p] == '?' || pattern[p] == *name)) {
+            p++;
+            name++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            name = ++kept;
+        } else {
+            return false;
+        }
+    }
+    while (p < length && pattern[p] == '*') p++;
+    return p == length;
+}
+
+static enum status fail_by_pattern(const struct run_config *config,
+                                   const struct parameters *parameters, const char *pattern,
+                                   int length)
+{
+    char place[RUN_PATH + 32];
+    int last = parameters->count - 1, second = last > 1 ? last / 2 : 0;
+    FAIL(STATUS_USAGE,
+         "%strain.freeze: the pattern \"%.*s\" matches no parameter; the %d names go from %s over "
+         "%s to %s (* stands for any characters, ? for one)",
+         run_key_place(config, "train.freeze", place), length, pattern, parameters->count,
+         parameters->list[0].name, parameters->list[second].name, parameters->list[last].name);
+}
+
+enum status tuning_freeze(const struct run_config *config, struct parameters *parameters)
+{
+    static const char blanks[] = ", \t";
+    int learning = 0;
+    if (!config->freeze[0]) return STATUS_OK;
+    if (!parameters->closed) TRY(model_declare(&config->model, parameters));
+    for (const char *at = config->freeze + strspn(config->freeze, blanks); *at;) {
+        size_t length = strcspn(at, blanks);
+        bool found = false;
+        for (int i = 0; i < parameters->count; i++) {
+            if (!has_form(at, length, parameters->list[i].name)) continue;
+            parameters->list[i].frozen = found = true;
+        }
+        if (!found) return fail_by_pattern(config, parameters, at, (int)length);
+        at += length + strspn(at + length, blanks);
+    }
+    for (int i = 0; i < parameters->count; i++)
+        learning += !parameters->list[i].frozen && !parameters->list[i].running;
+    char place[RUN_PATH + 32];
+    if (learning == 0)
+        FAIL(STATUS_USAGE,
+             "%strain.freeze: \"%.200s\" freezes every parameter; nothing would learn",
+             run_key_place(config, "train.freeze", place), config->freeze);
+    return STATUS_OK;
+}
+
+size_t tuning_touched(const struct parameters *parameters, int buffers)
+{
+    // Of a large block memory comes in huge pages (base/memory.h).
+    size_t model = (size_t)parameters->elements * sizeof(float), touched = 0, next = 0;
+    size_t end = model * (size_t)buffers;
+    const size_t page = end >= 2 * HUGE ? HUGE : SMALL;
+    for (int b = 0; b < buffers; b++)
+        for (int i = 0; i < parameters->count; i++) {
+            const struct parameter *p = &parameters->list[i];
+            if (p->frozen) continue;
+            size_t first = (size_t)b * model + (size_t)p->offset * sizeof(float);
+            size_t last = (first + (size_t)p->count * sizeof(float) + page - 1) / page;
+            first /= page;
+            if (first < next) first = next;
+            if (last <= first) continue;
+            touched += (last * page < end ? last * page : end) - first * page;
+            next = last;
+        }
+    return touched;
+}
+
+// ---- layers ----
+
+// The number of the layer that a parameter belongs to, -1: none. Layers whose names have the first *stack_p bytes in common stand
+// on each other: "transformer.h.3.ln_1.bias" is 3 of "transformer.h.", "rnn.weight_hh_l1_reverse" 1 of "rnn.".
+static int layer_of(const char *name, size_t *stack_p)
+{
+    for (const char *part = name; *part;) {
+        size_t length = strcspn(part, "."), digits = strspn(part, "0123456789");
+        if (length > 0 && digits == length) {
+            *stack_p = (size_t)(part - name);
+            return atoi(part);
+        }
+        part += length + (part[length] == '.');
+    }
+    const char *point = strrchr(name, '.'), *part = point ? point + 1 : name;
+    for (const char *at = strstr(part, "_l"); at; at = strstr(at + 1, "_l")) {
+        size_t digits = strspn(at + 2, "0123456789");
+        const char *rest = at + 2 + digits;
+        if (digits == 0 || (*rest && strcmp(rest, "_reverse") != 0)) continue;
+        *stack_p = (size_t)(part - name);
+        return atoi(at + 2);
+    }
+    return -1;
+}
+
+// How many steps of the ladder parameter i lies below the head: its stack's top layer 1. 0 for what is in no layer.
+static int depth_of(const struct parameters *parameters, int i)
+{
+    size_t stack = 0, other;
+    const char *name = parameters->list[i].name;
+    int layer = layer_of(name, &stack), top = layer;
+    if (layer < 0) return 0;
+    for (int j = 0; j < parameters->count; j++) {
+        int beside = layer_of(parameters->list[j].name, &other);
+        bool same = other == stack && strncmp(name, parameters->list[j].name, stack) == 0;
+        if (beside > top && same) top = beside;
+    }
+    return top - layer + 1;
+}
+
+// Marks the tables that ids are looked up in; with `outputs` also those that logits are computed with.
+static void mark_tables(const struct graph *g, bool outputs, bool *is_table)
+{
+    for (int i = 0; i < g->count; i++) {
+        const struct value *v = g->values[i];
+        const struct value *w = v->op == &embedding_op                ? v->input[0]
+                                : outputs && v->op == &output_loss_op ? v->input[1]
+                                                                      : NULL;
+        if (w && w->parameter >= 0) is_table[w->parameter] = true;
+    }
+}
+
+static enum status set_layer_rates(struct trainer *trainer)
+{
+    const struct parameters *parameters = &trainer->parameters;
+    double factor = trainer->config.layer_decay;
+    bool *is_table;
+    int deepest = 0;
+    if (factor == 1) return STATUS_OK;
+    TRY(memory_allocate((size_t)parameters->count, sizeof *is_table, "tables", &is_table));
+    mark_tables(trainer->training_graph[0].g, false, is_table);
+    for (int i = 0; i < parameters->count; i++) {
+        int depth = depth_of(parameters, i);
+        if (depth > deepest) deepest = depth;
+    }
+    for (int i = 0; i < parameters->count; i++) {
+        int depth = is_table[i] ? deepest + 1 : depth_of(parameters, i);
+        double rate = 1;
+        for (int d = 0; d < depth; d++)
+            rate *= factor; // the same bits everywhere, which pow is not
+        trainer->segment[i].rate = rate;
+    }
+    free(is_table);
+    return STATUS_OK;
+}
+
+enum status tuning_segments(struct trainer *trainer)
+{
+    for (int i = 0; i < trainer->parameters.count; i++) {
+        const struct parameter *p = &trainer->parameters.list[i];
+        // A push is a gradient; what a statistic goes is not.
+        if (p->running && !p->frozen && trainer->config.parallel.staleness > 0)
+            FAIL(STATUS_USAGE,
+                 "parallel.staleness: %lld, but %s is a running statistic, which servers update in "
+                 "step only; set it to 0",
+                 (long long)trainer->config.parallel.staleness, p->name);
+        trainer->segment[i] = (struct segment){
+            .first = p->offset,
+            .last = p->offset + p->count,
+            .decay = p->decay,
+            .rate = 1,
+            .kind = p->frozen    ? SEGMENT_FROZEN
+                    : p->running ? SEGMENT_STATISTIC
+                                 : SEGMENT_LEARNS,
+        };
+    }
+    return set_layer_rates(trainer);
+}
+
+// ---- the weights that the run starts from ----
+
+struct line {
+    char text[1400];
+    size_t used;
+    int named, count; // names that stand there, and all
+};
+enum { NAMED = 8 };
+
+static void line_add(struct line *line, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+static void line_add(struct line *line, const char *format, ...)
+{
+    char item[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(item, sizeof item, format, arguments);
+    va_end(arguments);
+    if (line->count++ >= NAMED) return;
+    int length = snprintf(line->text + line->used, sizeof line->text - line->used, "%s%s",
+                          line->named ? ", " : "", item);
+    if (length > 0 && (size_t)length < sizeof line->text - line->used) line->used += (size_t)length;
+    line->named++;
+}
+
+static void line_log(const struct line *line, const char *from, const char *what)
+{
+    char more[48] = "";
+    if (line->count > line->named)
+        snprintf(more, sizeof more, " and %d more", line->count - line->named);
+    log_info("model.from %s: %d parameter%s %s%s%s%s", from, line->count,
+             line->count == 1 ? "" : "s", what, line->count ? ": " : "", line->text, more);
+}
+
+static const char *print_takeover(const struct takeover *takeover, char text[64])
+{
+    struct shape shape = {.rank = takeover->rank < MAX_RANK ? takeover->rank : MAX_RANK};
+    for (int i = 0; i < shape.rank; i++) shape.size[i] = takeover->size[i];
+    return shape_print(shape, text);
+}
+
+static void log_takeover(const struct trainer *trainer, const struct takeover *takeover)
+{
+    struct line taken = {0}, fresh = {0};
+    char there[64];
+    for (int i = 0; i < trainer->parameters.count; i++) {
+        const struct parameter *p = &trainer->parameters.list[i];
+        long long rows = takeover[i].size[0], mine = p->shape.size[0];
+        if (takeover[i].taken == TAKEN_ALL)
+            line_add(&taken, "%.128s", p->name);
+        else if (takeover[i].taken == TAKEN_ROWS)
+            line_add(&taken, "%.128s (%lld of %lld rows)", p->name, rows < mine ? rows : mine,
+                     mine);
+        else if (takeover[i].rank < 0)
+            line_add(&fresh, "%.128s", p->name);
+        else
+            line_add(&fresh, "%.128s (%s there)", p->name, print_takeover(&takeover[i], there));
+    }
+    line_log(&taken, trainer->config.from, "copied");
+    line_log(&fresh, trainer->config.from, "new");
+}
+
+// Fails when nothing fits, with what stands in the way.
+static enum status check_takeover(const struct trainer *trainer, const struct takeover *takeover)
+{
+    const struct run_config *config = &trainer->config;
+    const struct parameters *parameters = &trainer->parameters;
+    char place[RUN_PATH + 32], here[64], there[64];
+    int other = -1;
+    run_key_place(config, "model.from", place);
+    for (int i = 0; i < parameters->count; i++) {
+        if (takeover[i].taken) return STATUS_OK;
+        if (takeover[i].rank >= 0 && other < 0) other = i;
+    }
+    if (other < 0)
+        FAIL(STATUS_INPUT,
+             "%smodel.from: nothing in %.300s has the name of a parameter of %s (such as %s); "
+             "model.type has to be the one in its config.json",
+             place, config->from, config->model.type, parameters->list[0].name);
+    FAIL(
+        STATUS_INPUT,
+        "%smodel.from: nothing in %.300s has name and shape of a parameter of this model: %s is %s "
+        "there and %s here; set the sizes of its config.json",
+        place, config->from, parameters->list[other].name, print_takeover(&takeover[other], there),
+        shape_print(parameters->list[other].shape, here));
+}
+
+// Rows of tables stand for ids: with another tokenizer they mean other tokens.
+static void warn_by_tokenizer(const struct trainer *trainer)
+{
+    char path[RUN_PATH + 32];
+    const char *from = trainer->config.from;
+    struct tokenizer *tokenizer = NULL;
+    if (path_join(path, sizeof path, from, "tokenizer.json") || !file_exists(path) ||
+        tokenizer_load(path, &tokenizer)) {
+        error_clear();
+        return;
+    }
+    if (tokenizer_hash(tokenizer) != tokenizer_hash(trainer->tokenizer))
+        log_warning("model.from: %s has another tokenizer than this run (data.tokenizer: %s), so "
+                    "rows of its tables stand for other tokens; data.tokenizer: %s would keep "
+                    "their meaning",
+                    from, trainer->config.data.tokenizer, path);
+    tokenizer_destroy(tokenizer);
+}
+
+// Replica 0: fresh[parameter] = whether it is new; with `weights` copies what there is.
+static enum status take_weights(struct trainer *trainer, float *weights, bool *fresh)
+{
+    const struct parameters *parameters = &trainer->parameters;
+    size_t count = (size_t)parameters->count;
+    struct takeover *takeover = NULL;
+    bool *is_table = NULL;
+    TRY(memory_allocate(count, sizeof *is_table, "tables", &is_table));
+    enum status status = memory_allocate(count, sizeof *takeover, "parameters", &takeover);
+    mark_tables(trainer->training_graph[0].g, true, is_table);
+    if (!status)
+        status = take_over(trainer->config.from, trainer->config.model.type, parameters, is_table,
+                           weights, takeover);
+    if (!status) status = check_takeover(trainer, takeover);
+    bool tables = false;
+    for (size_t i = 0; i < count && !status; i++) {
+        fresh[i] = takeover[i].taken == TAKEN_NOT;
+        tables |= is_table[i] && !fresh[i];
+    }
+    if (!status && weights) {
+        log_takeover(trainer, takeover);
+        if (tables) warn_by_tokenizer(trainer);
+    }
+    free(takeover);
+    free(is_table);
+    return status;
+}
+
+enum status tuning_start(struct trainer *trainer, bool resumed)
+{
+    const struct run_config *config = &trainer->config;
+    size_t count = (size_t)trainer->parameters.count;
+    if (!config->from[0] || (resumed && config->head_learning_rate == 1)) return STATUS_OK;
+    bool *fresh;
+    TRY(memory_allocate(count, sizeof *fresh, "new parameters", &fresh));
+    enum status status = STATUS_OK;
+    if (crew_speaks(trainer))
+        status = take_weights(trainer, resumed ? NULL : trainer->weights.data, fresh);
+    status = crew_agree(trainer, status);
+    if (!status && !resumed)
+        status = crew_tell(trainer, trainer->weights.data, trainer->weights.bytes);
+    if (!status) status = crew_tell(trainer, fresh, count * sizeof *fresh);
+    for (size_t i = 0; i < count && !status; i++)
+        if (fresh[i]) trainer->segment[i].rate *= config->head_learning_rate;
+    free(fresh);
+    return status;
+}
