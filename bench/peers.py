@@ -426,11 +426,18 @@ def compare_to_loss(options):
         shutil.rmtree(folder, ignore_errors=True)
 
 
+# PyTorch itself comes from its index of CPU builds (or where pip has been told to look for files), never from PyPI, whose build
+# brings gigabytes for GPUs; what it needs comes from where pip looks by itself.
 def setup(folder):
+    python, index = str(folder / "bin/python"), "https://download.pytorch.org/whl/cpu"
+    pip = [python, "-m", "pip", "install", "--quiet", "--retries", "1", "--timeout", "30"]
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    subprocess.run([str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "torch", "setuptools", "--index-url",
-                    "https://download.pytorch.org/whl/cpu", "--extra-index-url", "https://pypi.org/simple"], check=True)
-    say(f"PyTorch is in {folder}")
+    found = subprocess.run(pip + ["--no-deps", "--index-url", index, "torch"], env=dict(os.environ, PIP_EXTRA_INDEX_URL=index))
+    if found.returncode:
+        sys.exit(f"peers: no CPU build of PyTorch from {index}; set STENTOR_PYTHON to a Python that has one")
+    subprocess.run(pip + ["torch", "setuptools", "numpy"], check=True)
+    version = subprocess.run([python, "-c", "import torch; print(torch.__version__)"], check=True, capture_output=True, text=True)
+    say(f"PyTorch {version.stdout.strip()} is in {folder}")
 
 
 def main():
