@@ -35,9 +35,18 @@ static void on_signal(int number, siginfo_t *info, void *context)
     if (caught) _exit(128 + number);
     first_time = clock_seconds();
     first_sender = info->si_pid;
-    caught = 1;
+    caught = number;
     stop_function();
     if (!silent && write(STDERR_FILENO, text, sizeof text - 1) < 0) return;
+}
+
+int signals_caught(void) { return caught; }
+
+void signals_leave(void)
+{
+    if (!caught) return;
+    signal(caught, SIG_DFL);
+    raise(caught);
 }
 
 void signals_start(void)

@@ -11,4 +11,8 @@ void signals_start(void);
 // From here on these call `stop` (safe in a handler), the second time they end the program.
 // speaks: whether this process, of many that get the signal, says so.
 void signals_catch(void (*stop)(void), bool speaks);
+// The signal that was caught, 0: none.
+int signals_caught(void);
+// Ends the program as the signal that was caught would have; returns when there was none.
+void signals_leave(void);
 #endif

@@ -15,10 +15,17 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct command *const commands[] = {
-    &train_command,   &eval_command,      &generate_command,
-    &inspect_command, &tokenizer_command, &bench_command,
-    &launch_command,  &plan_command,      NULL};
+static const struct command *const commands[] = {&train_command,
+                                                 &eval_command,
+                                                 &generate_command,
+                                                 &translate_command,
+                                                 &summarize_command,
+                                                 &inspect_command,
+                                                 &tokenizer_command,
+                                                 &bench_command,
+                                                 &launch_command,
+                                                 &plan_command,
+                                                 NULL};
 
 static void print_usage(void)
 {
@@ -74,8 +81,8 @@ static enum status run(int argc, char **argv)
 {
     TRY(terminal_start(NULL, false));
     if (argc < 2) {
-        FAIL(STATUS_USAGE, "a command is missing: train, eval, generate, inspect, tokenizer, "
-                           "bench, launch or plan; "
+        FAIL(STATUS_USAGE, "a command is missing: train, eval, generate, translate, summarize, "
+                           "inspect, tokenizer, bench, launch or plan; "
                            "`stentor --help` says more");
     }
     if (!strcmp(argv[1], "--version")) return print_version();

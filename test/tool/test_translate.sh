@@ -1,0 +1,121 @@
+#!/bin/sh
+# stentor translate and summarize: a line out for a line in, the same for any number of workers; what is bad is named and loses nothing.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build/release}
+maker=$BUILD/test/tool/small_translator
+if ! ${MAKE:-make} -s BUILD="$BUILD" "$maker" >&2; then
+    echo "1..1"; echo "not ok 1 - small_translator cannot be built"; exit 1
+fi
+maker=$(cd "$BUILD" && pwd)/test/tool/small_translator
+program=$(cd "$BUILD" && pwd)/stentor
+python=${STENTOR_PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+count=0 failures=0
+check() { # check NAME COMMAND…
+    name=$1; shift
+    count=$((count + 1))
+    if "$@" >log 2>&1; then echo "ok $count - $name"; else
+        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
+}
+skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
+# fails NAME CODE WORDS COMMAND…: standard input is in.txt, standard output goes to out.txt
+fails() {
+    name=$1 code=$2 words=$3; shift 3
+    timeout 60 "$@" <in.txt >out.txt 2>err.txt
+    got=$?
+    check "$name" sh -c "cat err.txt; test $got -eq $code && grep -q -F -e '$words' err.txt && ! grep -q -i 'sanitizer\|broken invariant' err.txt"
+}
+
+for type in seq2seq rnn_seq2seq; do check "a $type is saved" "$maker" $type $type; done
+i=0; while [ $i -lt 90 ]; do
+    case $i in 7 | 50) echo ;; 8) echo "   " ;; *) printf '%s %d %.*s\n' "line" $i $((i * 7 % 40)) "the quick brown fox jumps over the lazy dog" ;; esac
+    i=$((i + 1)); done >lines.txt
+for type in seq2seq rnn_seq2seq; do
+    "$program" translate $type lines.txt --workers 1 --max-tokens 12 >one.txt 2>err.txt
+    check "$type: a line for a line" sh -c 'cat err.txt; test $(wc -l <one.txt) -eq 90'
+    check "$type: empty lines stay empty" sh -c 'test -z "$(sed -n 8p one.txt)$(sed -n 9p one.txt)$(sed -n 51p one.txt)" && test -n "$(sed -n 10p one.txt)"'
+    for workers in 2 3 5; do
+        "$program" translate $type lines.txt --workers $workers --max-tokens 12 --batch $((workers * 5)) >other.txt 2>&1
+        check "$type: the same with $workers workers and other batches" cmp one.txt other.txt
+    done
+    STENTOR_ISA=generic "$program" translate $type --max-tokens 12 <lines.txt >other.txt 2>&1
+    check "$type: the same from standard input, by generic code" cmp one.txt other.txt
+    (head -n 3 lines.txt; sleep 0.3; tail -n +4 lines.txt) | "$program" translate $type - --max-tokens 12 >other.txt 2>&1
+    check "$type: the same from lines that come late" cmp one.txt other.txt
+    "$program" summarize $type lines.txt --max-tokens 12 >other.txt 2>&1
+    check "$type: summarize is the same search" cmp one.txt other.txt
+    "$program" translate $type lines.txt --max-tokens 12 --temperature 1 --seed 3 --workers 1 >d1.txt 2>&1
+    "$program" translate $type lines.txt --max-tokens 12 --temperature 1 --seed 3 --workers 3 --batch 4 >d2.txt 2>&1
+    "$program" translate $type lines.txt --max-tokens 12 --temperature 1 --seed 4 >d3.txt 2>&1
+    check "$type: draws are the same with 3 workers, and others with another seed" sh -c 'cmp d1.txt d2.txt && ! cmp -s d1.txt d3.txt'
+done
+"$program" translate seq2seq lines.txt --max-tokens 6 --n-best 3 >nbest.txt 2>err.txt
+check "n-best: number, text and score" sh -c 'test $(grep -a -c "^1 ||| .* ||| -[0-9.]*$" nbest.txt) -ge 1 && ! grep -q "^7 |||" nbest.txt'
+"$program" translate seq2seq lines.txt --max-tokens 6 --n-best 3 --json --reference lines.txt >lines.json 2>err.txt
+if "$python" -c 'import json' 2>/dev/null; then
+    check "--json: an object a line, and the measures" "$python" - <<'END'
+import json
+d = [json.loads(line) for line in open("lines.json")]
+assert len(d) == 91, len(d)
+for i, one in enumerate(d[:90]):
+    assert one["line"] == i + 1
+    scores = [h["score"] for h in one["hypotheses"]]
+    assert scores == sorted(scores, reverse=True) and len(scores) == (0 if i in (7, 8, 50) else 3)
+    for h in one["hypotheses"]:
+        assert abs(h["score"] * (h["tokens"] + 1) - h["log_probability"]) < 1e-9
+    assert not scores or one["text"] == one["hypotheses"][0]["text"]
+assert d[90]["lines"] == 90 and d[90]["bleu"] >= 0 and "tok:13a" in d[90]["bleu_signature"], d[90]
+END
+else skip "--json: an object a line, and the measures" "no python3"; fi
+"$program" translate seq2seq lines.txt --max-tokens 6 --reference one.txt --lower-case --tokenize char >out.txt 2>err.txt
+check "--reference: BLEU and chrF with signatures" sh -c 'grep -q "^BLEU .*case:lc.*tok:char.* = " err.txt && grep -q "^chrF nrefs:1.* = " err.txt'
+"$program" translate seq2seq lines.txt >ref.txt 2>err.txt
+"$program" translate seq2seq lines.txt --reference ref.txt --tokenize char >out.txt 2>err.txt
+check "what is the reference has a BLEU of 100" grep -q '^BLEU .* = 100.00 ' err.txt
+"$program" summarize seq2seq lines.txt --reference lines.txt --stem >out.txt 2>err.txt
+check "summarize --reference: ROUGE" sh -c 'test $(grep -c "^rouge.*stem:yes = 0\.[0-9]*" err.txt) -eq 4'
+
+# ---- bad input ----
+printf 'one\ntwo\nbad \377 byte\nfour\n' >in.txt
+fails "bytes that are no UTF-8" 3 "standard input line 3: byte 5 (0xFF) is not UTF-8" "$program" translate seq2seq
+check "the lines before are there" sh -c 'test $(wc -l <out.txt) -eq 2'
+fails "the same in a file" 3 "in.txt line 3: byte 5 (0xFF) is not UTF-8" "$program" translate seq2seq in.txt
+check "the lines before are there, too" sh -c 'test $(wc -l <out.txt) -eq 2'
+printf 'one\n\nt\000o\nfour\n' >in.txt
+fails "a NUL" 3 "standard input line 3: byte 2 is 0; this is no text" "$program" translate rnn_seq2seq
+check "and the lines before it" sh -c 'test $(wc -l <out.txt) -eq 2'
+{ echo short; head -c 1048576 /dev/zero | tr '\0' x; echo; printf 'last without newline'; } >in.txt
+fails "a line of 1 MB is cut" 0 "standard input line 2 has 1048513 tokens more than the model reads" "$program" translate seq2seq
+check "and loses no line" sh -c 'test $(wc -l <out.txt) -eq 3'
+: >in.txt
+"$program" translate seq2seq <in.txt >out.txt 2>err.txt; code=$?
+check "nothing in, nothing out" sh -c "test $code -eq 0 && test ! -s out.txt && test ! -s err.txt"
+head -n 80 lines.txt >short.txt; cat lines.txt lines.txt >long.txt
+fails "fewer references" 3 "short.txt has 80 lines, but the input has 90" "$program" translate seq2seq lines.txt --max-tokens 3 --reference short.txt
+check "all lines are there all the same" sh -c 'test $(wc -l <out.txt) -eq 90'
+fails "more references" 3 "long.txt has more lines than the input" "$program" translate seq2seq lines.txt --max-tokens 3 --reference long.txt
+fails "no such file" 3 "missing.txt" "$program" translate seq2seq missing.txt
+fails "no such reference" 3 "missing.txt" "$program" translate seq2seq lines.txt --reference missing.txt
+fails "no such model" 3 "missing" "$program" translate missing lines.txt
+fails "more of n-best than beams" 2 "n-best: 4 is out of range; it must be 1 to 3" "$program" translate seq2seq --beam 3 --n-best 4
+fails "draws and beams" 2 "one of them" "$program" translate seq2seq --beam 3 --temperature 1
+fails "a seed without draws" 2 "--seed is for draws" "$program" translate seq2seq --seed 3
+fails "a measure without references" 2 "--tokenize is for measuring" "$program" translate seq2seq --tokenize zh
+fails "an unknown tokenizer of BLEU" 2 "is none of 13a, zh, char, none" "$program" translate seq2seq --tokenize ja --reference lines.txt
+
+# ---- a signal ----
+mkfifo pipe
+"$program" translate seq2seq --max-tokens 6 <pipe >out.txt 2>err.txt &
+id=$!
+exec 3>pipe
+head -n 5 lines.txt >&3
+tries=0; while [ "$(wc -l <out.txt)" -lt 5 ] && [ $tries -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
+kill -INT $id
+wait $id; code=$?
+exec 3>&-
+check "Ctrl-C ends it with 128 + its number, with what is done written" sh -c "test $code -eq 130 && test \$(wc -l <out.txt) -eq 5 && grep -q 'the first 5 lines are written' err.txt"
+echo "1..$count"
+[ $failures -eq 0 ]

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// Measures of lines against a file of references, line by line: BLEU and chrF, or ROUGE.
+#ifndef STN_TOOL_SCORE_LINES_H
+#define STN_TOOL_SCORE_LINES_H
+
+#include "text/bleu.h"
+#include "text/chrf.h"
+#include "text/rouge.h"
+
+struct score_options {
+    const char *reference; // file
+    bool rouge;            // else BLEU and chrF
+    struct bleu_options bleu;
+    struct chrf_options chrf;
+    struct rouge_options rouge_options;
+};
+struct score_lines;
+// Borrows the file's name. Fails: STATUS_INPUT.
+enum status score_lines_create(const struct score_options *options,
+                               struct score_lines **scores_p) CHECK_RESULT;
+void score_lines_destroy(struct score_lines *scores); // NULL is fine
+// The next line, against the next of the file. What is wrong with that is said at the end, when no line can be lost by it.
+void score_lines_add(struct score_lines *scores, struct text line);
+// To standard error, or as one object to standard output. Fails: STATUS_INPUT for a file that could not be read, or has more or fewer
+// lines than came.
+enum status score_lines_print(struct score_lines *scores, bool json) CHECK_RESULT;
+#endif

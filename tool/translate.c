@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: Apache-2.0
+// stentor translate and stentor summarize: a line out for every line in, by several workers.
+//
+// Lines are worked on in windows; of each, what is done is written in the order of the input, whatever stops the rest.
+#include "infer/translate.h"
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "line_input.h"
+#include "options.h"
+#include "output.h"
+#include "score_lines.h"
+#include "signals.h"
+#include "terminal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// clang-format off
+#define ROWS_BEFORE                                                                                \
+    {"beam", "N", "hypotheses of a line that are followed; 1: greedy (5)"},                        \
+    {"n-best", "N", "prints the N best of each line, with scores (1)"},                            \
+    {"length-penalty", "X", "a score is log probability / length^X: 0 the sum, 1 the mean (1)"},   \
+    {"max-tokens", "N", "tokens of a line to write at most; 0: twice those read, and 10 (0)"},     \
+    {"temperature", "X", "above 0: draws instead of searching (0)"},                               \
+    {"top-k", "N", "draws among the N likeliest; 0: all (0)"},                                     \
+    {"top-p", "X", "draws among the likeliest that share X of the probability (1)"},               \
+    {"min-p", "X", "leaves out what is less likely than X times the likeliest (0)"},               \
+    {"seed", "N", "the same seed draws the same (0)"},                                             \
+    {"batch", "N", "lines at a time; the result is the same for any number (32)"},                 \
+    {"workers", "N", "workers (one for each core); the result is the same for any number"}
+#define ROWS_BEHIND                                                                                \
+    {"json", NULL, "prints an object a line, with scores, and one of the measures at the end"},    \
+    {NULL, NULL, NULL}
+static const struct option_row translate_rows[] = {
+    ROWS_BEFORE,
+    {"reference", "FILE", "what each line should become: BLEU and chrF are printed at the end"},
+    {"tokenize", "NAME", "of BLEU: 13a, zh, char or none, as sacreBLEU's (13a)"},
+    {"lower-case", NULL, "measures do not see capital letters"},
+    ROWS_BEHIND,
+};
+static const struct option_row summarize_rows[] = {
+    ROWS_BEFORE,
+    {"reference", "FILE", "what each line should become: ROUGE is printed at the end"},
+    {"characters", NULL, "ROUGE by characters, for Chinese; else by words"},
+    {"stem", NULL, "ROUGE by the stems of words"},
+    ROWS_BEHIND,
+};
+// clang-format on
+
+enum { WINDOW_BATCHES = 64, WINDOW_BYTES = 32 << 20 };
+
+struct job {
+    bool json;
+    struct search_options search;
+    struct translator *translator;
+    struct line_input *input;
+    struct score_lines *scores; // NULL: no reference
+    // A window: lines one behind another in `bytes`.
+    struct buffer bytes;
+    struct text *texts;
+    uint64_t *numbers;
+    struct translation *translations;
+    int64_t room, count, written; // room and count: lines of the window
+    int64_t shortened;            // lines that the model read in part
+    int64_t unknown;              // characters that it could not read
+    // What ends it, after the lines before have been written.
+    enum status status;
+    char message[1024];
+};
+
+static struct translator *running;
+static void stop(void)
+{
+    if (running) translator_stop(running);
+}
+
+// ---- options ----
+static enum status read_search(const struct options *options, struct search_options *o)
+{
+    int64_t seed = 0;
+    search_defaults(o);
+    o->sampling.temperature = 0;
+    TRY(option_integer(options, "beam", 1, 1024, &o->beams));
+    TRY(option_integer(options, "n-best", 1, 1024, &o->n_best));
+    TRY(option_number(options, "length-penalty", -10, 10, &o->length_penalty));
+    TRY(option_integer(options, "max-tokens", 0, 1000000000, &o->max_tokens));
+    TRY(option_integer(options, "batch", 1, 65536, &o->batch));
+    TRY(option_integer(options, "top-k", 0, INT32_MAX, &o->sampling.top_k));
+    TRY(option_integer(options, "seed", 0, INT64_MAX, &seed));
+    TRY(option_number(options, "temperature", 0, 100, &o->sampling.temperature));
+    TRY(option_number(options, "top-p", 0, 1, &o->sampling.top_p));
+    TRY(option_number(options, "min-p", 0, 1, &o->sampling.min_p));
+    o->sampling.seed = (uint64_t)seed;
+    o->draws = o->sampling.temperature > 0;
+    static const char *const of_draws[] = {"top-k", "top-p", "min-p", "seed"};
+    for (int i = 0; i < 4; i++)
+        if (!o->draws && option_given(options, of_draws[i]))
+            FAIL(STATUS_USAGE, "--%s is for draws; add --temperature X", of_draws[i]);
+    if (o->draws && option_given(options, "beam"))
+        FAIL(STATUS_USAGE, "--beam searches and --temperature draws; one of them");
+    return search_check(o);
+}
+
+static enum status read_measures(const struct options *options, bool summaries,
+                                 struct score_options *out)
+{
+    const char *tokenize = summaries ? NULL : option_text(options, "tokenize");
+    *out =
+        (struct score_options){.reference = option_text(options, "reference"), .rouge = summaries};
+    static const char *const of_measures[] = {"tokenize", "lower-case", "characters", "stem"};
+    for (int i = 2 * summaries; !out->reference && i < 2 + 2 * summaries; i++)
+        if (option_given(options, of_measures[i]))
+            FAIL(STATUS_USAGE, "--%s is for measuring; add --reference FILE", of_measures[i]);
+    if (summaries) {
+        out->rouge_options.characters = option_given(options, "characters");
+        out->rouge_options.stem = option_given(options, "stem");
+        return STATUS_OK;
+    }
+    out->bleu.lower_case = out->chrf.lower_case = option_given(options, "lower-case");
+    if (tokenize && !bleu_tokenizer_find(tokenize, &out->bleu.tokenizer))
+        FAIL(STATUS_USAGE, "--tokenize: \"%s\" is none of 13a, zh, char, none", tokenize);
+    return STATUS_OK;
+}
+
+// ---- reading ----
+static enum status add_line(struct job *job, const struct line *line)
+{
+    TRY(buffer_add(&job->bytes, (struct text){line->text, line->bytes}));
+    job->texts[job->count].bytes = line->bytes;
+    job->numbers[job->count++] = line->number;
+    return STATUS_OK;
+}
+
+static void keep_error(struct job *job, enum status status)
+{
+    if (status && !job->status) {
+        job->status = status;
+        snprintf(job->message, sizeof job->message, "%s", error_message());
+    }
+    error_clear();
+}
+
+// Lines until the window is full, or no more come just now. *ended_p: no more come at all.
+static void fill_window(struct job *job, bool *ended_p)
+{
+    enum line_state state = LINE_HERE;
+    enum status status = STATUS_OK;
+    buffer_clear(&job->bytes);
+    job->count = 0;
+    while (!status && job->count < job->room && job->bytes.bytes < WINDOW_BYTES &&
+           !signals_caught()) {
+        struct line line;
+        status = line_input_next(job->input, job->count == 0, &line, &state);
+        if (!status && state == LINE_HERE) status = add_line(job, &line);
+        if (status || state == LINE_END || (state == LINE_LATE && job->count > 0)) break;
+    }
+    keep_error(job, status);
+    *ended_p = status || state == LINE_END || signals_caught();
+    const char *at = job->bytes.at;
+    for (int64_t i = 0; i < job->count; at += job->texts[i++].bytes) job->texts[i].at = at;
+}
+
+// ---- writing ----
+static json_t *candidate_object(const struct candidate_text *best)
+{
+    return json_pack("{s:o, s:f, s:f, s:I, s:b}", "text",
+                     output_json_text(best->text.at, best->text.bytes), "score", best->score,
+                     "log_probability", best->log_probability, "tokens", (json_int_t)best->tokens,
+                     "cut", best->cut);
+}
+
+static enum status write_object(const struct job *job, int64_t i)
+{
+    const struct translation *t = &job->translations[i];
+    struct candidate_text none = {0};
+    json_t *object = candidate_object(t->count ? &t->best[0] : &none);
+    json_t *number = json_integer((json_int_t)job->numbers[i]), *list = NULL;
+    bool bad = !object || json_object_set_new(object, "line", number) != 0;
+    if (!bad && job->search.n_best > 1) {
+        list = json_array();
+        for (int64_t h = 0; h < t->count; h++)
+            bad |= json_array_append_new(list, candidate_object(&t->best[h])) != 0;
+        bad |= json_object_set_new(object, "hypotheses", list) != 0;
+    }
+    if (bad) {
+        json_decref(object);
+        FAIL(STATUS_MEMORY, "not enough memory for the result");
+    }
+    return output_json(object);
+}
+
+// The best, or as Moses does: number of the line from 0 ||| text ||| score.
+static enum status write_text(const struct job *job, int64_t i)
+{
+    const struct translation *t = &job->translations[i];
+    if (job->search.n_best == 1) {
+        if (t->count) TRY(output_write(t->best[0].text.at, t->best[0].text.bytes));
+        return output_print("\n");
+    }
+    for (int64_t h = 0; h < t->count; h++) {
+        TRY(output_print("%llu ||| ", (unsigned long long)job->numbers[i] - 1));
+        TRY(output_write(t->best[h].text.at, t->best[h].text.bytes));
+        TRY(output_print(" ||| %.6f\n", t->best[h].score));
+    }
+    return STATUS_OK;
+}
+
+static void count_losses(struct job *job, int64_t i)
+{
+    const struct translation *t = &job->translations[i];
+    unsigned long long line = job->numbers[i];
+    const char *name = line_input_name(job->input);
+    if (t->left && job->shortened++ == 0)
+        terminal_say("warning: %s line %llu has %lld tokens more than the model reads; they are "
+                     "left out",
+                     name, line, (long long)t->left);
+    if (t->unknown && job->unknown == 0)
+        terminal_say("warning: %s line %llu has characters that the model does not know; they are "
+                     "left out",
+                     name, line);
+    job->unknown += t->unknown;
+}
+
+static enum status write_line(struct job *job, int64_t i)
+{
+    const struct translation *t = &job->translations[i];
+    count_losses(job, i);
+    TRY(job->json ? write_object(job, i) : write_text(job, i));
+    job->written++;
+    if (job->scores)
+        score_lines_add(job->scores,
+                        t->count ? buffer_text(&t->best[0].text) : (struct text){"", 0});
+    return STATUS_OK;
+}
+
+// One window: all that is done before the first line that is not.
+static enum status run_window(struct job *job)
+{
+    enum status status = STATUS_OK;
+    keep_error(job, translator_run(job->translator, job->texts, job->numbers, job->count,
+                                   job->translations));
+    for (int64_t i = 0; !status && i < job->count && job->translations[i].done; i++)
+        status = write_line(job, i);
+    for (int64_t i = 0; i < job->count; i++) translation_release(&job->translations[i]);
+    TRY(status);
+    return output_finish();
+}
+
+static enum status run_all(struct job *job)
+{
+    for (bool ended = false; !ended && !job->status && !signals_caught();) {
+        fill_window(job, &ended);
+        if (job->count) TRY(run_window(job));
+    }
+    if (job->shortened > 1)
+        terminal_say("warning: %lld lines were longer than the model reads",
+                     (long long)job->shortened);
+    if (job->unknown > 1)
+        terminal_say("warning: %lld characters were left out", (long long)job->unknown);
+    if (job->status) return error_adopt(job->status, job->message);
+    if (signals_caught()) {
+        terminal_say("stopped: the first %lld lines are written", (long long)job->written);
+        return STATUS_OK;
+    }
+    return job->scores ? score_lines_print(job->scores, job->json) : STATUS_OK;
+}
+
+// ---- the commands ----
+static enum status take_window(struct job *job)
+{
+    job->room = WINDOW_BATCHES * job->search.batch;
+    size_t room = (size_t)job->room;
+    TRY(memory_allocate(room, sizeof *job->texts, "lines", &job->texts));
+    TRY(memory_allocate(room, sizeof *job->numbers, "lines", &job->numbers));
+    return memory_allocate(room, sizeof *job->translations, "lines", &job->translations);
+}
+
+static enum status start(struct job *job, const struct options *options,
+                         const struct loaded_model *model, const struct score_options *measures)
+{
+    int64_t workers = cpu_cores();
+    TRY(option_integer(options, "workers", 1, 1024, &workers));
+    TRY(translator_create(model, &job->search, (int)workers, &job->translator));
+    TRY(line_input_open(options->arguments > 1 ? options->argument[1] : NULL, &job->input));
+    if (measures->reference) TRY(score_lines_create(measures, &job->scores));
+    TRY(take_window(job));
+    running = job->translator;
+    signals_catch(stop, false);
+    return run_all(job);
+}
+
+static enum status run(const struct options *options, bool summaries)
+{
+    struct job job = {.json = option_given(options, "json")};
+    struct score_options measures;
+    struct loaded_model *model;
+    TRY(read_search(options, &job.search));
+    TRY(read_measures(options, summaries, &measures));
+    TRY(model_directory_load(options->argument[0], &model));
+    enum status status = start(&job, options, model, &measures);
+    running = NULL;
+    score_lines_destroy(job.scores);
+    line_input_close(job.input);
+    translator_destroy(job.translator);
+    loaded_model_destroy(model);
+    buffer_release(&job.bytes);
+    free(job.texts);
+    free(job.numbers);
+    free(job.translations);
+    TRY(status);
+    TRY(output_finish());
+    signals_leave();
+    return STATUS_OK;
+}
+
+static enum status translate(const struct options *options) { return run(options, false); }
+static enum status summarize(const struct options *options) { return run(options, true); }
+
+const struct command translate_command = {
+    "translate", "DIR [FILE]", "translates lines", 1, 2, translate_rows, NULL, translate,
+};
+const struct command summarize_command = {
+    "summarize", "DIR [FILE]", "summarizes lines", 1, 2, summarize_rows, NULL, summarize,
+};
