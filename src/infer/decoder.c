@@ -95,9 +95,10 @@ static enum status create_parts(struct decoder *decoder, const struct backend *b
 {
     const struct team_options team = {.threads = threads, .crowded = threads > cpu_cores()};
     int64_t context = decoder->model->config.context;
-    if (!decoder->model->type->decode)
-        FAIL(STATUS_UNSUPPORTED, "a model of type %s does not continue a text",
-             decoder->model->type->name);
+    if (!decoder->model->type->decode || decoder->model->config.classes)
+        FAIL(STATUS_UNSUPPORTED, "a model of type %s%s does not continue a text",
+             decoder->model->type->name,
+             decoder->model->type->decode ? " with a head over classes" : "");
     INVARIANT(decoder->model->parameters.closed,
               "decoding needs a model whose parameters are declared");
     if (threads > 1) TRY(team_create(&team, &decoder->team));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// GPT-2: learned positions, layer norm before each part, output layer tied to the token table.
+// GPT-2: learned positions, layer norm before each part, output layer tied to the token table. With `classes` its vectors are scored
+// instead (the last token's, as Hugging Face does, the largest or the mean); the body keeps its names, so a pretrained one goes on.
 // Names and layouts are Hugging Face's. Source: Radford et al. 2019; initialisation: section 2.3 and the
 // released code.
-#include "model/model.h"
+#include "model/parts.h"
 
 #include <math.h>
 
@@ -26,6 +27,7 @@ static enum status validate(struct model_config *config)
     TRY(model_config_check(&c));
     if (c.activation > ACTIVATION_SILU) // Hugging Face's GPT-2 has no other
         FAIL(STATUS_USAGE, "model.activation: %d is none that GPT-2 knows", (int)c.activation);
+    TRY(parts_check_causal_head(&c));
     *config = c;
     return STATUS_OK;
 }
@@ -53,7 +55,7 @@ static double residual_deviation(const struct model_config *c)
 
 // [batch, tokens, width] -> the same. cache and position are NULL in training.
 static struct value *attention(struct builder *b, const struct model_config *c, struct value *x,
-                               struct value *cache, struct value *position)
+                               struct value *lengths, struct value *cache, struct value *position)
 {
     return nn_attention(b, x,
                         &(struct attention_module){.qkv = "attn.c_attn",
@@ -64,6 +66,7 @@ static struct value *attention(struct builder *b, const struct model_config *c, 
                                                    .out_deviation = residual_deviation(c),
                                                    .heads = (int)c->heads,
                                                    .dropout = c->attention_dropout,
+                                                   .lengths = lengths,
                                                    .cache = cache,
                                                    .position = position});
 }
@@ -78,13 +81,14 @@ static struct value *mlp(struct builder *b, const struct model_config *c, struct
 }
 
 static struct value *layer(struct builder *b, const struct model_config *c, struct value *x,
-                           int64_t number, struct value *cache, struct value *position)
+                           int64_t number, struct value *lengths, struct value *cache,
+                           struct value *position)
 {
     bool again = !cache && number < c->recompute_layers;
     prefix_push(b, "h.%d", (int)number);
     if (again) region_begin(b->g);
     struct value *y = nn_layer_norm(b, x, "ln_1", c->bias, c->norm_epsilon);
-    y = attention(b, c, y, cache, position);
+    y = attention(b, c, y, lengths, cache, position);
     x = op_add(b->g, x, nn_dropout(b, y, c->residual_dropout));
     y = mlp(b, c, nn_layer_norm(b, x, "ln_2", c->bias, c->norm_epsilon));
     y = nn_dropout(b, y, c->residual_dropout);
@@ -94,15 +98,36 @@ static struct value *layer(struct builder *b, const struct model_config *c, stru
     return x;
 }
 
-static struct value *gpt2_loss(struct builder *b, const struct model_config *c,
-                               struct model_inputs inputs, double smoothing)
+// [batch, tokens, width], and in *table_p the token table.
+static struct value *body(struct builder *b, const struct model_config *c,
+                          struct model_inputs inputs, struct value *const *cache,
+                          struct value *position, struct value **table_p)
 {
     struct value *x;
     prefix_push(b, "transformer");
-    struct value *table = embed(b, c, inputs, &x);
-    for (int64_t i = 0; i < c->layers; i++) x = layer(b, c, x, i, NULL, NULL);
+    *table_p = embed(b, c, inputs, &x);
+    for (int64_t i = 0; i < c->layers; i++)
+        x = layer(b, c, x, i, inputs.lengths, cache ? cache[i] : NULL, position);
     x = nn_layer_norm(b, x, "ln_f", c->bias, c->norm_epsilon);
     prefix_pop(b);
+    return x;
+}
+
+// Hugging Face's head has no bias.
+static struct value *gpt2_scores(struct builder *b, const struct model_config *c,
+                                 struct model_inputs inputs)
+{
+    struct value *table, *x = body(b, c, inputs, NULL, NULL, &table);
+    x = op_pool(b->g, x, inputs.lengths, c->pool);
+    return nn_linear(b, x, "score", c->classes, false, ACTIVATION_NONE, LAYOUT_OUT_IN,
+                     c->init_deviation);
+}
+
+static struct value *gpt2_loss(struct builder *b, const struct model_config *c,
+                               struct model_inputs inputs, double smoothing)
+{
+    if (c->classes) return parts_loss(b, c, gpt2_scores(b, c, inputs), inputs, smoothing);
+    struct value *table, *x = body(b, c, inputs, NULL, NULL, &table);
     return op_output_loss(b->g, x, table, inputs.targets, smoothing);
 }
 
@@ -110,20 +135,16 @@ static struct value *gpt2_decode(struct builder *b, const struct model_config *c
                                  struct model_inputs inputs, struct value *const *cache,
                                  struct value *position)
 {
-    struct value *x;
-    prefix_push(b, "transformer");
-    struct value *table = embed(b, c, inputs, &x);
-    for (int64_t i = 0; i < c->layers; i++) x = layer(b, c, x, i, cache[i], position);
-    x = nn_layer_norm(b, x, "ln_f", c->bias, c->norm_epsilon);
-    prefix_pop(b);
+    struct value *table, *x = body(b, c, inputs, cache, position, &table);
     return op_linear(b->g, x, table, NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
 }
 
 const struct model_type gpt2_model = {
     .name = "gpt2",
-    .tasks = TASK_LM,
+    .tasks = TASK_LM | TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
     .loss = gpt2_loss,
+    .scores = gpt2_scores,
     .decode = gpt2_decode,
     .architecture = "GPT2LMHeadModel",
 };

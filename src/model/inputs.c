@@ -11,7 +11,8 @@ enum model_tasks model_task_of(const struct model_type *type, const struct model
 {
     const enum model_tasks texts[] = {TASK_LM, TASK_TRANSLATE, TASK_MLM};
     for (int i = 0; i < 3; i++)
-        if (type->tasks & texts[i] && (texts[i] != TASK_MLM || c->classes == 0)) return texts[i];
+        if (type->tasks & texts[i] && (texts[i] == TASK_TRANSLATE || c->classes == 0))
+            return texts[i];
     return model_takes_labels(c) ? TASK_CLASSIFY : TASK_REGRESS;
 }
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// A recurrent language model: token table, layers of LSTM, GRU or tanh, output layer, tied to the table or not.
+// A recurrent language model: token table, layers of LSTM, GRU or tanh, output layer, tied to the table or not. With `classes` the last
+// layer's vectors are scored instead (the last token's, the largest or the mean); the body keeps its names, so a pretrained one goes on.
 // Names are those of PyTorch's example and modules: encoder.weight, rnn.weight_ih_l0, decoder.weight. Sources: Zaremba et al.
 // 2014, arXiv:1409.2329; Press and Wolf 2016, arXiv:1608.05859 (tied); Merity et al. 2017, arXiv:1708.02182 (weight drop).
-#include "model/model.h"
+#include "model/parts.h"
 
 static void fill_defaults(struct model_config *c)
 {
@@ -27,6 +28,7 @@ static enum status validate(struct model_config *config)
         FAIL(STATUS_USAGE,
              "model.weight_drop: %g is not a rate; it must be at least 0 and less than 1",
              c.weight_drop);
+    TRY(parts_check_causal_head(&c));
     *config = c;
     return STATUS_OK;
 }
@@ -64,35 +66,49 @@ static struct value *layer(struct builder *b, const struct model_config *c, stru
     return dropout(b, c, x, c->residual_dropout);
 }
 
-// The weights of the output layer [vocabulary, the last layer's], and in *x_p what it reads.
+// [batch, tokens, the last layer's], and in *table_p the token table.
 static struct value *body(struct builder *b, const struct model_config *c,
                           struct model_inputs inputs, struct value *const *cache,
-                          struct value *position, struct value **x_p)
+                          struct value *position, struct value **table_p)
 {
-    struct value *table =
-        nn_embedding_table(b, "encoder", c->vocabulary, c->width, c->init_deviation);
-    struct value *x = dropout(b, c, op_embedding(b->g, table, inputs.tokens), c->embedding_dropout);
+    *table_p = nn_embedding_table(b, "encoder", c->vocabulary, c->width, c->init_deviation);
+    struct value *x =
+        dropout(b, c, op_embedding(b->g, *table_p, inputs.tokens), c->embedding_dropout);
     for (int64_t i = 0; i < c->layers; i++)
         x = layer(b, c, x, i, inputs, cache ? cache[i] : NULL, position);
-    *x_p = x;
+    return x;
+}
+
+// The weights of the output layer [vocabulary, the last layer's].
+static struct value *output_weights(struct builder *b, const struct model_config *c,
+                                    struct value *table)
+{
     if (c->tied) return table;
     return nn_embedding_table(b, "decoder", c->vocabulary, layer_hidden(c, c->layers - 1),
                               c->init_deviation);
 }
 
+static struct value *lstm_lm_scores(struct builder *b, const struct model_config *c,
+                                    struct model_inputs inputs)
+{
+    struct value *table, *x = body(b, c, inputs, NULL, NULL, &table);
+    return parts_scores(b, c, op_pool(b->g, x, inputs.lengths, c->pool), "score");
+}
+
 static struct value *lstm_lm_loss(struct builder *b, const struct model_config *c,
                                   struct model_inputs inputs, double smoothing)
 {
-    struct value *x, *w = body(b, c, inputs, NULL, NULL, &x);
-    return op_output_loss(b->g, x, w, inputs.targets, smoothing);
+    if (c->classes) return parts_loss(b, c, lstm_lm_scores(b, c, inputs), inputs, smoothing);
+    struct value *table, *x = body(b, c, inputs, NULL, NULL, &table);
+    return op_output_loss(b->g, x, output_weights(b, c, table), inputs.targets, smoothing);
 }
 
 static struct value *lstm_lm_decode(struct builder *b, const struct model_config *c,
                                     struct model_inputs inputs, struct value *const *cache,
                                     struct value *position)
 {
-    struct value *x, *w = body(b, c, inputs, cache, position, &x);
-    return op_linear(b->g, x, w, NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
+    struct value *table, *x = body(b, c, inputs, cache, position, &table);
+    return op_linear(b->g, x, output_weights(b, c, table), NULL, ACTIVATION_NONE, LAYOUT_OUT_IN);
 }
 
 static struct shape lstm_lm_state(const struct model_config *c, int64_t layer)
@@ -102,9 +118,10 @@ static struct shape lstm_lm_state(const struct model_config *c, int64_t layer)
 
 const struct model_type lstm_lm_model = {
     .name = "lstm_lm",
-    .tasks = TASK_LM,
+    .tasks = TASK_LM | TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
     .loss = lstm_lm_loss,
+    .scores = lstm_lm_scores,
     .state = lstm_lm_state,
     .chooses_tied = true,
     .decode = lstm_lm_decode,

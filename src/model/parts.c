@@ -27,6 +27,15 @@ enum status parts_check_head(struct model_config *c)
     return STATUS_OK;
 }
 
+enum status parts_check_causal_head(struct model_config *c)
+{
+    if (c->classes == 0) return STATUS_OK;
+    TRY(parts_check_head(c));
+    if (c->pool != POOL_LAST && c->pool != POOL_MEAN && c->pool != POOL_MAX)
+        FAIL(STATUS_USAGE, "model.pool: %s takes the last token, the mean or the largest", c->type);
+    return STATUS_OK;
+}
+
 struct value *parts_embed(struct builder *b, const struct model_config *c, struct value *table,
                           const char *positions_name, struct value *tokens, struct value *positions)
 {

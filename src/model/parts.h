@@ -11,6 +11,9 @@ void parts_transformer_defaults(struct model_config *c);
 // class becomes LOSS_BINARY). Fails: STATUS_USAGE.
 enum status parts_check_head(struct model_config *c) CHECK_RESULT;
 
+// The same for a language model's body, where classes may be 0: no head. Its first token has seen nothing, so it scores no text.
+enum status parts_check_causal_head(struct model_config *c) CHECK_RESULT;
+
 // Tokens [batch, tokens] as vectors with their positions (learned in `positions_name`, or sines), with dropout.
 struct value *parts_embed(struct builder *b, const struct model_config *c, struct value *table,
                           const char *positions_name, struct value *tokens,

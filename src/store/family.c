@@ -30,8 +30,12 @@ static json_t *make_config(const struct model_config *config, const struct model
     bool good = root && family->write(root, config);
     good = good && !json_object_set_new(root, "torch_dtype", json_string("float32"));
     good = good && !json_object_set_new(root, "dtype", json_string("float32"));
-    if (!config->bias && !family->own_bias)
-        good = good && !json_object_set_new(root, "stentor", json_pack("{s:b}", "bias", 0));
+    if (!config->bias && !family->own_bias) {
+        json_t *own =
+            good ? json_object_get(root, "stentor") : NULL; // what the family has of its own
+        good = good && (own ? !json_object_set_new(own, "bias", json_false())
+                            : !json_object_set_new(root, "stentor", json_pack("{s:b}", "bias", 0)));
+    }
     if (good) return root;
     json_decref(root);
     return NULL;

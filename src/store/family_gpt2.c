@@ -28,6 +28,31 @@ static const char *activation_name(enum activation activation)
     return "gelu_new";
 }
 
+// With a head over classes: GPT2ForSequenceClassification, its classes by number, and in our own object what it has no key for.
+static bool write_head(json_t *root, const struct model_config *c)
+{
+    const char *kind = c->loss == LOSS_SQUARED  ? "regression"
+                       : c->loss == LOSS_BINARY ? "multi_label_classification"
+                                                : "single_label_classification";
+    json_t *names = json_object(), *numbers = json_object(), *own = json_object();
+    int bad = !names || !numbers || !own;
+    for (int64_t i = 0; i < c->classes && !bad; i++) {
+        char number[24], name[32];
+        snprintf(number, sizeof number, "%lld", (long long)i);
+        snprintf(name, sizeof name, "LABEL_%lld", (long long)i);
+        bad |= json_object_set_new(names, number, json_string(name));
+        bad |= json_object_set_new(numbers, name, json_integer(i));
+    }
+    bad |= json_object_set_new(root, "architectures",
+                               json_pack("[s]", "GPT2ForSequenceClassification"));
+    bad |= json_object_set_new(root, "id2label", names);
+    bad |= json_object_set_new(root, "label2id", numbers);
+    bad |= json_object_set_new(root, "problem_type", json_string(kind));
+    bad |= json_object_set_new(root, "pad_token_id", json_null());
+    bad |= !own || !family_write_head(own, c);
+    return !(bad | json_object_set_new(root, "stentor", own));
+}
+
 static bool gpt2_write(json_t *root, const struct model_config *c)
 {
     int64_t hidden = c->hidden ? c->hidden : 4 * c->width;
@@ -52,6 +77,7 @@ static bool gpt2_write(json_t *root, const struct model_config *c)
     bad |= json_object_set_new(root, "use_cache", json_true());
     bad |= json_object_set_new(root, "bos_token_id", json_null());
     bad |= json_object_set_new(root, "eos_token_id", json_null());
+    if (c->classes) bad |= !write_head(root, c);
     return !bad;
 }
 
@@ -144,6 +170,36 @@ static enum status check_tokens(json_t *root, const char *path, const char *key,
     return status;
 }
 
+// As transformers: two classes unless id2label or num_labels says how many, and numbers are learned by a single score.
+static enum status read_head(json_t *root, const char *path, struct model_config *c)
+{
+    const char *name = json_string_value(json_array_get(json_object_get(root, "architectures"), 0));
+    const char *kind;
+    char kind_shown[SHOWN];
+    if (!name || strcmp(name, "GPT2ForSequenceClassification") != 0) return STATUS_OK;
+    json_t *names = json_object_get(root, "id2label");
+    int64_t named = names ? (int64_t)json_object_size(names) : 2;
+    TRY(json_get_integer(root, "num_labels", path, false, 1, 1 << 20, named, &c->classes));
+    if (c->classes < 1 || c->classes > 1 << 20)
+        FAIL(STATUS_INPUT, "%s: \"id2label\" names %lld classes; 1 to %d are possible", path,
+             (long long)c->classes, 1 << 20);
+    TRY(json_get_string(root, "problem_type", path, false,
+                        c->classes == 1 ? "regression" : "single_label_classification", &kind));
+    c->pool = POOL_LAST;
+    if (strcmp(kind, "regression") == 0)
+        c->loss = LOSS_SQUARED;
+    else if (strcmp(kind, "multi_label_classification") == 0)
+        c->loss = LOSS_BINARY;
+    else if (strcmp(kind, "single_label_classification") == 0)
+        c->loss = LOSS_SOFTMAX;
+    else
+        FAIL(STATUS_UNSUPPORTED,
+             "%s: \"problem_type\" is \"%s\"; regression, single_label_classification and "
+             "multi_label_classification are possible",
+             path, shown(kind, kind_shown, sizeof kind_shown));
+    return family_read_head(json_object_get(root, "stentor"), path, c);
+}
+
 static enum status gpt2_read(json_t *root, const char *path, struct model_config *c)
 {
     const double below_1 = 1 - 0x1p-53;
@@ -156,6 +212,7 @@ static enum status gpt2_read(json_t *root, const char *path, struct model_config
     TRY(json_get_number(root, "initializer_range", path, false, 1e-30, 10, 0.02,
                         &c->init_deviation));
     TRY(read_switches(root, path));
+    TRY(read_head(root, path, c));
     TRY(check_tokens(root, path, "bos_token_id", c));
     return check_tokens(root, path, "eos_token_id", c);
 }
@@ -169,7 +226,8 @@ static unsigned __int128 gpt2_count(const struct model_config *c)
     unsigned __int128 biases = c->bias ? 2 * width + 4 * width + hidden + width : 0;
     unsigned __int128 tables =
         ((unsigned __int128)c->vocabulary + (unsigned __int128)c->context) * width;
-    return tables + (unsigned __int128)c->layers * (layer + biases) + (c->bias ? 2 : 1) * width;
+    return tables + (unsigned __int128)c->layers * (layer + biases) + (c->bias ? 2 : 1) * width +
+           (unsigned __int128)c->classes * width;
 }
 
 static bool ends_in(const char *name, const char *end)
@@ -181,7 +239,7 @@ static bool ends_in(const char *name, const char *end)
 static bool gpt2_has_bias(const char *name)
 {
     return ends_in(name, ".weight") && !ends_in(name, ".wte.weight") &&
-           !ends_in(name, ".wpe.weight");
+           !ends_in(name, ".wpe.weight") && strcmp(name, "score.weight") != 0;
 }
 
 // Buffers of the causal mask in older files.

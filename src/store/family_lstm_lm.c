@@ -25,6 +25,10 @@ static bool lstm_write(json_t *root, const struct model_config *c)
     bad |= json_object_set_new(root, "variational_dropout", json_boolean(c->variational_dropout));
     bad |= json_object_set_new(root, "weight_drop", json_real(c->weight_drop));
     bad |= json_object_set_new(root, "initializer_range", json_real(c->init_deviation));
+    if (c->classes) {
+        bad |= json_object_set_new(root, "classes", json_integer(c->classes));
+        bad |= !family_write_head(root, c);
+    }
     return !bad;
 }
 
@@ -58,6 +62,8 @@ static enum status lstm_read(json_t *root, const char *path, struct model_config
     TRY(json_get_number(root, "weight_drop", path, false, 0, below_1, 0, &c->weight_drop));
     TRY(json_get_number(root, "initializer_range", path, false, 1e-30, 10, 0.05,
                         &c->init_deviation));
+    TRY(json_get_integer(root, "classes", path, false, 0, 1 << 20, 0, &c->classes));
+    if (c->classes) TRY(family_read_head(root, path, c));
     return STATUS_OK;
 }
 
@@ -72,6 +78,7 @@ static unsigned __int128 lstm_count(const struct model_config *c)
         total += gates * out * (in + out + (c->bias ? 2 : 0));
         in = out;
     }
+    if (c->classes) return total + (in + 1) * (unsigned __int128)c->classes;
     return c->tied ? total : total + in * (unsigned __int128)c->vocabulary;
 }
 

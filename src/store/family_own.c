@@ -113,6 +113,24 @@ static enum status own_read(json_t *root, const char *path, struct model_config 
     return STATUS_OK;
 }
 
+static const struct own_key head[] = {KEY(pool, WORD, 0, 0, pools) KEY(loss, WORD, 0, 0, losses)};
+
+bool family_write_head(json_t *object, const struct model_config *c)
+{
+    int bad = 0;
+    for (int i = 0; i < 2; i++)
+        bad |= json_object_set_new(object, head[i].name, value_of(&head[i], c));
+    return !bad;
+}
+
+enum status family_read_head(json_t *object, const char *path, struct model_config *c)
+{
+    for (int i = 0; i < 2; i++)
+        if (json_object_get(object, head[i].name))
+            TRY(read_word(object, path, &head[i], (int *)(void *)((char *)c + head[i].offset)));
+    return STATUS_OK;
+}
+
 // At least the tables and one matrix of every layer: enough to refuse what the files cannot hold.
 static unsigned __int128 own_count(const struct model_config *c)
 {

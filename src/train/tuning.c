@@ -106,6 +106,13 @@ size_t tuning_touched(const struct parameters *parameters, int buffers)
 
 // ---- layers ----
 
+static int number_of(const char *digits, size_t count)
+{
+    int number = 0;
+    for (size_t i = 0; i < count && i < 6; i++) number = 10 * number + (digits[i] - '0');
+    return number;
+}
+
 // The number of the layer that a parameter belongs to, -1: none. Layers whose names have the first *stack_p bytes in common stand
 // on each other: "transformer.h.3.ln_1.bias" is 3 of "transformer.h.", "rnn.weight_hh_l1_reverse" 1 of "rnn.".
 static int layer_of(const char *name, size_t *stack_p)
@@ -114,7 +121,7 @@ static int layer_of(const char *name, size_t *stack_p)
         size_t length = strcspn(part, "."), digits = strspn(part, "0123456789");
         if (length > 0 && digits == length) {
             *stack_p = (size_t)(part - name);
-            return atoi(part);
+            return number_of(part, digits);
         }
         part += length + (part[length] == '.');
     }
@@ -124,7 +131,7 @@ static int layer_of(const char *name, size_t *stack_p)
         const char *rest = at + 2 + digits;
         if (digits == 0 || (*rest && strcmp(rest, "_reverse") != 0)) continue;
         *stack_p = (size_t)(part - name);
-        return atoi(at + 2);
+        return number_of(at + 2, digits);
     }
     return -1;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Model directories: what is written comes back to the bit, tensor files of others are read or refused by name.
-// "test_model_directory save DIR KIND" and "… show DIR" serve test_model_directory_python.sh.
+// "test_model_directory save DIR KIND", "… show DIR" and "… scores DIR ID…" serve test_model_directory_python.sh.
+#include "backend/backend.h"
 #include "base/sha256.h"
 #include "store/small_model.h"
 
@@ -310,7 +311,11 @@ static int save_for_python(const char *directory, const char *kind)
 {
     struct model_config config = small_config;
     struct tokenizer *tokenizer = NULL;
-    config.bias = strcmp(kind, "bias") == 0;
+    config.bias = strcmp(kind, "nobias") != 0;
+    if (strcmp(kind, "classes") == 0) {
+        config.classes = 3;
+        config.pool = POOL_LAST;
+    }
     config.vocabulary = 256;
     config.hidden = config.bias ? 24 : 32;
     small_model_init(&model, &config);
@@ -346,8 +351,54 @@ static int show(const char *directory)
     return 0;
 }
 
+static void must(enum status status)
+{
+    if (status) {
+        fprintf(stderr, "%s\n", error_message());
+        exit(1);
+    }
+}
+
+// Prints the scores of one text, given as ids.
+static void print_scores(void *context, int tag, const void *data)
+{
+    const struct loaded_model *loaded = context;
+    (void)tag;
+    for (int64_t i = 0; i < loaded->config.classes; i++)
+        printf("%.9g\n", (double)((const float *)data)[i]);
+}
+
+static int scores(const char *directory, int count, char **words)
+{
+    struct loaded_model *loaded;
+    struct graph *g;
+    struct program *program;
+    const struct backend *backend;
+    must(model_directory_load(directory, &loaded));
+    must(graph_create(&g));
+    struct builder b = {.g = g, .parameters = &loaded->parameters};
+    enum model_tasks task = model_task_of(loaded->type, &loaded->config);
+    struct model_inputs in =
+        model_inputs_create(g, &loaded->config, task, (struct model_sizes){1, count, 0});
+    graph_yield(g, loaded->type->scores(&b, &loaded->config, in), 0);
+    must(backend_find("cpu", &backend));
+    must(program_create(backend, g, NULL, &program));
+    must(program_prepare(program, loaded->weights.data, NULL));
+    for (int i = 0; i < count; i++) {
+        ((int32_t *)program_input(program, in.tokens))[i] = (int32_t)strtol(words[i], NULL, 10);
+        ((int32_t *)program_input(program, in.positions))[i] = i;
+    }
+    *(int32_t *)program_input(program, in.lengths) = count;
+    program_run(program, print_scores, loaded);
+    program_destroy(program);
+    graph_destroy(g);
+    loaded_model_destroy(loaded);
+    return 0;
+}
+
 int main(int count, char **words)
 {
+    if (count > 3 && strcmp(words[1], "scores") == 0) return scores(words[2], count - 3, words + 3);
     if (count == 4 && strcmp(words[1], "save") == 0) return save_for_python(words[2], words[3]);
     if (count == 3 && strcmp(words[1], "show") == 0) return show(words[2]);
 #define CASE(name) cmocka_unit_test_setup_teardown(name, start, stop)

@@ -11,7 +11,7 @@ if ! "$python" -c 'import torch, transformers, safetensors.torch' 2>/dev/null; t
 fi
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-for kind in bias nobias; do
+for kind in bias nobias classes; do
     "$program" save "$folder/$kind" $kind || { echo "not ok 1 - $kind can be saved"; exit 1; }
 done
 HF_HUB_OFFLINE=1 TRANSFORMERS_VERBOSITY=error "$python" - "$folder" "$program" <<'PYTHON'
@@ -19,7 +19,8 @@ import hashlib, json, os, subprocess, sys, warnings
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GPT2LMHeadModel
+from transformers import (AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, GPT2Config,
+                          GPT2ForSequenceClassification, GPT2LMHeadModel)
 
 warnings.simplefilter("ignore")
 transformers.utils.logging.disable_progress_bar()
@@ -95,6 +96,32 @@ torch.nn.init.constant_(trained.transformer.h[1].mlp.c_fc.bias, 0.5)
 trained.save_pretrained(folder + "/trained")
 first, ours = show(folder + "/trained")
 report("biases_that_were_trained_there_are_used", ours == state(trained) and first.startswith("bias 1"), first)
+# A head over classes, both ways: the same scores of the last token.
+def same_scores(model, path):
+    ids = [3, 1, 4, 1, 5, 9, 2, 6]
+    with torch.no_grad():
+        theirs = model.eval()(torch.tensor([ids])).logits[0]
+    lines = subprocess.run([program, "scores", path] + [str(i) for i in ids], capture_output=True, text=True).stdout.split()
+    try:
+        ours = torch.tensor([float(line) for line in lines])
+    except ValueError:
+        return False, lines
+    return ours.shape == theirs.shape and (ours - theirs).abs().max() < 1e-5, (ours, theirs)
+path = folder + "/classes"
+model, info = AutoModelForSequenceClassification.from_pretrained(path, output_loading_info=True)
+report("a_classifier_loads_with_no_tensor_missing_or_unexpected", isinstance(model, GPT2ForSequenceClassification) and
+       model.config.num_labels == 3 and not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys")), info)
+report("a_classifier_scores_alike_there", *same_scores(model, path))
+for labels in (1, 2, 4):
+    torch.manual_seed(labels)
+    config = GPT2Config(vocab_size=97, n_positions=16, n_embd=8, n_layer=2, n_head=2, num_labels=labels)
+    model = GPT2ForSequenceClassification(config)
+    torch.nn.init.normal_(model.score.weight, std=1.0)
+    path = f"{folder}/theirs-{labels}"
+    model.save_pretrained(path)
+    first, ours = show(path)
+    report(f"a_classifier_of_theirs_with_{labels}_is_read", ours == state(model), first)
+    report(f"a_classifier_of_theirs_with_{labels}_scores_alike", *same_scores(model, path))
 print(f"1..{number}")
 sys.exit(failed > 0)
 PYTHON
