@@ -61,13 +61,6 @@ static int64_t counts_of(const struct asynchronous_setup *setup)
     return 2 * ((int64_t)setup->staleness + 2);
 }
 
-static int64_t slice_elements(const struct asynchronous_setup *setup)
-{
-    int64_t first, last;
-    slice_of(setup->elements, setup->servers, 0, &first, &last);
-    return last;
-}
-
 static size_t transfers_most(const struct asynchronous_setup *setup, int replicas)
 {
     // A worker's step: to and from each server; a meeting of two servers: both ways; the end: from a server to all, and from servers.
@@ -75,15 +68,17 @@ static size_t transfers_most(const struct asynchronous_setup *setup, int replica
     return (nodes + 3) * servers + 2 * nodes + 4 + (size_t)replicas + servers;
 }
 
-size_t asynchronous_bytes(const struct asynchronous_setup *setup, int replicas)
+size_t asynchronous_bytes(const struct asynchronous_setup *setup, int replicas, int rank)
 {
+    int64_t first = 0, last = 0;
+    if (rank < setup->servers) slice_of(setup->elements, setup->servers, rank, &first, &last);
     size_t size = (size_t)replicas, leaves = (size_t)setup->leaves;
     return sizeof(struct asynchronous) + transfers_most(setup, replicas) * sizeof(struct transfer) +
            size * (sizeof(struct request) + sizeof(struct reply) + sizeof(struct client) +
                    sizeof(struct errand)) +
            (size_t)counts_of(setup) * sizeof(struct count) + 2 * (size + 1) * sizeof(int) +
            leaves * (sizeof(struct node) + sizeof(float *) + 2 * sizeof(int16_t)) +
-           (size_t)(slice_copies(setup) * slice_elements(setup)) * sizeof(float);
+           (size_t)(slice_copies(setup) * (last - first)) * sizeof(float);
 }
 
 static enum status allocate(struct asynchronous *a)

@@ -51,8 +51,8 @@ struct asynchronous;
 enum status asynchronous_create(const struct asynchronous_setup *setup,
                                 struct asynchronous **asynchronous_p) CHECK_RESULT;
 void asynchronous_destroy(struct asynchronous *asynchronous);
-// Bytes that asynchronous_create takes at a server (the most) of `replicas`; setup->net, border and weights are not read.
-size_t asynchronous_bytes(const struct asynchronous_setup *setup, int replicas);
+// Bytes that asynchronous_create takes at replica `rank` of `replicas`; setup->net, border and weights are not read.
+size_t asynchronous_bytes(const struct asynchronous_setup *setup, int replicas, int rank);
 bool asynchronous_is_server(const struct asynchronous *asynchronous);
 bool asynchronous_is_worker(const struct asynchronous *asynchronous);
 // A server's slice.

@@ -109,6 +109,16 @@ size_t travel_bytes(const char *name, const struct travel_setup *setup, int repl
            (leaves + 1) * sizeof(float *) + (2 * leaves + 2) * sizeof(int16_t);
 }
 
+size_t travel_touched_bytes(const char *name, const struct travel_setup *setup, int replicas,
+                            int rank, const int *border)
+{
+    const struct travel_ops *ops = find(name);
+    size_t all = travel_bytes(name, setup, replicas), staging = staging_of(ops, setup, replicas);
+    if (!ops->touched || replicas < 2) return all;
+    size_t touched = ops->touched(setup, replicas, rank, border);
+    return touched < staging ? all - staging + touched : all;
+}
+
 static enum status allocate(struct travel *travel)
 {
     const struct travel_setup *setup = &travel->setup;

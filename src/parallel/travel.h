@@ -49,6 +49,9 @@ enum status travel_create(const char *name, const struct travel_setup *setup,
 void travel_destroy(struct travel *travel);
 // Bytes that travel_create takes; setup->net is not read.
 size_t travel_bytes(const char *name, const struct travel_setup *setup, int replicas);
+// What of them replica `rank` touches while the replicas' leaves are border[0 .. replicas]: staging memory is there for any borders.
+size_t travel_touched_bytes(const char *name, const struct travel_setup *setup, int replicas,
+                            int rank, const int *border);
 
 // ---- what lies where; any thread, at any time ----
 enum exactness travel_exactness(const struct travel *travel);

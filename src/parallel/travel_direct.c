@@ -47,6 +47,26 @@ int transfers_direct(const struct travel_setup *setup, int replicas)
     return (most > 1 ? most : 1) * replicas + (setup->leaves > replicas ? setup->leaves : replicas);
 }
 
+// What others have of the owned slice, piece by piece.
+size_t touched_by_owner(const struct travel_setup *setup, int owners, int replicas, int rank,
+                        const int *border)
+{
+    struct node node[MAX_NODES];
+    int received = 0;
+    if (setup->wire == WIRE_BF16) return SIZE_MAX;
+    if (rank >= owners) return 0;
+    for (int r = 0; r < replicas; r++)
+        if (r != rank) received += run_nodes(border[r], border[r + 1], node);
+    return checked_multiply((size_t)received,
+                            (size_t)travel_longest(setup, owners) * sizeof(float));
+}
+
+static size_t touched_direct(const struct travel_setup *setup, int replicas, int rank,
+                             const int *border)
+{
+    return touched_by_owner(setup, replicas, replicas, rank, border);
+}
+
 // Elements of a piece: the same everywhere, since all know all borders.
 static int64_t piece_elements(const struct travel *travel)
 {
@@ -188,6 +208,7 @@ const struct travel_ops direct_travel = {
     .rounds = true,
     .staging_bytes = staging_direct,
     .transfers = transfers_direct,
+    .touched = touched_direct,
     .reduce = reduce_direct,
     .spread = spread_direct,
 };

@@ -20,6 +20,8 @@ struct travel_ops {
     // Bytes of staging memory, and the most transfers of a round.
     size_t (*staging_bytes)(const struct travel_setup *setup, int replicas);
     int (*transfers)(const struct travel_setup *setup, int replicas);
+    // (optional) Bytes of staging memory that a replica touches; NULL: all.
+    size_t (*touched)(const struct travel_setup *setup, int replicas, int rank, const int *border);
     // (optional) How many replicas own slices; NULL: all.
     int (*owners)(const struct travel_setup *setup, int replicas);
     // (optional) The slice, of `owners`, that a replica owns, -1: none; NULL: its rank's.
@@ -84,6 +86,8 @@ bool travel_by_itself(const char *name, enum wire wire);
 // ---- shared between ways ----
 size_t staging_direct(const struct travel_setup *setup, int replicas);
 int transfers_direct(const struct travel_setup *setup, int replicas);
+size_t touched_by_owner(const struct travel_setup *setup, int owners, int replicas, int rank,
+                        const int *border);
 enum status reduce_direct(struct travel *travel, struct span bucket, float *const *node,
                           float *target);
 enum status spread_direct(struct travel *travel, struct span bucket, float *data);

@@ -13,12 +13,19 @@ static int owners_server(const struct travel_setup *setup, int replicas)
     return setup->servers ? setup->servers : 1;
 }
 
+static size_t touched_server(const struct travel_setup *setup, int replicas, int rank,
+                             const int *border)
+{
+    return touched_by_owner(setup, owners_server(setup, replicas), replicas, rank, border);
+}
+
 const struct travel_ops server_travel = {
     .name = "server",
     .exactness = EXACTNESS_EXACT,
     .rounds = true,
     .staging_bytes = staging_direct,
     .transfers = transfers_direct,
+    .touched = touched_server,
     .owners = owners_server,
     .reduce = reduce_direct,
     .spread = spread_direct,

@@ -125,6 +125,10 @@ struct state {
     struct held held[MAX_NODES];
     int count;
     uint64_t used; // slots, by bits
+    // Nothing is moved: it is only seen how much memory that would take, in bytes of slots and of pieces. Meetings with one piece use
+    // the same place, others may not.
+    bool dry;
+    size_t slots[64], one_piece, pieces;
 };
 
 static float *at(struct held held, int64_t element) { return held.data + (element - held.base); }
@@ -136,6 +140,9 @@ static struct held take_slot(struct state *state, struct span span)
     while (state->used >> slot & 1) slot++;
     INVARIANT(slot < slots_most(setup), "%d slots for nodes that wait", slots_most(setup));
     state->used |= (uint64_t)1 << slot;
+    size_t bytes = (size_t)span_length(span) * sizeof(float);
+    if (state->slots[slot] < bytes) state->slots[slot] = bytes;
+    if (state->dry) return (struct held){NULL, span.first, slot};
     float *slots =
         (float *)((char *)state->travel->staging.data + pieces_bytes(setup, state->travel->size));
     return (struct held){slots + slot * slot_elements(setup, state->travel->size), span.first,
@@ -242,6 +249,15 @@ static void fold_piece(const struct meeting *meeting, struct travel *travel, str
     }
 }
 
+// Counts the bytes of the pieces of nodes that do not wait.
+static void count_pieces(const struct meeting *meeting, struct state *state)
+{
+    size_t each = (size_t)span_length(meeting->keep) * sizeof(float), pieces = 0;
+    for (int i = 0; i < meeting->theirs; i++) pieces += !meeting->waits[meeting->theirs_from + i];
+    if (pieces == 1 && each > state->one_piece) state->one_piece = each;
+    if (pieces > 1) state->pieces += checked_multiply(pieces, each);
+}
+
 // Sends what the peer goes on with, receives the peer's part of what this replica goes on with, and folds it piece by piece.
 static enum status carry_out(const struct meeting *meeting, struct travel *travel)
 {
@@ -281,13 +297,15 @@ static enum status meet(struct meeting *meeting, struct state *state)
 {
     plan(meeting, state);
     if (span_length(meeting->keep) || meeting->target) place(meeting, state);
-    TRY(carry_out(meeting, state->travel));
+    if (state->dry)
+        count_pieces(meeting, state);
+    else
+        TRY(carry_out(meeting, state->travel));
     // Slots of nodes that were folded into others are free again.
     for (int i = 0; i < meeting->count; i++) {
         bool lives = meeting->waits[i];
         for (int j = 0; j < meeting->made; j++)
-            lives = lives ||
-                    (!is_theirs(meeting, i) && meeting->made_held[j].data == meeting->held[i].data);
+            lives = lives || meeting->made_held[j].slot == meeting->held[i].slot;
         if (!is_theirs(meeting, i) && !lives) leave_slot(state, meeting->held[i]);
     }
     if (meeting->first < state->first) state->first = meeting->first;
@@ -300,16 +318,20 @@ static enum status meet(struct meeting *meeting, struct state *state)
     return STATUS_OK;
 }
 
-static enum status reduce_tree(struct travel *travel, struct span bucket, float *const *node,
-                               float *target)
+// All meetings of a bucket. node: NULL in a dry run.
+static enum status meet_all(struct state *state, struct span bucket, float *const *node,
+                            float *target)
 {
+    const struct travel *travel = state->travel;
     struct shape shape = shape_of(travel->size);
     const int *border = travel->border;
     int rank = travel->rank, core = core_of(shape, rank);
     const struct span nothing = {bucket.first, bucket.first};
-    struct state state = {.travel = travel, .first = border[rank], .last = border[rank + 1]};
-    state.count = run_nodes(state.first, state.last, state.node);
-    for (int i = 0; i < state.count; i++) state.held[i] = (struct held){node[i], 0, -1};
+    state->first = border[rank];
+    state->last = border[rank + 1];
+    state->count = run_nodes(state->first, state->last, state->node);
+    for (int i = 0; i < state->count; i++)
+        state->held[i] = (struct held){node ? node[i] : NULL, 0, -1};
     if (rank < 2 * shape.folded) {
         int peer = rank ^ 1;
         struct meeting fold = {.peer = peer,
@@ -318,7 +340,7 @@ static enum status reduce_tree(struct travel *travel, struct span bucket, float 
                                .last = border[peer + 1]};
         fold.keep = core < 0 ? nothing : bucket;
         fold.leave = core < 0 ? bucket : nothing;
-        TRY(meet(&fold, &state));
+        TRY(meet(&fold, state));
         if (core < 0) return STATUS_OK;
     }
     for (int level = 0; level < shape.levels; level++) {
@@ -332,9 +354,37 @@ static enum status reduce_tree(struct travel *travel, struct span bucket, float 
             .leave = span_after(travel, bucket, other, level + 1),
         };
         if (level + 1 == shape.levels) meeting.target = target;
-        TRY(meet(&meeting, &state));
+        TRY(meet(&meeting, state));
     }
     return STATUS_OK;
+}
+
+static enum status reduce_tree(struct travel *travel, struct span bucket, float *const *node,
+                               float *target)
+{
+    struct state state = {.travel = travel};
+    return meet_all(&state, bucket, node, target);
+}
+
+// The meetings of the longest bucket, without messages.
+static size_t touched_tree(const struct travel_setup *setup, int replicas, int rank,
+                           const int *border)
+{
+    struct travel travel = {.ops = &tree_travel,
+                            .setup = *setup,
+                            .rank = rank,
+                            .size = replicas,
+                            .owners = shape_of(replicas).cores,
+                            .border = (int *)border}; // only read
+    struct state state = {.travel = &travel, .dry = true};
+    float target;
+    enum status status =
+        meet_all(&state, (struct span){0, travel_bucket_elements(setup)}, NULL, &target);
+    INVARIANT(!status, "a dry run fails: %s", error_message());
+    size_t room = pieces_bytes(setup, replicas), bytes = state.one_piece + state.pieces;
+    if (bytes > room) bytes = room;
+    for (int i = 0; i < slots_most(setup); i++) bytes += state.slots[i];
+    return bytes;
 }
 
 static enum status spread_tree(struct travel *travel, struct span bucket, float *data)
@@ -368,6 +418,7 @@ const struct travel_ops tree_travel = {
     .by_itself = true,
     .staging_bytes = staging_tree,
     .transfers = transfers_tree,
+    .touched = touched_tree,
     .owners = owners_tree,
     .slice = slice_tree,
     .reduce = reduce_tree,

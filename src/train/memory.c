@@ -67,6 +67,31 @@ static int64_t most_owned(const struct run_config *config, const struct memory_n
     return owned;
 }
 
+// What of the way's memory is touched: where borders stand still, it is known whose nodes meet where.
+static size_t way_bytes(const char *way, const struct run_config *config,
+                        const struct memory_need *need, const struct travel_setup *setup)
+{
+    const struct crew *crew = &need->crew;
+    size_t most = travel_bytes(way, setup, crew->replicas);
+    int *border, *replica, computing = crew->all - crew->idle;
+    if (strcmp(config->parallel.balance, "none") != 0) return most;
+    if (memory_allocate((size_t)crew->all + 1, sizeof *border, "borders", &border)) {
+        error_clear();
+        return most;
+    }
+    // Of all workers, then, in the same place, of the replicas; local: averages are sums of one array from each.
+    bool local = run_is_local(config, crew);
+    if (!local) borders_equal((int)config->leaves, computing, border + crew->idle);
+    replica = border;
+    for (int r = 0; r <= crew->replicas; r++) {
+        int base = crew->base ? crew->base[r] : crew->all / crew->replicas * r;
+        replica[r] = local ? r : border[base];
+    }
+    size_t touched = travel_touched_bytes(way, setup, crew->replicas, crew->replica, replica);
+    free(border);
+    return touched;
+}
+
 // What several replicas take besides: staging, buckets, the record, a thread, pieces of a checkpoint.
 static size_t travel_total(const struct run_config *config, const struct memory_need *need,
                            const struct travel_setup *setup, int buckets)
@@ -75,9 +100,9 @@ static size_t travel_total(const struct run_config *config, const struct memory_
     size_t replicas = (size_t)need->crew.replicas, each = 64;
     bool stale = run_is_stale(config, &need->crew);
     size_t bytes = stale ? serve_bytes(config, &need->crew, need->elements)
-                         : travel_bytes(way, setup, need->crew.replicas);
+                         : way_bytes(way, config, need, setup);
     if (strcmp(config->parallel.exchange, "auto") == 0) {
-        size_t other = travel_bytes("tree", setup, need->crew.replicas);
+        size_t other = way_bytes("tree", config, need, setup);
         if (other > bytes) bytes = other;
     }
     return bytes + (size_t)buckets * each +

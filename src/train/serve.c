@@ -53,7 +53,7 @@ static struct asynchronous_setup setup_of(const struct run_config *config, const
 size_t serve_bytes(const struct run_config *config, const struct crew *crew, int64_t elements)
 {
     struct asynchronous_setup setup = setup_of(config, crew, elements);
-    return sizeof(struct serving) + asynchronous_bytes(&setup, crew->replicas);
+    return sizeof(struct serving) + asynchronous_bytes(&setup, crew->replicas, crew->replica);
 }
 
 // ---- what a server does with a push ----
