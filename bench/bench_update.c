@@ -5,10 +5,12 @@
 // gradient, the weights and both states read once, the last three written once. The triad a = b + s c runs on as many threads, in the
 // same rounds, by plain stores (12 bytes an element are counted, though a line of `a` is read before it is written) and by
 // streaming stores. Times are processor time, the mean of the threads, so that neighbours count through memory alone; medians.
+// The same update is measured with the block packed as two bf16 operands B of width 768: packed by a pass after it, and in the same pass.
 // Usage: bench_update [workers, default 2] [rounds, default 7] [millions of parameters, default 124.44]
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "comm/comm.h"
+#include "kernel/cpu/kernels.h"
 #include "parallel/exchange.h"
 #include "parallel/slices.h"
 
@@ -21,14 +23,17 @@
 #endif
 
 enum { MOST_WORKERS = 16, MOST_ROUNDS = 101 };
-enum phase { TRIAD, TRIAD_STREAMING, REDUCE, UPDATE, PHASES };
+enum phase { TRIAD, TRIAD_STREAMING, REDUCE, UPDATE, UPDATE_AGAIN, PACK, FUSED, PHASES };
+enum { WIDTH = 768 };
 
 struct bench {
     int64_t elements;
     int workers, rounds;
     struct block weights, state[2], target; // target: what the triad writes
     struct gradients gradients[MOST_WORKERS];
-    struct exchange *exchange;
+    struct exchange *exchange, *fused; // fused: packs what it has updated
+    struct block packed[2];            // of B by columns and by terms
+    enum isa isa;
     struct comm *comm[MOST_WORKERS];
     double seconds[PHASES][MOST_ROUNDS][MOST_WORKERS];
 };
@@ -63,6 +68,42 @@ static void triad_streaming(float *restrict a, const float *restrict b, const fl
 #endif
 }
 
+// Operand `i` of the two.
+static struct product operand(const struct bench *bench, int i)
+{
+    int64_t lines = bench->elements / WIDTH;
+    return (struct product){.cols = i ? WIDTH : lines,
+                            .depth = i ? lines : WIDTH,
+                            .b = bench->weights.data,
+                            .b_depth = i ? WIDTH : 1,
+                            .b_col = i ? 1 : WIDTH};
+}
+static void pack(const struct bench *bench, int i, int64_t first, int64_t last)
+{
+    struct product p = operand(bench, i);
+    void *to = bench->packed[i].data;
+#if defined(__x86_64__)
+    if (isa_lanes(bench->isa) == ISA_AVX512)
+        product_bf16_pack_range_avx512(to, &p, first, last);
+    else if (bench->isa == ISA_AVX2)
+        product_bf16_pack_range_avx2(to, &p, first, last);
+    else
+#endif
+        product_bf16_pack_range_generic(to, &p, first, last);
+}
+// Whole bands of what is written so far, as backend/packed.c does.
+static void pack_written(void *context, const struct weights_written *w)
+{
+    const struct bench *bench = context;
+    for (int i = 0; i < 2; i++) {
+        struct product p = operand(bench, i);
+        int64_t band = product_bf16_band(&p), from = w->from / band * band;
+        int64_t to = w->to == w->last ? w->last : w->to / band * band;
+        if (from < w->first) from = w->first;
+        if (from < to) pack(bench, i, from, to);
+    }
+}
+
 static void run_phase(struct bench *bench, int rank, enum phase phase, int round)
 {
     const struct optimizer_step step = {
@@ -76,7 +117,9 @@ static void run_phase(struct bench *bench, int rank, enum phase phase, int round
     if (phase == TRIAD) triad(a, b, c, last - first);
     if (phase == TRIAD_STREAMING) triad_streaming(a, b, c, last - first);
     if (phase == REDUCE) exchange_reduce(bench->exchange, rank, 1e-3);
-    if (phase == UPDATE) exchange_update(bench->exchange, rank, &step);
+    if (phase == UPDATE || phase == UPDATE_AGAIN) exchange_update(bench->exchange, rank, &step);
+    for (int i = 0; phase == PACK && i < 2; i++) pack(bench, i, first, last);
+    if (phase == FUSED) exchange_update(bench->fused, rank, &step);
     bench->seconds[phase][round][rank] = now() - start;
 }
 
@@ -145,6 +188,11 @@ static void print(const struct bench *bench)
            1e3 * both, bytes, 1e-9 * bytes / both, 1e-9 * triad_bytes / plain,
            1e-9 * triad_bytes / streaming, both / (bytes / triad_bytes * plain),
            both / (bytes / triad_bytes * streaming));
+    double apart = median(bench, UPDATE_AGAIN, PACK), fused = median(bench, FUSED, FUSED);
+    printf("{\"bench\": \"update packed\", \"workers\": %d, \"elements\": %lld, \"pack_ms\": %.1f, "
+           "\"update_then_pack_ms\": %.1f, \"update_and_pack_ms\": %.1f, \"ratio\": %.3f}\n",
+           bench->workers, (long long)bench->elements, 1e3 * median(bench, PACK, PACK), 1e3 * apart,
+           1e3 * fused, fused / apart);
 }
 
 static enum status prepare(struct bench *bench, enum isa isa)
@@ -163,7 +211,12 @@ static enum status prepare(struct bench *bench, enum isa isa)
         all[r] = &bench->gradients[r];
         border[r + 1] = r + 1;
     }
-    const struct exchange_setup setup = {
+    for (int i = 0; i < 2; i++) {
+        struct product p = operand(bench, i);
+        size_t packed = product_bf16_packed_bytes_generic(p.cols, p.depth);
+        TRY(block_create(packed, "packed weights", &bench->packed[i]));
+    }
+    struct exchange_setup setup = {
         .elements = bench->elements,
         .workers = bench->workers,
         .leaves = bench->workers,
@@ -181,6 +234,10 @@ static enum status prepare(struct bench *bench, enum isa isa)
     };
     TRY(exchange_create(&setup, &bench->exchange));
     exchange_route(bench->exchange, border, all);
+    setup.written = pack_written;
+    setup.context = bench;
+    TRY(exchange_create(&setup, &bench->fused));
+    exchange_route(bench->fused, border, all);
     TRY(comm_create(NULL, bench->workers, bench->comm));
     return STATUS_OK;
 }
@@ -199,7 +256,8 @@ int main(int count, char **words)
         fprintf(stderr, "usage: bench_update [workers] [rounds] [millions of parameters]\n");
         return 2;
     }
-    if (isa_choose(&isa) || prepare(&bench, isa)) {
+    bench.elements = (bench.elements + WIDTH - 1) / WIDTH * WIDTH;
+    if (isa_choose(&isa) || prepare(&bench, bench.isa = isa)) {
         fprintf(stderr, "%s\n", error_message());
         return 1;
     }

@@ -31,7 +31,13 @@ struct packing {
     // step reads nothing packed.
     void (*fill)(const struct packing *packing, const real *weight, void *packed, int64_t first,
                  int64_t cols);
+    // (optional) Writes the places of elements [first, last) of the weight, counted as it lies, after the whole was filled once; whole
+    // bands of them, from a multiple of `band` on, are fast.
+    void (*write)(const struct packing *packing, const real *weight, void *packed, int64_t first,
+                  int64_t last);
+    int64_t band;
     kernel_function pack;       // for fill's own use; copies written by different ones differ
+    kernel_function pack_range; // for write's own use
     kernel_function sizes;      // for launch's own use
     const struct value *weight; // a parameter
     int64_t cols, depth, b_depth, b_col;

@@ -44,6 +44,14 @@ static void drop_spare(struct packed *packed)
     packed->count = kept;
 }
 
+// In the order of their weights in the block.
+static int compare_weights(const void *a, const void *b)
+{
+    int64_t x = ((const struct copy *)a)->packing.weight->offset;
+    int64_t y = ((const struct copy *)b)->packing.weight->offset;
+    return (x > y) - (x < y);
+}
+
 static enum status build(struct packed *packed, struct program *const *programs, int count)
 {
     size_t most = 1;
@@ -58,6 +66,7 @@ static enum status build(struct packed *packed, struct program *const *programs,
                 packed->copies[packed->count++].packing = *packing;
         }
     drop_spare(packed);
+    qsort(packed->copies, (size_t)packed->count, sizeof *packed->copies, compare_weights);
     for (int i = 0; i < packed->count; i++) {
         packed->copies[i].offset = packed->bytes;
         packed->bytes += line_up(packed->copies[i].packing.bytes);
@@ -123,5 +132,62 @@ void packed_fill(const struct packed *packed, int part, int parts)
                 packing->fill(packing, packed->weights + packing->weight->offset, to, col, cols);
             element += cols * packing->depth;
         }
+    }
+}
+
+bool packed_follows(const struct packed *packed)
+{
+    for (int i = 0; i < packed->count; i++)
+        if (!packed->copies[i].packing.write) return false;
+    return packed->count > 0;
+}
+
+static int64_t weight_end(const struct copy *copy)
+{
+    return copy->packing.weight->offset + copy->packing.cols * copy->packing.depth;
+}
+
+// The first copy of a weight that ends behind `element`.
+static int first_behind(const struct packed *packed, int64_t element)
+{
+    int low = 0, high = packed->count;
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (weight_end(&packed->copies[middle]) > element)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+// How far the copy of a weight is written once the weight's own elements [first, to) are: whole bands, but all that `last` ends.
+static int64_t complete(int64_t to, int64_t first, int64_t last, int64_t band)
+{
+    int64_t whole = to / band * band;
+    if (to >= last) return last;
+    return whole > first ? whole : first;
+}
+
+static int64_t limited(int64_t x, int64_t least, int64_t most)
+{
+    return x < least ? least : x > most ? most : x;
+}
+
+void packed_follow(const struct packed *packed, const struct packed_piece *piece)
+{
+    for (int i = first_behind(packed, piece->from); i < packed->count; i++) {
+        const struct copy *copy = &packed->copies[i];
+        const struct packing *packing = &copy->packing;
+        int64_t start = packing->weight->offset, size = packing->cols * packing->depth;
+        if (start >= piece->to) break;
+        int64_t first = limited(piece->first - start, 0, size);
+        int64_t last = limited(piece->last - start, 0, size);
+        int64_t from =
+            complete(limited(piece->from - start, first, last), first, last, packing->band);
+        int64_t to = complete(limited(piece->to - start, first, last), first, last, packing->band);
+        if (from < to)
+            packing->write(packing, packed->weights + start,
+                           (char *)packed->block.data + copy->offset, from, to);
     }
 }

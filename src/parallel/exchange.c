@@ -453,6 +453,18 @@ static void update_statistic(const struct exchange *exchange, int64_t first, int
     }
 }
 
+// Elements [from, to) of a segment; own: the step with the segment's decay.
+static void update_range(const struct exchange *exchange, struct optimizer_step own, int64_t from,
+                         int64_t to)
+{
+    const struct exchange_setup *setup = &exchange->setup;
+    if (added_in_use(exchange)) own.more = exchange->source[1] + from;
+    float *state[2] = {setup->state[0] ? setup->state[0] + from : NULL,
+                       setup->state[1] ? setup->state[1] + from : NULL};
+    optimizer_update(&setup->optimizer, &own, setup->isa, setup->weights + from, state,
+                     exchange->sum + from, to - from);
+}
+
 static void update_piece(struct exchange *exchange, int owner, struct span piece,
                          const void *context)
 {
@@ -470,11 +482,14 @@ static void update_piece(struct exchange *exchange, int owner, struct span piece
         }
         own.decay = segment->decay;
         own.learning_rate *= segment->rate;
-        if (added_in_use(exchange)) own.more = exchange->source[1] + from;
-        float *state[2] = {setup->state[0] ? setup->state[0] + from : NULL,
-                           setup->state[1] ? setup->state[1] + from : NULL};
-        optimizer_update(&setup->optimizer, &own, setup->isa, setup->weights + from, state,
-                         exchange->sum + from, to - from);
+        int64_t most = setup->written ? CHUNK : to - from;
+        for (int64_t at = from; at < to; at += most) {
+            int64_t end = to - at < most ? to : at + most;
+            update_range(exchange, own, at, end);
+            if (setup->written)
+                setup->written(setup->context,
+                               &(struct weights_written){piece.first, piece.last, at, end});
+        }
     }
 }
 

@@ -29,6 +29,11 @@ struct segment {
     enum segment_kind kind;
 };
 
+// What an owner has just written anew: elements [from, to) of the piece [first, last) of the block that it goes over upwards.
+struct weights_written {
+    int64_t first, last, from, to;
+};
+
 struct exchange_setup {
     int64_t elements; // of the blocks, padding included
     int workers, leaves;
@@ -39,6 +44,9 @@ struct exchange_setup {
     // Borrowed, in order; what lies between them is padding and stays 0. Rates may change between steps, kinds may not.
     const struct segment *segment;
     int segments;
+    // (optional) Called by each owner in exchange_update for every few thousand weights, while they are in the first-level cache.
+    void (*written)(void *context, const struct weights_written *written);
+    void *context;
     bool sums; // exchange_sum is used: the sum is written also where it need not be
     // Several replicas; travel NULL: this one is alone.
     struct travel *travel; // borrowed

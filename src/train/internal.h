@@ -167,6 +167,8 @@ struct trainer {
     struct packed *packed; // copies of weights that all workers' programs read
     bool
         packed_stale; // the weights have changed since; written by the calling thread while workers wait
+    bool
+        packed_follow; // they are written with the weights (packed_follow), so that steps leave them fresh
     const char *chosen;    // of exchange auto, the way that was taken
     struct travel *travel; // between replicas; NULL: there is one
     bool local; // every replica updates for itself, and weights are averaged now and then

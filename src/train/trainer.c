@@ -367,8 +367,18 @@ static int own_leaves(const struct trainer *trainer)
     return !trainer->apart ? trainer->leaves : leaves ? leaves : 1;
 }
 
+static void follow(void *context, const struct weights_written *written)
+{
+    packed_follow(
+        context, &(struct packed_piece){written->first, written->last, written->from, written->to});
+}
+
+// Packed weights follow the update where that is all that writes weights: between replicas they travel after it, or come
+// from servers.
 static enum status create_exchange(struct trainer *trainer)
 {
+    bool alone = trainer->apart ? trainer->local : !trainer->travel;
+    trainer->packed_follow = alone && packed_follows(trainer->packed);
     const struct exchange_setup setup = {
         .elements = trainer->parameters.elements,
         .workers = trainer->workers,
@@ -380,6 +390,8 @@ static enum status create_exchange(struct trainer *trainer)
         .state = {trainer->state[0].data, trainer->state[1].data},
         .segment = trainer->segment,
         .segments = trainer->parameters.count,
+        .written = trainer->packed_follow ? follow : NULL,
+        .context = trainer->packed,
         .travel = trainer->apart ? NULL : trainer->travel,
         .sums = trainer->apart && !trainer->local,
         .net = trainer->crew.net,

@@ -132,8 +132,8 @@ enum status workers_run(struct trainer *trainer, enum task task)
     gate_wait(&trainer->finished, round);
     // What changes no weight leaves them as they were packed; optimizer states are not packed.
     if (task != TASK_AVERAGE_STATE)
-        trainer->packed_stale =
-            task == TASK_INITIALISE || task == TASK_STEP || task == TASK_AVERAGE;
+        trainer->packed_stale = task == TASK_INITIALISE || task == TASK_AVERAGE ||
+                                (task == TASK_STEP && !trainer->packed_follow);
     // The error that made the others give up is the one that is not STATUS_PEER.
     const struct worker *failed = NULL;
     for (int r = 0; r < trainer->workers; r++) {

@@ -73,6 +73,45 @@ static void copies_change_no_bit_and_follow_the_weights(void **state)
     }
 }
 
+// The block is cut into pieces anywhere, each gone over in steps of any length.
+static void follow(const struct packed *packed, const int64_t *border, int pieces, int64_t length)
+{
+    for (int i = pieces - 1; i >= 0; i--)
+        for (int64_t at = border[i]; at < border[i + 1]; at += length) {
+            int64_t to = at + length < border[i + 1] ? at + length : border[i + 1];
+            packed_follow(packed, &(struct packed_piece){border[i], border[i + 1], at, to});
+        }
+}
+
+static void copies_that_follow_are_those_of_a_fill(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SIZES; i++) {
+        struct gpt_run plain, run;
+        struct packed *packed;
+        start(&plain, sizes[i]);
+        start(&run, sizes[i]);
+        assert_int_equal(packed_create(&run.program, 1, &packed), STATUS_OK);
+        assert_int_equal(packed_follows(packed), sizes[i].precision != PRECISION_FLOAT32);
+        assert_int_equal(packed_prepare(packed, run.weights), STATUS_OK);
+        packed_use(packed, run.program);
+        fill(packed, 1);
+        int64_t all = run.m.elements;
+        const int64_t border[] = {0, all / 3, all / 3 + 1, all / 2 + 5, all};
+        for (int64_t length = 777; packed_follows(packed) && length < 50000; length *= 7) {
+            for (int64_t j = 0; j < all; j++)
+                plain.weights[j] = run.weights[j] = run.weights[j] * 0.75f;
+            follow(packed, border, 4, length);
+            program_run(plain.program, gpt_receive, &plain);
+            program_run(run.program, gpt_receive, &run);
+            check_equal(&plain, &run, "copies that followed");
+        }
+        packed_destroy(packed);
+        gpt_run_destroy(&plain);
+        gpt_run_destroy(&run);
+    }
+}
+
 static void programs_share_copies(void **state)
 {
     (void)state;
@@ -123,6 +162,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_change_no_bit_and_follow_the_weights),
+        cmocka_unit_test(copies_that_follow_are_those_of_a_fill),
         cmocka_unit_test(programs_share_copies),
         cmocka_unit_test(forward_alone_and_large_models_keep_none),
     };

@@ -16,6 +16,10 @@ DEFINED(size_t, product_bf16x3_scratch_bytes, int64_t rows, int64_t cols, int64_
 DEFINED(size_t, product_bf16x3_packed_bytes, int64_t cols, int64_t depth)
 DEFINED(void, product_bf16x3_pack, void *packed, const struct product *p, int64_t first_col,
         int64_t cols)
+DEFINED(void, product_bf16_pack_range, void *packed, const struct product *p, int64_t first,
+        int64_t last)
+DEFINED(void, product_bf16x3_pack_range, void *packed, const struct product *p, int64_t first,
+        int64_t last)
 #include "kernel/tiles_defined.h"
 #define LANES_generic 1
 #define LANES_ISA     defined
@@ -32,6 +36,7 @@ struct form {
         size_t (*scratch_bytes)(int64_t rows, int64_t cols, int64_t depth);
         size_t (*packed_bytes)(int64_t cols, int64_t depth);
         void (*pack)(void *packed, const struct product *p, int64_t first_col, int64_t cols);
+        void (*pack_range)(void *packed, const struct product *p, int64_t first, int64_t last);
     } kind[KINDS];
 };
 #define FORM(name, isa)                                                                            \
@@ -39,10 +44,12 @@ struct form {
 #        name, isa,                                                                                \
         {                                                                                          \
             {product_bf16_##name, product_bf16_scratch_bytes_##name,                               \
-             product_bf16_packed_bytes_##name, product_bf16_pack_##name},                          \
+             product_bf16_packed_bytes_##name, product_bf16_pack_##name,                           \
+             product_bf16_pack_range_##name},                                                      \
             {                                                                                      \
                 product_bf16x3_##name, product_bf16x3_scratch_bytes_##name,                        \
-                    product_bf16x3_packed_bytes_##name, product_bf16x3_pack_##name                 \
+                    product_bf16x3_packed_bytes_##name, product_bf16x3_pack_##name,                \
+                    product_bf16x3_pack_range_##name                                               \
             }                                                                                      \
         }                                                                                          \
     }
@@ -332,6 +339,38 @@ static void depth_may_be_cut_between_blocks(void **state)
     buffers_check_and_free();
 }
 
+// Ranges of B written in any cuts, over what a fill of other numbers left: the bytes of one fill.
+static void ranges_write_what_a_fill_writes(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t cols, depth;
+    } shapes[] = {{1, 1}, {17, 33}, {16, 64}, {50, 7}, {96, 70}, {3, 200}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        for (int f = 0; f < FORMS; f++)
+            for (int turn = 0; turn < 2 * KINDS && isa_available(forms[f].isa); turn++) {
+                int kind = turn / 2;
+                struct product p = {.cols = shapes[s].cols, .depth = shapes[s].depth};
+                int64_t all = p.cols * p.depth;
+                p.b_col = turn % 2 ? p.depth : 1;
+                p.b_depth = turn % 2 ? 1 : p.cols;
+                size_t bytes = forms[f].kind[kind].packed_bytes(p.cols, p.depth);
+                unsigned char *whole = scratch_of(bytes), *ranges = scratch_of(bytes);
+                p.b = random_floats(all, 51, 1);
+                forms[f].kind[kind].pack(ranges, &p, 0, p.cols);
+                p.b = random_floats(all, 52, 1);
+                forms[f].kind[kind].pack(whole, &p, 0, p.cols);
+                int64_t lengths[] = {1, 3 * product_bf16_band(&p), 5, product_bf16_band(&p) + 2};
+                for (int64_t i = 0, at = 0, n; at < all; at += n) {
+                    n = lengths[i++ % 4];
+                    if (n > all - at) n = all - at;
+                    forms[f].kind[kind].pack_range(ranges, &p, at, at + n);
+                }
+                assert_memory_equal(ranges, whole, bytes);
+                buffers_check_and_free();
+            }
+}
+
 // ---- accuracy ----
 static struct product square(const float *a, const float *b, float *c, int64_t n, int64_t depth)
 {
@@ -540,11 +579,11 @@ int main(void)
 {
     cpu_flush_to_zero();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(equals_the_definition),  cmocka_unit_test(depth_may_be_cut_between_blocks),
-        cmocka_unit_test(is_as_accurate_as_said), cmocka_unit_test(rounds_to_nearest_even),
-        cmocka_unit_test(nans_stay_nans),         cmocka_unit_test(splits_keep_infinities),
-        cmocka_unit_test(zeros_have_one_sign),    cmocka_unit_test(spreads_nan_and_infinity),
-        cmocka_unit_test(amx_itself_was_tried),
+        cmocka_unit_test(ranges_write_what_a_fill_writes), cmocka_unit_test(equals_the_definition),
+        cmocka_unit_test(depth_may_be_cut_between_blocks), cmocka_unit_test(is_as_accurate_as_said),
+        cmocka_unit_test(rounds_to_nearest_even),          cmocka_unit_test(nans_stay_nans),
+        cmocka_unit_test(splits_keep_infinities),          cmocka_unit_test(zeros_have_one_sign),
+        cmocka_unit_test(spreads_nan_and_infinity),        cmocka_unit_test(amx_itself_was_tried),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -92,6 +92,15 @@ static void plain_step(int64_t micro_batches, int leaves, double scale, struct r
     draw_weights(result->weights);
 }
 
+// Every weight is told of once, in pieces gone over upwards, when it is new.
+static void note_written(void *context, const struct weights_written *written)
+{
+    unsigned char *times = context;
+    assert_true(written->first <= written->from && written->from < written->to);
+    assert_true(written->to <= written->last && written->last <= ELEMENTS);
+    for (int64_t i = written->from; i < written->to; i++) times[i]++;
+}
+
 static void real_step(const struct optimizer_config *optimizer, enum isa isa, int64_t micro_batches,
                       int leaves, int workers, const int *border, double scale,
                       struct result *result)
@@ -129,7 +138,7 @@ static void real_step(const struct optimizer_config *optimizer, enum isa isa, in
             }
         }
     }
-    const struct exchange_setup setup = {
+    struct exchange_setup setup = {
         .elements = ELEMENTS,
         .workers = workers,
         .leaves = leaves,
@@ -140,6 +149,9 @@ static void real_step(const struct optimizer_config *optimizer, enum isa isa, in
         .segment = parts,
         .segments = part_count,
     };
+    static unsigned char times[ELEMENTS];
+    memset(times, 0, sizeof times);
+    if (workers % 2) setup.written = note_written, setup.context = times;
     struct exchange *exchange = NULL;
     assert_int_equal(exchange_create(&setup, &exchange), STATUS_OK);
     exchange_route(exchange, border, all);
@@ -153,6 +165,10 @@ static void real_step(const struct optimizer_config *optimizer, enum isa isa, in
     };
     for (int r = 0; r < workers; r++) exchange_update(exchange, r, &step);
     exchange_destroy(exchange);
+    for (int i = 0; setup.written && i < setup.segments; i++)
+        for (int64_t e = setup.segment[i].first; e < setup.segment[i].last; e++)
+            if (setup.segment[i].kind == SEGMENT_LEARNS) times[e]--;
+    for (int64_t e = 0; e < ELEMENTS; e++) assert_int_equal(times[e], 0);
     for (int r = 0; r < workers; r++) gradients_release(&gradients[r]);
     free(g);
 }

@@ -54,15 +54,28 @@ static struct product grad_weight(const struct value *v)
 }
 
 // ---- packed weights ----
+static struct product packed_operand(const struct packing *packing, const real *weight)
+{
+    return (struct product){.cols = packing->cols,
+                            .depth = packing->depth,
+                            .b = weight,
+                            .b_depth = packing->b_depth,
+                            .b_col = packing->b_col};
+}
+
 static void fill_packed(const struct packing *packing, const real *weight, void *packed,
                         int64_t first, int64_t cols)
 {
-    const struct product product = {.cols = packing->cols,
-                                    .depth = packing->depth,
-                                    .b = weight,
-                                    .b_depth = packing->b_depth,
-                                    .b_col = packing->b_col};
+    const struct product product = packed_operand(packing, weight);
     ((__typeof__(&product_pack_generic))packing->pack)(packed, &product, first, cols);
+}
+
+static void write_packed(const struct packing *packing, const real *weight, void *packed,
+                         int64_t first, int64_t last)
+{
+    const struct product product = packed_operand(packing, weight);
+    ((__typeof__(&product_bf16_pack_range_generic))packing->pack_range)(packed, &product, first,
+                                                                        last);
 }
 
 struct packing packing_of(const struct value *weight, const struct cpu_row *row,
@@ -72,6 +85,9 @@ struct packing packing_of(const struct value *weight, const struct cpu_row *row,
     if (weight->storage != STORAGE_PARAMETER || in_order) return (struct packing){0};
     return (struct packing){
         .fill = fill_packed,
+        .write = row->pack_range ? write_packed : NULL,
+        .band = product_bf16_band(product),
+        .pack_range = row->pack_range,
         .pack = row->pack,
         .sizes = row->packed_bytes,
         .weight = weight,

@@ -25,8 +25,11 @@
      .tolerance = (bound),                                                                         \
      .precision = (products)},
 #define PRODUCT_ROW(SET, isa_name, name, product, products, bound)                                 \
-    PACKED_ROW(SET, isa_name, name, product, product, products, bound)
-#define PACKED_ROW(SET, isa_name, name, kernel_name, product, products, bound)                     \
+    PACKED_ROW(SET, isa_name, name, product, product, products, bound, NULL)
+#define PRECISE_ROW(SET, isa_name, name, kernel_name, product, products, bound)                    \
+    PACKED_ROW(SET, isa_name, name, kernel_name, product, products, bound,                         \
+               (kernel_function)product##_pack_range_##isa_name)
+#define PACKED_ROW(SET, isa_name, name, kernel_name, product, products, bound, range)              \
     {.op = &name##_op,                                                                             \
      .isa = (SET),                                                                                 \
      .launch = launch_##name,                                                                      \
@@ -35,6 +38,7 @@
      .sizes = (kernel_function)kernel_name##_scratch_bytes_##isa_name,                             \
      .packing = packing_##name,                                                                    \
      .pack = (kernel_function)product##_pack_##isa_name,                                           \
+     .pack_range = (range),                                                                        \
      .packed_bytes = (kernel_function)product##_packed_bytes_##isa_name,                           \
      .tolerance = (bound),                                                                         \
      .precision = (products)},
@@ -59,9 +63,9 @@
     EACH_SET(SCRATCH_ROW, name, kernel, sizes, PRECISION_FLOAT32, bound)
 #define PRODUCT_ROWS(name, bound) EACH_SET(PRODUCT_ROW, name, product, PRECISION_FLOAT32, bound)
 #define PRECISE_PRODUCT_ROWS(name, product, precision, bound)                                      \
-    EACH_TILE_SET(PRODUCT_ROW, name, product, precision, bound)
+    EACH_TILE_SET(PRECISE_ROW, name, product, product, precision, bound)
 #define PRECISION_ROWS(name, kernel, product, precision, bound)                                    \
-    EACH_TILE_SET(PACKED_ROW, name, kernel, product, precision, bound)
+    EACH_TILE_SET(PRECISE_ROW, name, kernel, product, precision, bound)
 
 // So little work that plain C in the launch serves all instruction sets.
 #define PLAIN_ROW(name, bound)                                                                     \

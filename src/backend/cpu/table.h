@@ -23,6 +23,7 @@ struct cpu_row {
     // (optional) the weight that v would read packed, by `pack`, in packed_bytes; in up to MAX_PACKINGS orders.
     void (*packing)(const struct value *v, const struct cpu_row *row, struct packing *packing);
     kernel_function pack, packed_bytes;
+    kernel_function pack_range; // of bf16 and bf16x3
     // Largest difference from the reference over the largest magnitude of its output, or over 0.1
     // where that is less: the inputs of test cases are about 1, and what cancels between them
     // leaves errors of their size.

@@ -73,12 +73,18 @@ TILE_KERNEL(void, product_bf16, const struct product *p, void *scratch)
 TILE_KERNEL(size_t, product_bf16_scratch_bytes, int64_t rows, int64_t cols, int64_t depth)
 TILE_KERNEL(size_t, product_bf16_packed_bytes, int64_t cols, int64_t depth)
 TILE_KERNEL(void, product_bf16_pack, void *packed, const struct product *p, int64_t first_col, int64_t cols)
+// Writes the places of elements [first, last) of a B without gaps, counted as they lie in memory; what is absent of a B that ends inside
+// of a block is left as product_bf16_pack wrote it. Several threads may write apart ranges of one B. Fast for whole bands: those
+// elements, from a multiple of their number on, whose places no other element lies between.
+TILE_KERNEL(void, product_bf16_pack_range, void *packed, const struct product *p, int64_t first, int64_t last)
+static inline int64_t product_bf16_band(const struct product *p) { return p->b_col == 1 ? 32 * p->cols : 16 * p->depth; }
 // Nearly a float32 product: x = high + low, high = bf16(x), low = bf16(x - high); for each block three such sums are added to
 // C: A high B low, A high B high, A low B high. Infinite and very large x: lanes/bf16_blocks.h.
 TILE_KERNEL(void, product_bf16x3, const struct product *p, void *scratch)
 TILE_KERNEL(size_t, product_bf16x3_scratch_bytes, int64_t rows, int64_t cols, int64_t depth)
 TILE_KERNEL(size_t, product_bf16x3_packed_bytes, int64_t cols, int64_t depth)
 TILE_KERNEL(void, product_bf16x3_pack, void *packed, const struct product *p, int64_t first_col, int64_t cols)
+TILE_KERNEL(void, product_bf16x3_pack_range, void *packed, const struct product *p, int64_t first, int64_t last)
 
 // ---- elementwise.c ----
 KERNEL(void, add, float *y, const float *a, const float *b, int64_t n)     // y may be a or b

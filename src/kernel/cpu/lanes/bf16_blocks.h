@@ -216,4 +216,61 @@ LANES_INLINE void panels_pack(void *packed, const struct product *p, int64_t fir
         panel_pack((uint32_t *)packed + panels_bytes(col, p->depth, split) / sizeof(uint32_t), p,
                    col, 0, blocks_of(p->depth), split);
 }
+
+// ---- packed B, element by element of B as it lies in memory: its terms or its columns side by side, without gaps ----
+// Elements [first, last). What is absent in a block is not touched.
+LANES_INLINE void elements_pack(void *packed, const struct product *p, int64_t first, int64_t last,
+                                const bool split)
+{
+    bool by_terms = p->b_col == 1;
+    int64_t line = by_terms ? p->cols : p->depth, panel = blocks_of(p->depth) * block_words(split);
+    for (int64_t i = first, n; i < last; i += n) {
+        uint32_t high[LANES], low[LANES] = {0};
+        n = line - i % line < last - i ? line - i % line : last - i;
+        if (n > LANES) n = LANES;
+        lanes x = lanes_load_some(p->b + i, n);
+        if (split) {
+            struct bf16_split parts = bf16_split(x);
+            lanes_u32_store(high, parts.high);
+            lanes_u32_store(low, parts.low);
+        } else {
+            lanes_u32_store(high, bf16_round(x));
+        }
+        for (int64_t j = 0; j < n; j++) {
+            int64_t across = i / line, along = i % line + j;
+            int64_t k = by_terms ? across : along, col = by_terms ? along : across;
+            int64_t word = col / BLOCK_LINES * panel + k / BLOCK_TERMS * block_words(split) +
+                           k % BLOCK_TERMS / 2 * BLOCK_LINES + col % BLOCK_LINES;
+            uint16_t halves[2] = {(uint16_t)(high[j] >> 16), (uint16_t)(low[j] >> 16)};
+            char *to = (char *)packed + word * 4 + k % 2 * 2; // the odd term in the upper half
+            memcpy(to, &halves[0], sizeof *halves);
+            if (split) memcpy(to + (size_t)BLOCK_WORDS * 4, &halves[1], sizeof *halves);
+        }
+    }
+}
+
+// As product_bf16_pack_range() says.
+LANES_INLINE void range_pack(void *packed, const struct product *p, int64_t first, int64_t last,
+                             const bool split)
+{
+    bool by_terms = p->b_col == 1;
+    int64_t band = product_bf16_band(p), blocks = blocks_of(p->depth), all = p->cols * p->depth;
+    int64_t from = (first + band - 1) / band * band, to = last == all ? all : last / band * band;
+    if (from >= to) {
+        elements_pack(packed, p, first, last, split);
+        return;
+    }
+    elements_pack(packed, p, first, from, split);
+    for (int64_t at = from; at < to; at += band) {
+        uint32_t *words = packed;
+        if (by_terms)
+            for (int64_t col = 0; col < p->cols; col += BLOCK_LINES)
+                panel_pack(words + (col / BLOCK_LINES * blocks + at / band) * block_words(split), p,
+                           col, at / band, 1, split);
+        else
+            panel_pack(words + at / band * blocks * block_words(split), p, at / band * BLOCK_LINES,
+                       0, blocks, split);
+    }
+    elements_pack(packed, p, to, last, split);
+}
 #endif

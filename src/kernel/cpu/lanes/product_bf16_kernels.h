@@ -37,4 +37,15 @@ void KERNEL_NAME(product_bf16x3_pack)(void *packed, const struct product *p, int
 {
     panels_pack(packed, p, first_col, cols, true);
 }
+
+void KERNEL_NAME(product_bf16_pack_range)(void *packed, const struct product *p, int64_t first,
+                                          int64_t last)
+{
+    range_pack(packed, p, first, last, false);
+}
+void KERNEL_NAME(product_bf16x3_pack_range)(void *packed, const struct product *p, int64_t first,
+                                            int64_t last)
+{
+    range_pack(packed, p, first, last, true);
+}
 #endif
