@@ -30,6 +30,9 @@ struct search {
     // Of the present batch.
     const struct search_source *sources;
     int64_t count;
+    int64_t *slots;     // [batch] whose the places of the graph's batch are,
+    int64_t slot_count; // those in use
+    int64_t *chosen;    // [batch] of places, those that go on
     enum status status; // of choosing, inside a step
 };
 
@@ -70,6 +73,8 @@ static enum status take_parts(struct search *search)
     TRY(backend_find("cpu", &search->backend));
     TRY(memory_allocate((size_t)search->options.batch, sizeof *search->beams, "beams",
                         &search->beams));
+    TRY(memory_allocate((size_t)search->options.batch, sizeof(int64_t), "beams", &search->slots));
+    TRY(memory_allocate((size_t)search->options.batch, sizeof(int64_t), "beams", &search->chosen));
     TRY(memory_allocate(rows, sizeof(int32_t), "beams", &search->tokens));
     TRY(memory_allocate(rows, sizeof(int32_t), "beams", &search->parents));
     for (int64_t i = 0; i < search->options.batch; i++)
@@ -120,6 +125,8 @@ void search_destroy(struct search *search)
     sampler_release(&search->sampler);
     free(search->graphs);
     free(search->beams);
+    free(search->slots);
+    free(search->chosen);
     free(search->tokens);
     free(search->parents);
     free(search->logits);
@@ -161,36 +168,40 @@ static int64_t most_of(const struct search *search, int64_t count)
     return smaller(most, search->steps - 1);
 }
 
+static int64_t batch_for(const struct search *search, int64_t sources)
+{
+    int64_t batch = 1;
+    while (batch < sources) batch *= 2;
+    return smaller(batch, search->options.batch);
+}
+
 static struct search_shape shape_for(const struct search *search)
 {
-    int64_t longest = 1, batch = 1;
+    int64_t longest = 1;
     for (int64_t i = 0; i < search->count; i++)
         if (search->sources[i].count > longest) longest = search->sources[i].count;
-    while (batch < search->count) batch *= 2;
     int64_t unit = longest <= FINE_TO ? FINE : COARSE;
     int64_t source = smaller((longest + unit - 1) / unit * unit, search->model->config.context);
-    return (struct search_shape){.batch = smaller(batch, search->options.batch),
+    return (struct search_shape){.batch = batch_for(search, search->count),
                                  .beams = search->width,
                                  .source = source,
                                  .steps = most_of(search, source) + 1};
 }
 
-static enum status graph_for(struct search *search, struct search_graph **graph_p)
+static enum status graph_of(struct search *search, struct search_shape shape,
+                            struct search_graph **graph_p)
 {
-    struct search_shape shape = shape_for(search);
     for (int i = 0; i < search->graph_count; i++) {
         const struct search_shape *known = search_graph_shape(search->graphs[i]);
         if (known->batch != shape.batch || known->source != shape.source) continue;
         *graph_p = search->graphs[i];
-        return search_graph_use(*graph_p, &search->memory);
+        return STATUS_OK;
     }
-    struct search_graph *graph;
     TRY(memory_grow(&search->graphs, (size_t)search->graph_count + 1, sizeof(void *),
                     "graphs of decoding"));
-    TRY(search_graph_create(search->model, search->backend, shape, &graph));
-    search->graphs[search->graph_count++] = graph;
-    *graph_p = graph;
-    return search_graph_use(graph, &search->memory);
+    TRY(search_graph_create(search->model, search->backend, shape, graph_p));
+    search->graphs[search->graph_count++] = *graph_p;
+    return STATUS_OK;
 }
 
 // ---- a batch ----
@@ -220,12 +231,12 @@ static void take(void *context, float *log_probabilities)
 {
     struct search *search = context;
     int64_t vocabulary = search->model->config.vocabulary;
-    for (int64_t i = 0; i < search->count; i++) {
-        struct beams *beams = &search->beams[i];
-        const float *row = log_probabilities + i * search->width * vocabulary;
+    for (int64_t slot = 0; slot < search->slot_count; slot++) {
+        struct beams *beams = &search->beams[search->slots[slot]];
+        const float *row = log_probabilities + slot * search->width * vocabulary;
         if (beams->done || search->status) continue;
         if (search->options.draws) {
-            search->status = draw(search, i, row);
+            search->status = draw(search, search->slots[slot], row);
             continue;
         }
         for (int64_t k = 0; k < beams->alive; k++)
@@ -233,43 +244,70 @@ static void take(void *context, float *log_probabilities)
     }
 }
 
-// Every source's choices; rows without a beam go on from themselves. Returns how many sources go on, in *open_p.
+// Every source's choices; rows without a beam go on from themselves. Notes the places that go on.
 static enum status advance(struct search *search, int64_t rows, int64_t *open_p)
 {
-    *open_p = 0;
+    int64_t open = 0;
     for (int64_t r = 0; r < rows; r++) search->parents[r] = (int32_t)r;
     memset(search->tokens, 0, (size_t)rows * sizeof *search->tokens);
-    for (int64_t i = 0; i < search->count; i++) {
-        struct beams *beams = &search->beams[i];
-        int64_t first = i * search->width;
+    for (int64_t slot = 0; slot < search->slot_count; slot++) {
+        struct beams *beams = &search->beams[search->slots[slot]];
+        int64_t first = slot * search->width;
         if (beams->done) continue;
         int32_t *parents = search->parents + first, *tokens = search->tokens + first;
         for (int64_t k = 0; k < search->width; k++) parents[k] = (int32_t)k;
         TRY(beams_advance(beams, search_end(search), parents, tokens));
         for (int64_t k = 0; k < search->width; k++) parents[k] += (int32_t)first;
-        *open_p += !beams->done;
+        if (!beams->done) search->chosen[open++] = slot;
     }
+    *open_p = open;
+    return STATUS_OK;
+}
+
+// Goes on in a graph of half the batch or less, with the sources that are not done.
+static enum status shrink(struct search *search, int64_t open, int64_t steps,
+                          struct search_graph **graph_p)
+{
+    struct search_shape shape = *search_graph_shape(*graph_p);
+    struct search_graph *smaller_one;
+    size_t bytes = (size_t)search->width * sizeof *search->tokens;
+    shape.batch = batch_for(search, open);
+    TRY(graph_of(search, shape, &smaller_one));
+    if (!search_graph_shrink(smaller_one, *graph_p, &search->memory, search->chosen, open, steps))
+        return STATUS_OK;
+    for (int64_t i = 0; i < open; i++) {
+        int64_t slot = search->chosen[i];
+        search->slots[i] = search->slots[slot];
+        memmove(search->tokens + i * search->width, search->tokens + slot * search->width, bytes);
+    }
+    search->slot_count = open;
+    *graph_p = smaller_one;
     return STATUS_OK;
 }
 
 static enum status run(struct search *search, struct search_graph *graph)
 {
     const struct search_shape *shape = search_graph_shape(graph);
-    int64_t rows = shape->batch * shape->beams, open = search->count;
     for (int64_t i = 0; i < shape->batch; i++) {
         const struct search_source *source = i < search->count ? &search->sources[i] : NULL;
         int32_t *ids = search_graph_source(graph, i, source ? source->count : 0);
         if (!source) continue;
         memcpy(ids, source->ids, (size_t)source->count * sizeof *ids);
         beams_start(&search->beams[i], most_of(search, source->count));
+        search->slots[i] = i;
     }
-    for (int64_t r = 0; r < rows; r++) search->tokens[r] = search_end(search);
+    search->slot_count = search->count;
+    for (int64_t r = 0; r < shape->batch * shape->beams; r++)
+        search->tokens[r] = search_end(search);
     search_graph_encode(graph);
-    for (int64_t step = 0; open > 0; step++) {
+    for (int64_t step = 0, open; search->slot_count > 0; step++) {
         search_graph_step(graph, step, search->tokens, take, search);
         TRY(search->status);
-        TRY(advance(search, rows, &open));
-        if (open > 0) search_graph_reorder(graph, step, search->parents);
+        TRY(advance(search, shape->batch * shape->beams, &open));
+        if (open == 0) break;
+        search_graph_reorder(graph, step, search->parents);
+        if (2 * open <= shape->batch) TRY(shrink(search, open, step + 1, &graph));
+        shape = search_graph_shape(graph);
     }
     return STATUS_OK;
 }
@@ -314,7 +352,8 @@ enum status search_run(struct search *search, const struct search_source *source
     search->count = count;
     search->status = STATUS_OK;
     TRY(check_sources(search));
-    TRY(graph_for(search, &graph));
+    TRY(graph_of(search, shape_for(search), &graph));
+    TRY(search_graph_use(graph, &search->memory));
     // The caller's floating-point mode is given back.
     fegetenv(&environment);
     cpu_flush_to_zero();

@@ -49,15 +49,25 @@ void search_memory_release(struct search_memory *memory)
     *memory = (struct search_memory){.moves = memory->moves + 1};
 }
 
-static enum status grow(struct search_memory *memory, size_t arena_bytes, size_t kept_bytes)
+static size_t arena_bytes(const struct search_graph *graph)
 {
-    if (memory->arena.data && memory->arena.bytes >= arena_bytes &&
-        memory->kept.bytes >= kept_bytes)
-        return STATUS_OK;
+    size_t encoder = program_arena_bytes(graph->encoder), step = program_arena_bytes(graph->step);
+    return encoder > step ? encoder : step;
+}
+
+static bool fits(const struct search_graph *graph, const struct search_memory *memory)
+{
+    return memory->arena.data && memory->arena.bytes >= arena_bytes(graph) &&
+           memory->kept.bytes >= graph->kept_bytes;
+}
+
+static enum status grow(struct search_memory *memory, const struct search_graph *graph)
+{
+    if (fits(graph, memory)) return STATUS_OK;
     search_memory_release(memory);
-    TRY(block_create(arena_bytes, "decoding", &memory->arena));
+    TRY(block_create(arena_bytes(graph), "decoding", &memory->arena));
     // Of short translations little is touched.
-    return block_create_sparse(kept_bytes, "what decoding keeps", &memory->kept);
+    return block_create_sparse(graph->kept_bytes, "what decoding keeps", &memory->kept);
 }
 
 static int64_t caches(const struct search_graph *graph)
@@ -87,8 +97,7 @@ static size_t place_states(struct search_graph *graph, char *kept)
 enum status search_graph_use(struct search_graph *graph, struct search_memory *memory)
 {
     const void *weights = graph->model->weights.data;
-    size_t encoder = program_arena_bytes(graph->encoder), step = program_arena_bytes(graph->step);
-    TRY(grow(memory, encoder > step ? encoder : step, graph->kept_bytes));
+    TRY(grow(memory, graph));
     if (graph->moves == memory->moves && graph->kept) return STATUS_OK;
     TRY(program_prepare(graph->encoder, weights, memory->arena.data));
     TRY(program_prepare(graph->step, weights, memory->arena.data));
@@ -261,12 +270,17 @@ static void keep_encoded(void *context, int tag, const void *data)
                row);
 }
 
+// Both programs, and all graphs, lie in one arena: from here on it is the step's.
+static void take_arena(struct search_graph *graph)
+{
+    memcpy(program_input(graph->step, graph->in.source_lengths), graph->lengths_of,
+           (size_t)graph->shape.batch * sizeof *graph->lengths_of);
+}
+
 void search_graph_encode(struct search_graph *graph)
 {
     program_run(graph->encoder, keep_encoded, graph);
-    // Both programs lie in one arena: from here on it is the step's.
-    memcpy(program_input(graph->step, graph->in.source_lengths), graph->lengths_of,
-           (size_t)graph->shape.batch * sizeof *graph->lengths_of);
+    take_arena(graph);
 }
 
 struct taker {
@@ -341,4 +355,67 @@ void search_graph_reorder(struct search_graph *graph, int64_t step, const int32_
             memcpy(to + (size_t)r * row, from + (size_t)parents[r] * row, row);
         to += bytes_of(shape);
     }
+}
+
+// ---- a smaller batch ----
+// What is moved lies no further back than where it comes from, and is moved in the order in which it lies.
+struct moving {
+    const char *from;
+    char *to;
+    const int64_t *chosen;
+    int64_t count;
+};
+
+// The next value, of which each source has an equal part: of every one of its `pieces` the first `bytes`.
+static void move_value(struct moving *m, struct shape from, struct shape to, int64_t batch,
+                       int64_t pieces, size_t bytes)
+{
+    size_t each = (size_t)(shape_count(from) / batch) * sizeof(float);
+    size_t piece = each / (size_t)pieces;
+    for (int64_t i = 0; i < m->count; i++)
+        for (int64_t k = 0; k < pieces; k++)
+            memmove(m->to + (size_t)i * each + (size_t)k * piece,
+                    m->from + (size_t)m->chosen[i] * each + (size_t)k * piece,
+                    bytes ? bytes : piece);
+    m->from += bytes_of(from);
+    m->to += bytes_of(to);
+}
+
+static void move_lists(struct search_graph *to, const struct search_graph *from,
+                       const struct moving *m, int64_t steps)
+{
+    int64_t beams = to->shape.beams, room = to->shape.steps;
+    memset(to->lengths_of, 0, (size_t)to->shape.batch * sizeof *to->lengths_of);
+    for (int64_t i = 0; i < m->count; i++) {
+        int32_t back = (int32_t)((m->chosen[i] - i) * beams);
+        to->lengths_of[i] = from->lengths_of[m->chosen[i]];
+        for (int64_t k = 0; to->origins && k < beams; k++) {
+            int32_t *row = to->origins + (i * beams + k) * room;
+            const int32_t *old = from->origins + (m->chosen[i] * beams + k) * room;
+            for (int64_t t = 0; t < steps; t++) row[t] = old[t] - back;
+        }
+    }
+}
+
+bool search_graph_shrink(struct search_graph *to, const struct search_graph *from,
+                         struct search_memory *memory, const int64_t *chosen, int64_t count,
+                         int64_t steps)
+{
+    struct moving m = {from->kept, NULL, chosen, count};
+    int64_t batch = from->shape.batch, beams = from->shape.beams;
+    INVARIANT(to->shape.source == from->shape.source && to->shape.steps == from->shape.steps &&
+                  to->shape.beams == beams && count <= to->shape.batch && to->shape.batch < batch,
+              "%lld of %lld sources", (long long)count, (long long)batch);
+    if (!fits(to, memory) || search_graph_use(to, memory)) return false;
+    m.to = to->kept;
+    for (int i = 0; i < to->given.sources; i++)
+        move_value(&m, from->given.source[i]->shape, to->given.source[i]->shape, batch, 1, 0);
+    for (int i = 0; i < to->given.carries; i++)
+        move_value(&m, from->given.carried[i]->shape, to->given.carried[i]->shape, batch, 1, 0);
+    size_t filled = (size_t)(steps * to->model->config.width) * sizeof(float);
+    for (int64_t i = 0; i < caches(to); i++)
+        move_value(&m, from->cache[i]->shape, to->cache[i]->shape, batch, 2 * beams, filled);
+    move_lists(to, from, &m, steps);
+    take_arena(to);
+    return true;
 }

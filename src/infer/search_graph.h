@@ -40,6 +40,11 @@ typedef void (*search_take)(void *context, float *log_probabilities);
 // Step number `step`, from 0: tokens [rows] are the newest of each row.
 void search_graph_step(struct search_graph *graph, int64_t step, const int32_t *tokens,
                        search_take take, void *context);
-// Has every row go on from the row parents[row] as the last step left it.
+// Has every row go on from the row parents[row], of the same source, as the last step left it.
 void search_graph_reorder(struct search_graph *graph, int64_t step, const int32_t *parents);
+// Has `to`, of another batch but otherwise the same shape, go on with `count` sources of `from` after `steps` steps: `chosen` are their
+// numbers, ascending. False, and nothing is done, where `to` has no room in `memory`, which both use.
+bool search_graph_shrink(struct search_graph *to, const struct search_graph *from,
+                         struct search_memory *memory, const int64_t *chosen, int64_t count,
+                         int64_t steps);
 #endif
