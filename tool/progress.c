@@ -145,12 +145,25 @@ void progress_step(void *context, const struct step_report *report)
     tell(p, report);
 }
 
-void progress_evaluation(void *context, int64_t step, double loss, bool best)
+void progress_evaluation(void *context, int64_t step, const struct evaluation_report *report,
+                         bool best)
 {
     struct progress *p = context;
-    p->evaluation = loss;
-    terminal_say("step %lld/%lld  validation loss %.4f%s", (long long)step, (long long)p->steps,
-                 loss, best ? "  (best so far)" : "");
+    char text[256];
+    p->evaluation = report->loss;
+    terminal_say("step %lld/%lld  validation %s%s", (long long)step, (long long)p->steps,
+                 progress_measures(report, text), best ? "  (best so far)" : "");
+}
+
+const char *progress_measures(const struct evaluation_report *report, char text[256])
+{
+    size_t used = (size_t)snprintf(text, 256, "loss %.4f", report->loss);
+    for (int i = 0; i < report->measures && used < 200; i++) {
+        const char *name = strchr(report->measure[i].tag, '/');
+        used += (size_t)snprintf(text + used, 256 - used, ", %s %.4f", name ? name + 1 : "",
+                                 report->measure[i].value);
+    }
+    return text;
 }
 
 void progress_saved(void *context, int64_t step)

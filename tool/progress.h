@@ -16,7 +16,10 @@ struct progress {
 void progress_start(struct progress *progress, int64_t first, int64_t steps, int64_t log_every);
 // Callbacks of struct train_observer; the context is the struct progress.
 void progress_step(void *context, const struct step_report *report);
-void progress_evaluation(void *context, int64_t step, double loss, bool best);
+void progress_evaluation(void *context, int64_t step, const struct evaluation_report *report,
+                         bool best);
+// "loss 0.31, accuracy 0.9021". Returns text.
+const char *progress_measures(const struct evaluation_report *report, char text[256]);
 void progress_saved(void *context, int64_t step);
 // "12.3k", "1.2M"
 const char *progress_rate(double rate, char text[32]);

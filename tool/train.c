@@ -48,6 +48,21 @@ static void help(void)
            "--resume goes on.\n");
 }
 
+static void say_rows(const struct run_config *config, const struct text_report *text)
+{
+    char a[32], b[32], c[32], classes[48] = "", cut[96] = "";
+    if (text->classes)
+        snprintf(classes, sizeof classes, ", %lld classes", (long long)text->classes);
+    if (text->cut)
+        snprintf(cut, sizeof cut, "; %lld texts are cut at model.context", (long long)text->cut);
+    terminal_say("rows       %s: %s rows%s, %s tokens (%s, %lld different), %s rows held out",
+                 config->data.train, output_count((double)text->rows, a), classes,
+                 output_count((double)text->tokens, b), text->tokenizer,
+                 (long long)text->vocabulary, output_count((double)text->held_out_rows, c));
+    terminal_say("           %.1f %% of the places of micro-batches are padding%s",
+                 100 * text->padding, cut);
+}
+
 static void say_what_runs(const struct trainer *trainer, bool resume)
 {
     const struct run_config *config = trainer_config(trainer);
@@ -62,9 +77,12 @@ static void say_what_runs(const struct trainer *trainer, bool resume)
                  (long long)config->model.heads, (long long)config->model.width,
                  (long long)config->model.context,
                  output_count((double)trainer_parameters(trainer), a));
-    terminal_say("text       %s: %s tokens (%s, %lld different), %s held out", config->data.train,
-                 output_count((double)text.tokens, a), text.tokenizer, (long long)text.vocabulary,
-                 output_count((double)text.held_out, b));
+    if (text.rows)
+        say_rows(config, &text);
+    else
+        terminal_say("text       %s: %s tokens (%s, %lld different), %s held out",
+                     config->data.train, output_count((double)text.tokens, a), text.tokenizer,
+                     (long long)text.vocabulary, output_count((double)text.held_out, b));
     if (config->parallel.threads > 1)
         snprintf(threads, sizeof threads, " of %lld threads", (long long)config->parallel.threads);
     if (crew.replicas > 1) snprintf(replicas, sizeof replicas, " in %d processes", crew.replicas);
@@ -101,6 +119,18 @@ static json_t *worker_times(const struct trainer *trainer, int workers)
     return list;
 }
 
+// {"perplexity": 12.3, …} of the last evaluation.
+static json_t *measures_json(const struct evaluation_report *report)
+{
+    json_t *object = json_object();
+    for (int i = 0; i < report->measures; i++) {
+        const char *name = strchr(report->measure[i].tag, '/');
+        json_object_set_new(object, name ? name + 1 : report->measure[i].tag,
+                            output_json_number(report->measure[i].value));
+    }
+    return object;
+}
+
 // The result as one JSON object, with `profile` (NULL: none was asked for) in it.
 static enum status print_json(const struct trainer *trainer, const struct train_result *result,
                               const char *digest, const struct train_profile *profile)
@@ -118,8 +148,23 @@ static enum status print_json(const struct trainer *trainer, const struct train_
         "sha256", digest);
     json_t *times = object ? worker_times(trainer, crew.workers) : NULL;
     if (times) json_object_set_new(object, "worker_step_ms", times);
+    json_t *measures = object ? measures_json(&result->evaluation) : NULL;
+    if (measures) json_object_set_new(object, "validation", measures);
+    if (object && strcmp(config->measure, "loss") != 0)
+        json_object_set_new(object, "best", output_json_number(result->best));
     if (object && profile) json_object_set_new(object, "profile", profile_json(profile));
     return output_json(object);
+}
+
+static void say_validation(const struct run_config *config, const struct train_result *result)
+{
+    char text[256];
+    if (!strcmp(config->measure, "loss"))
+        terminal_say("validation %s, best loss %.4f", progress_measures(&result->evaluation, text),
+                     result->best_loss);
+    else
+        terminal_say("validation %s, best %s %.4f", progress_measures(&result->evaluation, text),
+                     config->measure, result->best);
 }
 
 static enum status print_result(const struct options *options, struct trainer *trainer,
@@ -133,8 +178,7 @@ static enum status print_result(const struct options *options, struct trainer *t
     if (result->stopped_early)
         terminal_say("stopped early at step %lld: %lld evaluations without improvement",
                      (long long)result->steps, (long long)config->patience);
-    if (isfinite(result->last_loss))
-        terminal_say("validation loss %.4f, best %.4f", result->last_loss, result->best_loss);
+    if (isfinite(result->last_loss)) say_validation(config, result);
     // A run that was complete before it was resumed has taken no step, and knows no training loss.
     if (isfinite(result->train_loss))
         snprintf(loss, sizeof loss, ", training loss %.4f", result->train_loss);

@@ -20,7 +20,8 @@ enum philox_purpose {
     PHILOX_DROPOUT = 3,
     PHILOX_SAMPLE = 4,
     PHILOX_TEST = 5,
-    PHILOX_BALANCE = 6
+    PHILOX_BALANCE = 6,
+    PHILOX_DATA = 7 // what is done to examples while they are learned from
 };
 
 // Elements whose bits one call over 16 lanes makes: element e is in block e / 64.

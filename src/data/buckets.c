@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/buckets.h"
 
-#include "base/philox.h"
+#include "base/memory.h"
 #include "data/sampler.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { POOL = 64 };
-// Epochs of shuffles that are not the examples' own: permutation_at is keyed by seed and epoch.
-static const uint64_t POOL_SEED = UINT64_C(0x9E3779B97F4A7C15);
+// Shuffles that are not one bucket's: permutation_at is keyed by seed and epoch.
+static const uint64_t BUCKET_SEED = UINT64_C(0x9E3779B97F4A7C15), ALL = UINT64_C(1) << 32;
 
 // ---- edges ----
 
@@ -54,77 +53,85 @@ int buckets_edges(const int64_t *count, int32_t longest, int32_t multiple, int m
 
 // ---- the plan ----
 
-void buckets_init(struct buckets *buckets)
-{
-    INVARIANT(buckets->rows > 0 && buckets->step > 0 && buckets->examples > 0 && buckets->edges > 0,
-              "%lld examples in micro-batches of %lld", (long long)buckets->examples,
-              (long long)buckets->rows);
-    if (buckets->pool <= 0) buckets->pool = POOL;
-    int64_t needed = (buckets->examples + buckets->rows - 1) / buckets->rows;
-    buckets->micro_batches = (needed + buckets->step - 1) / buckets->step * buckets->step;
-}
-
-// Length and then place in the shuffled order decide, in one number each.
-static int compare(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static uint8_t bucket_of(const struct buckets *buckets, int32_t length)
+static int bucket_of(const struct buckets *buckets, int32_t length)
 {
     int i = 0;
     while (i + 1 < buckets->edges && buckets->edge[i] < length) i++;
-    return (uint8_t)i;
+    return i;
 }
 
-// Micro-batches [from, from + count) of the epoch: their examples sorted by length, and then the micro-batches shuffled.
-static void plan_pool(const struct buckets *buckets, uint32_t epoch, int64_t from, int64_t count,
-                      int32_t *order, uint8_t *bucket, int64_t *work)
+static void deal_out(struct buckets *buckets)
 {
-    int64_t rows = buckets->rows, first = from * rows, n = count * rows;
-    if (first + n > buckets->examples)
-        n = buckets->examples > first ? buckets->examples - first : 0;
-    int64_t *key = work, *example = work + buckets->pool * rows;
-    for (int64_t i = 0; i < n; i++) {
-        example[i] = permutation_at(buckets->seed, epoch, buckets->examples, first + i);
-        key[i] = (int64_t)buckets->length[example[i]] << 32 | i;
+    int64_t next[BUCKETS_MOST] = {0};
+    for (int64_t i = 0; i < buckets->examples; i++) next[bucket_of(buckets, buckets->length[i])]++;
+    for (int b = 0; b < buckets->edges; b++) {
+        buckets->first[b + 1] = buckets->first[b] + next[b];
+        next[b] = buckets->first[b];
     }
-    qsort(key, (size_t)n, sizeof *key, compare);
-    for (int64_t m = 0; m < count; m++) {
-        // The shuffle of micro-batches is keyed by the pool too.
-        int64_t to =
-            from + permutation_at(buckets->seed ^ POOL_SEED ^ (uint64_t)from, epoch, count, m);
-        int32_t longest = 1;
-        for (int64_t row = 0; row < rows; row++) {
-            int64_t i = m * rows + row;
-            int32_t chosen = i < n ? (int32_t)example[key[i] & 0xffffffff] : -1;
-            order[to * rows + row] = chosen;
-            if (chosen >= 0 && buckets->length[chosen] > longest) longest = buckets->length[chosen];
+    for (int64_t i = 0; i < buckets->examples; i++)
+        buckets->member[next[bucket_of(buckets, buckets->length[i])]++] = (int32_t)i;
+}
+
+enum status buckets_create(struct buckets *buckets)
+{
+    INVARIANT(buckets->step > 0 && buckets->examples > 0 && buckets->edges > 0, "%lld examples",
+              (long long)buckets->examples);
+    TRY(memory_allocate((size_t)buckets->examples, sizeof *buckets->member, "the buckets",
+                        &buckets->member));
+    deal_out(buckets);
+    buckets->micro_batches = buckets->most_rows = 0;
+    for (int b = 0; b < buckets->edges; b++) {
+        int64_t rows = buckets->rows[b], count = buckets->first[b + 1] - buckets->first[b];
+        buckets->batches[b] = (count + rows - 1) / rows;
+        buckets->micro_batches += buckets->batches[b];
+        if (rows > buckets->most_rows) buckets->most_rows = rows;
+    }
+    // What makes the last step whole is as short as can be.
+    int64_t over = buckets->micro_batches % buckets->step;
+    if (over) {
+        buckets->batches[0] += buckets->step - over;
+        buckets->micro_batches += buckets->step - over;
+    }
+    return STATUS_OK;
+}
+
+void buckets_release(struct buckets *buckets)
+{
+    free(buckets->member);
+    buckets->member = NULL;
+}
+
+// Place i of n in a shuffle of its own for each `which`.
+static int64_t place(const struct buckets *buckets, uint64_t which, uint32_t epoch, int64_t n,
+                     int64_t i)
+{
+    uint64_t seed = buckets->seed ^ BUCKET_SEED * (which + 1);
+    return buckets->in_order ? i : permutation_at(seed, epoch, n, i);
+}
+
+void buckets_epoch(const struct buckets *buckets, uint32_t epoch, int32_t *order, uint8_t *bucket)
+{
+    int64_t k = 0;
+    for (int b = 0; b < buckets->edges; b++) {
+        int64_t count = buckets->first[b + 1] - buckets->first[b], i = 0;
+        const int32_t *member = buckets->member + buckets->first[b];
+        for (int64_t batch = 0; batch < buckets->batches[b]; batch++) {
+            int64_t m = place(buckets, ALL, epoch, buckets->micro_batches, k++);
+            bucket[m] = (uint8_t)b;
+            for (int64_t row = 0; row < buckets->most_rows; row++) {
+                bool there = row < buckets->rows[b] && i < count;
+                order[m * buckets->most_rows + row] =
+                    there ? member[place(buckets, (uint64_t)b, epoch, count, i++)] : -1;
+            }
         }
-        bucket[to] = bucket_of(buckets, longest);
     }
 }
 
-void buckets_epoch(const struct buckets *buckets, uint32_t epoch, int32_t *order, uint8_t *bucket,
-                   int64_t *work)
-{
-    for (int64_t from = 0; from < buckets->micro_batches; from += buckets->pool) {
-        int64_t left = buckets->micro_batches - from;
-        plan_pool(buckets, epoch, from, left < buckets->pool ? left : buckets->pool, order, bucket,
-                  work);
-    }
-}
-
-double buckets_waste(const struct buckets *buckets, const int32_t *order, const uint8_t *bucket)
+double buckets_waste(const struct buckets *buckets)
 {
     double places = 0, used = 0;
-    for (int64_t m = 0; m < buckets->micro_batches; m++) {
-        places += (double)buckets->rows * buckets->edge[bucket[m]];
-        for (int64_t row = 0; row < buckets->rows; row++) {
-            int32_t example = order[m * buckets->rows + row];
-            if (example >= 0) used += buckets->length[example];
-        }
-    }
+    for (int b = 0; b < buckets->edges; b++)
+        places += (double)buckets->batches[b] * (double)buckets->rows[b] * buckets->edge[b];
+    for (int64_t i = 0; i < buckets->examples; i++) used += buckets->length[i];
     return places > 0 ? 1 - used / places : 0;
 }

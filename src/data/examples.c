@@ -68,26 +68,38 @@ static enum status unknown_class(const struct labels *labels, const struct row *
          field->text, there, used + 60 < sizeof there ? "" : ", …");
 }
 
+static enum status read_number(const struct row *row, const struct row_field *field,
+                               float *number_p)
+{
+    char text[64];
+    double number = 0;
+    snprintf(text, sizeof text, "%.*s", field->bytes < 63 ? (int)field->bytes : 63, field->text);
+    if (field->bytes >= sizeof text || !number_parse(text, &number))
+        FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", row->path,
+             (unsigned long long)row->line, text);
+    *number_p = (float)number;
+    return STATUS_OK;
+}
+
 static enum status read_target(struct reading *reading, const struct row *row)
 {
     const struct examples_setup *setup = reading->setup;
     struct examples *e = &reading->examples;
-    const struct row_field *field = &row->field[setup->texts];
+    const struct row_field *field = &row->field[setup->texts + setup->features];
     if (setup->target == TARGET_CLASS) {
         int32_t label = labels_find(setup->labels, field->text, field->bytes);
         if (label < 0) return unknown_class(setup->labels, row, field);
         e->label[e->count] = label;
     }
-    if (setup->target == TARGET_NUMBER) {
-        char text[64];
-        double number = 0;
-        snprintf(text, sizeof text, "%.*s", field->bytes < 63 ? (int)field->bytes : 63,
-                 field->text);
-        if (field->bytes >= sizeof text || !number_parse(text, &number))
-            FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", row->path,
-                 (unsigned long long)row->line, text);
-        e->number[e->count] = (float)number;
-    }
+    if (setup->target == TARGET_NUMBER) TRY(read_number(row, field, &e->number[e->count]));
+    return STATUS_OK;
+}
+
+static enum status read_features(struct reading *reading, const struct row *row)
+{
+    struct examples *e = &reading->examples;
+    for (int i = 0; i < e->features; i++)
+        TRY(read_number(row, &row->field[e->texts + i], &e->feature[e->count * e->features + i]));
     return STATUS_OK;
 }
 
@@ -103,6 +115,9 @@ static enum status grow_rows(struct reading *reading)
         TRY(memory_grow(&e->label, room, sizeof *e->label, "the examples"));
     if (reading->setup->target == TARGET_NUMBER)
         TRY(memory_grow(&e->number, room, sizeof *e->number, "the examples"));
+    if (e->features)
+        TRY(memory_grow(&e->feature, room * (size_t)e->features, sizeof *e->feature,
+                        "the examples"));
     if (e->count == 0) e->place[0] = 0;
     reading->rows_room = (int64_t)room;
     return STATUS_OK;
@@ -123,6 +138,7 @@ static enum status read_rows(struct reading *reading, struct rows *rows)
             TRY(read_text(reading, &row, text));
             e->place[e->count * e->texts + text + 1] = reading->used;
         }
+        TRY(read_features(reading, &row));
         TRY(read_target(reading, &row));
         e->count++;
     }
@@ -141,6 +157,7 @@ static uint64_t hash_of(const struct examples *e)
         {e->ids, (size_t)e->place[e->count * e->texts] * sizeof *e->ids},
         {e->label, e->label ? rows * sizeof *e->label : 0},
         {e->number, e->number ? rows * sizeof *e->number : 0},
+        {e->feature, rows * (size_t)e->features * sizeof *e->feature},
     };
     uint64_t hash = (uint64_t)e->texts;
     for (size_t i = 0; i < sizeof part / sizeof *part; i++)
@@ -150,11 +167,13 @@ static uint64_t hash_of(const struct examples *e)
 
 enum status examples_read(const struct examples_setup *setup, struct examples *examples_p)
 {
-    struct reading reading = {.setup = setup, .examples = {.texts = setup->texts}};
+    struct reading reading = {.setup = setup,
+                              .examples = {.texts = setup->texts, .features = setup->features}};
     struct rows *rows;
-    int columns = setup->texts + (setup->target != TARGET_NONE);
-    INVARIANT(setup->rows.columns == columns && (setup->texts == 1 || setup->texts == 2),
-              "%d columns for %d texts and their target", setup->rows.columns, setup->texts);
+    int columns = setup->texts + setup->features + (setup->target != TARGET_NONE);
+    INVARIANT(setup->rows.columns == columns && setup->texts >= 0 && setup->texts <= 2,
+              "%d columns for %d texts, %d features and their target", setup->rows.columns,
+              setup->texts, setup->features);
     TRY(rows_open(&setup->rows, &rows));
     enum status status = read_rows(&reading, rows);
     rows_close(rows);
@@ -174,5 +193,6 @@ void examples_release(struct examples *examples)
     free(examples->ids);
     free(examples->label);
     free(examples->number);
+    free(examples->feature);
     *examples = (struct examples){0};
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Examples in memory: of each one or two texts as ids, and a class or a number.
+// Examples in memory: of each one or two texts as ids, or numbers, and a class or a number to be learned.
 //
 // Read once from rows (data/rows.h); a long text is cut at `longest` ids and counted. What a worker needs of an example lies together,
 // so that a micro-batch is a few copies.
@@ -25,8 +25,9 @@ int32_t labels_find(const struct labels *labels, const char *name, size_t bytes)
 enum example_target { TARGET_NONE, TARGET_CLASS, TARGET_NUMBER };
 
 struct examples_setup {
-    struct rows_setup rows; // columns: the texts, then the target
-    int texts;              // 1 or 2
+    struct rows_setup rows; // columns: the texts, the features, then the target
+    int texts;              // 0, 1 or 2
+    int features;           // numbers of an example
     enum example_target target;
     const struct tokenizer *tokenizer[2]; // borrowed while reading
     int32_t longest[2];                   // ids of each text; what is longer is cut there. 0: any
@@ -34,7 +35,8 @@ struct examples_setup {
 };
 struct examples {
     int64_t count;
-    int texts;
+    int texts, features;
+    float *feature; // [count * features]; NULL: none
     int64_t *place; // [count * texts + 1]
     int32_t *ids;   // text t of example i: ids[place[i * texts + t] .. place[i * texts + t + 1])
     int32_t *label; // [count]; NULL unless TARGET_CLASS

@@ -19,7 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { ROW_FIELDS = 6 };
+enum { ROW_FIELDS = 256 };
 
 struct rows_setup {
     const char *path;

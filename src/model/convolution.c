@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Convolutional text classifier: filters over windows of 3, 4 and 5 tokens, the largest of each over time, dropout, a linear
-// layer. A window that reaches into padding counts where its first token is there; a text shorter than the window has one.
+// layer. A window that reaches into padding counts where its first token is there, so every row needs a margin of padding.
 // Source: Kim 2014, arXiv:1408.5882.
 #include "model/parts.h"
 
@@ -63,6 +63,7 @@ static struct value *convolution_loss(struct builder *b, const struct model_conf
 
 const struct model_type convolution_model = {
     .name = "convolution",
+    .margin = MOST_WINDOW - 1,
     .tasks = TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
     .loss = convolution_loss,

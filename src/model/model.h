@@ -104,6 +104,8 @@ struct model_type {
     struct value *(*scores)(struct builder *b, const struct model_config *config,
                             struct model_inputs inputs);
     bool chooses_tied; // model.tied: false is possible
+    int64_t
+        margin; // places of padding behind the longest text, so that scores do not depend on its length
     // (TASK_LM, else NULL) Logits [1, tokens, vocabulary] for new tokens of one sequence; cache[layer] are STATE values;
     // position I32 [1]: tokens so far. With `state`, inputs.lengths says how many of the tokens are there.
     struct value *(*decode)(struct builder *b, const struct model_config *config,

@@ -6,6 +6,17 @@
 #include "model/model.h"
 #include "text/tokenizer.h"
 
+// A Hugging Face model directory holds what belongs to a model beside its weights; a model of examples has more of it:
+//   source_tokenizer.json   of a translator whose source has a tokenizer of its own
+//   labels.txt              names of the classes, one a line, in the order of their numbers
+struct model_words {
+    const struct tokenizer *tokenizer, *source_tokenizer; // NULL: none
+    char *const *label;                                   // [labels]
+    int32_t labels;
+};
+// Writes the words' files (tokenizer.json, …).
+enum status model_words_save(const char *directory, const struct model_words *words) CHECK_RESULT;
+
 // Writes config.json, generation_config.json and model.safetensors (through a temporary name and rename, each), and the tokenizer's files.
 // tokenizer may be NULL. Fails: STATUS_DISK; old files stay whole.
 enum status model_directory_save(const char *directory, const struct model_config *config,
@@ -18,7 +29,10 @@ struct loaded_model {
     const struct model_type *type;
     struct parameters parameters;
     struct block weights;
-    struct tokenizer *tokenizer; // NULL when the directory has none that we know
+    struct tokenizer *tokenizer;        // NULL when the directory has none that we know
+    struct tokenizer *source_tokenizer; // NULL: it is the tokenizer
+    char **label;                       // [labels] NULL: it has none
+    int32_t labels;
 };
 // Reads a directory that we or transformers wrote (GPT-2 with or without the prefix "transformer."; attn.bias buffers ignored).
 // Everything is checked against config.json before memory is taken. Fails: STATUS_INPUT naming file, key or tensor, and

@@ -5,6 +5,7 @@
 #include "store/family.h"
 #include "store/internal.h"
 #include "store/model_directory.h"
+#include "store/model_words.h"
 #include "store/shards.h"
 
 #include <stdio.h>
@@ -210,27 +211,6 @@ static enum status read_weights(struct loading *loading)
     return STATUS_OK;
 }
 
-// A tokenizer of a kind that we do not know is no error: whoever needs text says so.
-static enum status read_tokenizer(const struct loading *loading)
-{
-    char path[STORE_PATH];
-    struct tokenizer *tokenizer = NULL;
-    TRY(path_join(path, sizeof path, loading->directory, "tokenizer.json"));
-    if (!file_exists(path)) return STATUS_OK;
-    enum status status = tokenizer_load(path, &tokenizer);
-    if (status == STATUS_UNSUPPORTED) {
-        error_clear();
-        return STATUS_OK;
-    }
-    if (status) return status;
-    int64_t size = tokenizer_size(tokenizer), vocabulary = loading->model->config.vocabulary;
-    loading->model->tokenizer = tokenizer;
-    if (size > vocabulary)
-        FAIL(STATUS_INPUT, "%s has %lld ids; the model's vocabulary has %lld", path,
-             (long long)size, (long long)vocabulary);
-    return STATUS_OK;
-}
-
 // The limits of the model itself. They are told in the words of run files, so the folder is put before them.
 static enum status validate(const char *directory, struct loaded_model *model)
 {
@@ -254,7 +234,7 @@ static enum status load(struct loading *loading)
     TRY(model_declare(&model->config, &model->parameters));
     TRY(match(loading));
     TRY(read_weights(loading));
-    return read_tokenizer(loading);
+    return model_words_load(loading->directory, model);
 }
 
 enum status model_directory_load(const char *directory, struct loaded_model **model_p)
@@ -277,7 +257,7 @@ enum status model_directory_load(const char *directory, struct loaded_model **mo
 void loaded_model_destroy(struct loaded_model *model)
 {
     if (!model) return;
-    tokenizer_destroy(model->tokenizer);
+    model_words_release(model);
     parameters_release(&model->parameters);
     block_destroy(&model->weights);
     free(model);

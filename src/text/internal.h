@@ -25,6 +25,7 @@ struct tokenizer_kind {
     size_t (*cut)(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes);
     // How many ids a byte may give at most. (optional: 1)
     size_t (*growth)(const struct tokenizer *tokenizer);
+    int32_t (*unknown)(const struct tokenizer *tokenizer); // (optional) the id of what is not in it
     // Those below, or all of these three (then `pieces` is NULL, and skeleton, least and most are not used): an id's bytes, what
     // to release, and tokenizer.json.
     const uint8_t *(*piece)(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p);

@@ -57,6 +57,10 @@ enum status tokenizer_seal(struct tokenizer *tokenizer, const char *source)
 
 const char *tokenizer_kind(const struct tokenizer *tokenizer) { return tokenizer->kind->name; }
 int32_t tokenizer_size(const struct tokenizer *tokenizer) { return tokenizer->size; }
+int32_t tokenizer_unknown(const struct tokenizer *tokenizer)
+{
+    return tokenizer->kind->unknown ? tokenizer->kind->unknown(tokenizer) : -1;
+}
 uint64_t tokenizer_hash(const struct tokenizer *tokenizer) { return tokenizer->hash; }
 
 size_t tokenizer_room(const struct tokenizer *tokenizer, size_t bytes)

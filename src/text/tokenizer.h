@@ -42,6 +42,7 @@ void tokenizer_destroy(struct tokenizer *tokenizer);
 // ---- reading ----
 const char *tokenizer_kind(const struct tokenizer *tokenizer); // "char", "byte", "word", "bpe"
 int32_t tokenizer_size(const struct tokenizer *tokenizer);     // number of ids
+int32_t tokenizer_unknown(const struct tokenizer *tokenizer);  // id of unknown words, -1: none
 // Changes when any id changes its meaning.
 uint64_t tokenizer_hash(const struct tokenizer *tokenizer);
 

@@ -223,7 +223,13 @@ enum status word_read(json_t *root, const char *path, struct tokenizer **tokeniz
     return status;
 }
 
+static int32_t word_unknown(const struct tokenizer *tokenizer)
+{
+    return ((const struct word *)tokenizer->table)->unknown;
+}
+
 const struct tokenizer_kind tokenizer_kind_word = {.name = "word",
+                                                   .unknown = word_unknown,
                                                    .encode = word_encode,
                                                    .cut = word_cut,
                                                    .piece = word_piece,

@@ -35,6 +35,11 @@ static enum status ask_fence(const void *context)
     return folder_fence(trainer->config.out, trainer->term);
 }
 
+static uint64_t words_hash(const struct trainer *trainer)
+{
+    return trainer->tokenizer ? tokenizer_hash(trainer->tokenizer) : 0;
+}
+
 static struct checkpoint_content content_of(const struct trainer *trainer,
                                             const struct checkpoint_stream *stream)
 {
@@ -43,8 +48,7 @@ static struct checkpoint_content content_of(const struct trainer *trainer,
         .weights = trainer->weights.data,
         .stream = stream,
         .position = trainer->position,
-        .config_hash = run_config_hash(&trainer->config, tokenizer_hash(trainer->tokenizer),
-                                       trainer->feed.hash),
+        .config_hash = run_config_hash(&trainer->config, words_hash(trainer), trainer->feed.hash),
         .term = trainer->term,
         .fence = ask_fence,
         .fence_context = trainer,
@@ -105,11 +109,9 @@ static enum status load(struct trainer *trainer, const struct checkpoint_stream 
     return STATUS_OK;
 }
 
-static enum status refuse(struct trainer *trainer, const struct checkpoint_stream *stream,
-                          void *context)
+enum status checkpoints_refuse(const struct trainer *trainer)
 {
     char checkpoints[RUN_PATH + 16];
-    (void)stream, (void)context;
     TRY(checkpoints_path(trainer, checkpoints));
     return refuse_earlier_run(checkpoints, trainer->config.out);
 }
@@ -118,7 +120,7 @@ enum status checkpoints_start(struct trainer *trainer, bool resume)
 {
     struct found found = {.count = 0};
     start_position(&trainer->position);
-    TRY(state_collect(trainer, resume ? load : refuse, &found));
+    if (resume) TRY(state_collect(trainer, load, &found));
     TRY(crew_tell(trainer, &found, sizeof found));
     if (found.count == 0) TRY(workers_run(trainer, TASK_INITIALISE));
     TRY(tuning_start(trainer, found.count > 0));
@@ -171,9 +173,12 @@ static enum status write_model(const struct trainer *trainer, const char *direct
 {
     if (!crew_speaks(trainer)) return STATUS_OK;
     TRY(folder_fence(trainer->config.out, trainer->term));
+    struct model_words words = {.tokenizer = trainer->tokenizer};
+    if (trainer->feed.kind->words) trainer->feed.kind->words(trainer, &words);
     TRY(directory_create(directory));
+    TRY(model_words_save(directory, &words));
     TRY(model_directory_save(directory, &trainer->config.model, &trainer->parameters,
-                             trainer->weights.data, trainer->tokenizer));
+                             trainer->weights.data, NULL));
     return STATUS_OK;
 }
 

@@ -193,7 +193,8 @@ enum status crew_join(struct trainer *trainer)
 enum status crew_same_text(struct trainer *trainer)
 {
     struct crew *crew = &trainer->crew;
-    uint64_t own[2] = {tokenizer_hash(trainer->tokenizer), trainer->feed.hash}, first[2];
+    const struct tokenizer *tokenizer = trainer->tokenizer;
+    uint64_t own[2] = {tokenizer ? tokenizer_hash(tokenizer) : 0, trainer->feed.hash}, first[2];
     if (!crew->net) return STATUS_OK;
     own[1] ^= trainer->feed.held_out_hash * 31;
     memcpy(first, own, sizeof first);

@@ -6,17 +6,22 @@
 #include "parallel/slices.h"
 #include "train/internal.h"
 
+#include <math.h>
 #include <stdatomic.h>
+#include <string.h>
 
 static void loss_yield(void *context, int tag, const void *data)
 {
     struct worker *worker = context;
-    (void)tag;
-    worker->loss = *(const float *)data;
+    const struct trainer *trainer = worker->trainer;
+    if (tag == 0)
+        worker->loss = *(const float *)data;
+    else
+        trainer->feed.kind->take(trainer, worker->group, data);
 }
 
 // Replicas share the groups out evenly, since none can see how far the others are.
-static int64_t groups_before(const struct trainer *trainer, int replica)
+int64_t groups_before(const struct trainer *trainer, int replica)
 {
     return trainer->feed.groups * replica / trainer->crew.replicas;
 }
@@ -28,6 +33,7 @@ void worker_evaluate(struct worker *worker)
     for (;;) {
         int64_t group = atomic_fetch_add(&trainer->next_group, 1);
         if (group >= groups_before(trainer, trainer->crew.replica + 1)) return;
+        worker->group = group;
         struct worker_program *evaluation =
             &worker->evaluation[kind->group_shape ? kind->group_shape(trainer, group) : 0];
         trainer->tokens[group] = kind->fill_group(trainer, group, &evaluation->inputs);
@@ -65,5 +71,29 @@ enum status trainer_evaluate(struct trainer *trainer, double *loss_p, int64_t *t
     for (int64_t group = 0; group < trainer->feed.groups; group++) tokens += trainer->tokens[group];
     *loss_p = pairwise_sum(trainer->loss, trainer->feed.groups) / (double)(tokens ? tokens : 1);
     *tokens_p = tokens;
+    return STATUS_OK;
+}
+
+// Of what train.measure asks for: the loss, or how much is missing.
+static double badness_of(const struct run_config *config, const struct evaluation_report *report)
+{
+    if (!strcmp(config->measure, "loss")) return report->loss;
+    for (int i = 0; i < report->measures; i++)
+        if (!strcmp(report->measure[i].tag + strlen("val/"), config->measure))
+            return 1 - report->measure[i].value;
+    return (double)NAN;
+}
+
+enum status trainer_measure(struct trainer *trainer, struct evaluation_report *report_p)
+{
+    const struct feed_kind *kind = trainer->feed.kind;
+    struct evaluation_report report = {0};
+    TRY(trainer_evaluate(trainer, &report.loss, &report.targets));
+    if (kind->measure) TRY(crew_fail(trainer, kind->measure(trainer, &report)));
+    report.badness = badness_of(&trainer->config, &report);
+    if (isnan(report.badness) && !isnan(report.loss))
+        FAIL(STATUS_USAGE, "train.measure: %s is not known of these data (auc is of two classes)",
+             trainer->config.measure);
+    *report_p = report;
     return STATUS_OK;
 }

@@ -5,13 +5,14 @@
 
 #include <string.h>
 
-extern const struct feed_kind text_feed;
+extern const struct feed_kind text_feed, example_feed;
 
 static const struct {
     const char *task;
     const struct feed_kind *kind;
 } table[] = {
-    {"lm", &text_feed},
+    {"lm", &text_feed},         {"mlm", &example_feed},       {"classify", &example_feed},
+    {"regress", &example_feed}, {"translate", &example_feed}, {"summarize", &example_feed},
 };
 
 const struct feed_kind *feed_find(const char *task)

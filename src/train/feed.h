@@ -6,7 +6,7 @@
 #ifndef STN_TRAIN_FEED_H
 #define STN_TRAIN_FEED_H
 
-#include "model/model.h"
+#include "store/model_directory.h"
 #include "train/trainer.h"
 
 enum { FEED_SHAPES = 16 };
@@ -38,6 +38,12 @@ struct feed_kind {
                           const struct batch_inputs *inputs);
     // How often all data had been drawn before sample n.
     int64_t (*epoch)(const struct trainer *trainer, int64_t n);
+    // (optional) takes the scores of group g [rows of its shape, classes]; by any worker.
+    void (*take)(const struct trainer *trainer, int64_t g, const float *scores);
+    // (optional) adds what the last evaluation is worth besides its loss. Collective.
+    enum status (*measure)(const struct trainer *trainer, struct evaluation_report *report);
+    // (optional) what belongs into a model directory beside the tokenizer.
+    void (*words)(const struct trainer *trainer, struct model_words *words);
     // For messages: which sample of the data row `row` of micro-batch m is; -1: padding.
     int64_t (*sample)(const struct trainer *trainer, int64_t m, int64_t row);
 };
@@ -46,6 +52,7 @@ struct feed {
     int shapes;
     struct model_sizes shape[FEED_SHAPES];
     double share[FEED_SHAPES]; // of the micro-batches
+    int64_t rows;              // most of a micro-batch
     int64_t groups;            // micro-batches of the held-out data; 0: there is none
     uint64_t hash;             // of everything that is learned from
     uint64_t held_out_hash;    // of what is not, where it has files of its own

@@ -5,10 +5,12 @@
 #include "data/partition.h"
 #include "data/sampler.h"
 #include "data/train_tokenizer.h"
+#include "train/feed_setup.h"
 #include "train/internal.h"
 #include "train/run_schema.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,9 +41,10 @@ static enum status check_tokenizer(const struct run_config *config)
     const char *name = config->data.tokenizer;
     char place[RUN_PATH + 32];
     if (!strcmp(name, "byte") || !strcmp(name, "char") || !strcmp(name, "word") ||
-        directory_exists(name) || file_exists(name))
+        !strcmp(name, "bpe") || directory_exists(name) || file_exists(name))
         return STATUS_OK;
-    FAIL(STATUS_INPUT, "%sdata.tokenizer: \"%s\" is neither char, byte, word nor a tokenizer.json",
+    FAIL(STATUS_INPUT,
+         "%sdata.tokenizer: \"%s\" is neither char, byte, word, bpe nor a tokenizer.json",
          run_key_place(config, "data.tokenizer", place), name);
 }
 
@@ -71,9 +74,9 @@ static enum status open_tokenizer(struct trainer *trainer, const struct corpus_s
         TRY(tokenizer_byte_create(&trainer->tokenizer));
     } else if (strcmp(name, "char") == 0) {
         TRY(corpus_char_tokenizer(source, sources, trainer->workers, &trainer->tokenizer));
-    } else if (strcmp(name, "word") == 0) {
+    } else if (!strcmp(name, "word") || !strcmp(name, "bpe")) {
         // Of the training text only: a held-out word that it lacks is unknown.
-        const struct tokenizer_training training = {.words = true, .pattern = SPLIT_SPACES};
+        struct tokenizer_training training = setup_training(&trainer->config, *name == 'w');
         TRY(corpus_train_tokenizer(source, 1, trainer->workers, &training, &trainer->tokenizer));
     } else {
         if (directory_exists(name))
@@ -166,6 +169,7 @@ static void describe(struct trainer *trainer)
     feed->shapes = 1;
     feed->shape[0] = feed_typical(&trainer->config);
     feed->share[0] = 1;
+    feed->rows = trainer->config.micro_batch;
     feed->hash = text->corpus->hash;
     feed->held_out_hash = valid ? valid->hash : 0;
     feed->bytes = text->corpus->map_bytes + (valid ? valid->map_bytes : 0);
@@ -261,7 +265,15 @@ static int64_t text_fill_group(const struct trainer *trainer, int64_t g,
     return targets;
 }
 
+static enum status text_measure(const struct trainer *trainer, struct evaluation_report *report)
+{
+    (void)trainer;
+    report->measure[report->measures++] = (struct measure){"val/perplexity", exp(report->loss)};
+    return STATUS_OK;
+}
+
 const struct feed_kind text_feed = {
+    .measure = text_measure,
     .open = text_open,
     .close = text_close,
     .fill = text_fill,

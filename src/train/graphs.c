@@ -79,6 +79,9 @@ enum status evaluation_graph(const struct run_config *config, struct model_sizes
     struct builder builder = {.g = graph.g, .parameters = parameters};
     // The plain loss, whatever the smoothing: it is what perplexities are made of.
     graph_yield(graph.g, type->loss(&builder, &config->model, graph.inputs, 0), 0);
+    // The parts that both share are computed once (pass/).
+    if (run_has_scores(config))
+        graph_yield(graph.g, type->scores(&builder, &config->model, graph.inputs), 1);
     enum status status = graph_status(graph.g);
     if (status) {
         graph_destroy(graph.g);

@@ -24,7 +24,8 @@ struct model_graph {
     struct value *random; // U32 [4]; NULL without dropout
 };
 // The training graph yields every gradient with tag = parameter index, and the loss with tag = number of parameters; it declares
-// the parameters, unless they are there. The evaluation graph (registry closed) yields the loss alone, with tag 0.
+// the parameters, unless they are there. The evaluation graph (registry closed) yields the loss with tag 0 and, where examples are
+// scored, the scores with tag 1.
 enum status training_graph(const struct run_config *config, struct model_sizes sizes,
                            struct parameters *parameters, struct model_graph *graph_p) CHECK_RESULT;
 enum status evaluation_graph(const struct run_config *config, struct model_sizes sizes,
@@ -127,7 +128,8 @@ struct worker {
     struct worker_program training[FEED_SHAPES], evaluation[FEED_SHAPES];
     struct block arena; // of all programs, of which one runs at a time
     struct gradients gradients;
-    float loss; // that the program has just yielded
+    float loss;    // that the program has just yielded
+    int64_t group; // of the evaluation, under way
     bool
         last; // the gradients of the micro-batch under way are the run's last: what they complete may travel
     bool finite; // examination: all gradients of the micro-batch under way
@@ -221,6 +223,10 @@ void workers_release(struct trainer *trainer);
 enum status workers_start(struct trainer *trainer) CHECK_RESULT;
 void workers_end(struct trainer *trainer);
 enum status workers_run(struct trainer *trainer, enum task task) CHECK_RESULT;
+// programs.c: all workers' programs; makes a worker's ready to run in its arena.
+enum status programs_create(struct trainer *trainer) CHECK_RESULT;
+enum status programs_prepare(struct trainer *trainer, struct worker *worker) CHECK_RESULT;
+void programs_destroy(struct worker *worker);
 // threads.c: chooses cores and starts the workers' teams, before the workers; ties a worker's own thread.
 enum status threads_start(struct trainer *trainer) CHECK_RESULT;
 void worker_tie(const struct worker *worker);
@@ -278,6 +284,9 @@ enum status tuning_start(struct trainer *trainer, bool resumed) CHECK_RESULT;
 // step.c: where the workers' leaves and sums lie, after borders have moved.
 void route_leaves(struct trainer *trainer);
 
+// evaluate.c: groups of the evaluation that replicas before this one compute.
+int64_t groups_before(const struct trainer *trainer, int replica);
+
 // check_replicas.c: whether all replicas have the same weights. Collective. Fails: STATUS_PEER naming those that do not.
 bool check_is_due(const struct trainer *trainer);
 enum status check_replicas(struct trainer *trainer) CHECK_RESULT;
@@ -331,6 +340,8 @@ enum status resume_explain(const struct run_config *config, const char *checkpoi
 
 // checkpoints.c: initial weights, or those of the newest checkpoint; collective.
 enum status checkpoints_start(struct trainer *trainer, bool resume) CHECK_RESULT;
+// Fails: STATUS_USAGE when out holds checkpoints, which a run that starts anew would write over.
+enum status checkpoints_refuse(const struct trainer *trainer) CHECK_RESULT;
 // trainer_save with another number of checkpoints to keep.
 enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT;
 

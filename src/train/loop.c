@@ -119,37 +119,51 @@ static enum status save_or_warn(struct loop *loop)
 
 // ---- evaluation ----
 
-static enum status evaluate(struct loop *loop, bool scheduled)
+// What an evaluation changes in how the run goes on.
+static bool take_evaluation(struct trainer *trainer, const struct evaluation_report *report,
+                            bool scheduled)
 {
-    struct trainer *trainer = loop->trainer;
     struct run_position *position = &trainer->position;
-    char best_path[RUN_PATH + 16];
-    double loss = 0;
-    int64_t tokens = 0;
-    loop->doing = "the evaluation";
-    TRY(trainer_evaluate(trainer, &loss, &tokens));
-    loop->evaluated_step = position->step;
-    bool best = loss < position->best_loss;
+    bool best = report->badness < position->best_loss;
     if (best) {
-        position->best_loss = loss;
+        position->best_loss = report->badness;
         position->best_step = position->step;
     }
     // An evaluation that is there only because the run ends must not change how a longer run would go on.
     if (scheduled) {
         struct schedule_state schedule = {position->schedule_factor, position->schedule_best,
                                           position->schedule_waited};
-        schedule_observe(&trainer->config.schedule, &schedule, loss);
+        schedule_observe(&trainer->config.schedule, &schedule, report->badness);
         position->schedule_factor = schedule.factor;
         position->schedule_best = schedule.best;
         position->schedule_waited = schedule.waited;
         position->evaluations_waited = best ? 0 : position->evaluations_waited + 1;
     }
-    loop->result.last_loss = loss;
-    loop->result.best_loss = position->best_loss;
-    const struct measure measure[] = {{"val/loss", loss}, {"val/perplexity", exp(loss)}};
-    if (loop->log) run_log_write(loop->log, position->step, measure, 2);
+    return best;
+}
+
+static void log_evaluation(struct loop *loop, const struct evaluation_report *report)
+{
+    struct measure measure[1 + EVALUATION_MEASURES] = {{"val/loss", report->loss}};
+    memcpy(measure + 1, report->measure, (size_t)report->measures * sizeof *measure);
+    run_log_write(loop->log, loop->trainer->position.step, measure, 1 + report->measures);
+}
+
+static enum status evaluate(struct loop *loop, bool scheduled)
+{
+    struct trainer *trainer = loop->trainer;
+    struct evaluation_report report;
+    char best_path[RUN_PATH + 16];
+    loop->doing = "the evaluation";
+    TRY(trainer_measure(trainer, &report));
+    loop->evaluated_step = trainer->position.step;
+    bool best = take_evaluation(trainer, &report, scheduled);
+    loop->result.last_loss = report.loss;
+    loop->result.evaluation = report;
+    if (report.loss < loop->result.best_loss) loop->result.best_loss = report.loss;
+    if (loop->log) log_evaluation(loop, &report);
     if (loop->observer && loop->observer->evaluation)
-        loop->observer->evaluation(loop->observer->context, position->step, loss, best);
+        loop->observer->evaluation(loop->observer->context, trainer->position.step, &report, best);
     if (!best) return STATUS_OK;
     TRY(path_join(best_path, sizeof best_path, trainer->config.out, "best"));
     enum status status = trainer_export(trainer, best_path);
@@ -351,6 +365,7 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
 {
     INVARIANT(trainer->prepared, "train_run before trainer_prepare");
     struct run_position *position = &trainer->position;
+    bool by_loss = strcmp(trainer->config.measure, "loss") == 0;
     struct loop loop = {
         .trainer = trainer,
         .observer = observer,
@@ -359,7 +374,7 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
         .first_step = position->step,
         .doing = "the start",
         .evaluated_step = -1,
-        .result = {.best_loss = position->best_loss,
+        .result = {.best_loss = by_loss ? position->best_loss : (double)INFINITY,
                    .last_loss = (double)NAN,
                    .train_loss = (double)NAN},
     };
@@ -371,6 +386,7 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
     TRY(crew_fail(trainer, status));
     count_seconds(&loop);
     loop.result.steps = position->step;
+    loop.result.best = by_loss ? position->best_loss : 1 - position->best_loss;
     *result_p = loop.result;
     return STATUS_OK;
 }

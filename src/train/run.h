@@ -7,17 +7,18 @@
 #include "model/model.h"
 #include "optim/optim.h"
 
-enum { RUN_PATH = 1024, RUN_KEYS = 96 };
+enum { RUN_PATH = 1024, RUN_KEYS = 160 };
 // Where a key was set, besides lines of the run file (> 0).
 enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2 };
 
 struct run_config {
-    char task[16];             // lm
+    char task[16];             // lm | mlm | classify | regress | translate | summarize
     struct model_config model; // model.*   (vocabulary: see below)
     int64_t
         vocabulary; // model.vocabulary as asked for; 0: the tokenizer's. The trainer sets model.vocabulary
-    double dropout;      // model.dropout: sets the three dropouts that are not set themselves
-    char from[RUN_PATH]; // model.from: a model directory to start from, "": initial weights
+    double dropout;         // model.dropout: sets the three dropouts that are not set themselves
+    char from[RUN_PATH];    // model.from: a model directory to start from, "": initial weights
+    char loss[16], pool[8]; // model.loss, model.pool: auto, or names of their enums
     struct {
         char train[RUN_PATH],
             valid[RUN_PATH];      // file or folder; valid "" : valid_fraction of train's end
@@ -26,7 +27,26 @@ struct run_config {
         char field[64];           // of .jsonl, "text"
         char cache[RUN_PATH];     // folder of token caches, "": out/cache
         char partition[12];       // contiguous | interleaved | length
+        // Of tasks of examples: columns of rows, numbers or names.
+        char format[12]; // auto | lines | csv | tsv | spaced | jsonl | squad
+        bool header, replace;
+        char text[64], pair[64], target[64], features[512];
+        char train_pair[RUN_PATH],
+            valid_pair[RUN_PATH];        // second files, of parallel text
+        char source_tokenizer[RUN_PATH]; // "": the same
+        int64_t vocabulary, min_count;   // of tokenizers that are made here; 0: all words
+        bool lower_case;
+        char split[12];                           // spaces | words
+        int64_t buckets;                          // lengths that rows are padded to
+        int64_t ngrams, ngram_hash;               // of bag
+        char class_weights[12];                   // none | balanced
+        char sampling[12];                        // natural | balanced
+        double word_dropout, swap, mask, unknown; // what is done to texts that are learned from
+        double mask_rate;                         // mlm
     } data;
+    int64_t batch_tokens; // train.batch_tokens: places of a step; 0: batch rows of any length
+    char measure[16];     // train.measure: what tells the best weights
+    int64_t folds, fold;  // train.folds, train.fold
     int64_t steps, batch,
         micro_batch; // train.*: batch in sequences; micro_batch 0: chosen (largest divisor of batch <= max(1, batch / 8))
     int64_t leaves;  // 0: min(8, micro-batches)
@@ -84,6 +104,8 @@ enum status run_config_print(const struct run_config *config, char **text_p) CHE
 // Of a checked configuration.
 enum precision run_precision(const struct run_config *config);
 enum model_tasks run_task(const struct run_config *config);
+bool run_has_rows(const struct run_config *config);   // whether its data are rows of examples
+bool run_has_scores(const struct run_config *config); // whether the model scores each of them
 // Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.
 int64_t run_held_out_start(const struct run_config *config, int64_t count);
 // Of what must not change between resumes: the keys that the schema does not mark as free to

@@ -40,6 +40,87 @@ static void resolve(double *value, double otherwise)
     if (*value < 0) *value = otherwise;
 }
 
+// What a task's models learn from, and what they are asked for.
+static const struct {
+    const char *name;
+    enum model_tasks task;
+} tasks[] = {
+    {"lm", TASK_LM},
+    {"mlm", TASK_MLM},
+    {"classify", TASK_CLASSIFY},
+    {"regress", TASK_REGRESS},
+    {"translate", TASK_TRANSLATE},
+    {"summarize", TASK_TRANSLATE},
+};
+
+enum model_tasks run_task(const struct run_config *config)
+{
+    size_t i = 0, count = sizeof tasks / sizeof *tasks;
+    while (i < count && strcmp(config->task, tasks[i].name) != 0) i++;
+    INVARIANT(i < count, "task %s was not checked", config->task);
+    // Classes whose scores go against numbers have the inputs of a regression.
+    bool labels = model_takes_labels(&config->model);
+    return tasks[i].task == TASK_CLASSIFY && !labels ? TASK_REGRESS : tasks[i].task;
+}
+
+bool run_has_scores(const struct run_config *config)
+{
+    enum model_tasks task = run_task(config);
+    return task == TASK_CLASSIFY || task == TASK_REGRESS;
+}
+
+bool run_has_rows(const struct run_config *config) { return strcmp(config->task, "lm") != 0; }
+
+static enum status check_type(const struct run_config *config, const struct model_type *type)
+{
+    char names[160] = "";
+    unsigned asked = 0;
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
+        if (!strcmp(config->task, tasks[i].name)) asked = tasks[i].task;
+    if (type->tasks & asked) return STATUS_OK;
+    for (int i = 0; model_registry[i]; i++) {
+        size_t used = strlen(names);
+        if (model_registry[i]->tasks & asked)
+            snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
+                     model_registry[i]->name);
+    }
+    FAIL_KEY(config, "model.type", "%s is no model for task: %s; there are: %s", type->name,
+             config->task, names);
+}
+
+static int word_number(const char *word, const char *const *words)
+{
+    int i = 0;
+    while (words[i] && strcmp(words[i], word) != 0) i++;
+    INVARIANT(words[i], "%s was not checked", word);
+    return i;
+}
+
+// The losses and pools of run files; auto is each task's own.
+static enum status check_scores(struct run_config *config)
+{
+    static const char *const losses[] = {"softmax", "binary",        "squared",
+                                         "hinge",   "squared_hinge", NULL};
+    static const char *const pools[] = {"mean", "max", "first", "last", NULL};
+    struct model_config *model = &config->model;
+    bool regress = !strcmp(config->task, "regress"), classify = !strcmp(config->task, "classify");
+    const char *loss = config->loss, *pool = config->pool;
+    if (!strcmp(loss, "auto")) loss = regress ? "squared" : "softmax";
+    if (regress && strcmp(loss, "squared") != 0)
+        FAIL_KEY(config, "model.loss", "%s is of classes; task: regress takes squared", loss);
+    model->loss = (enum score_loss)word_number(loss, losses);
+    model->pool = (enum pool)word_number(!strcmp(pool, "auto") ? "mean" : pool, pools);
+    if (!regress && !classify) {
+        if (model->classes)
+            FAIL_KEY(config, "model.classes", "task: %s has no classes", config->task);
+        if (strcmp(config->measure, "loss") != 0)
+            FAIL_KEY(config, "train.measure", "%s is of classes; task: %s takes loss",
+                     config->measure, config->task);
+    }
+    if (regress && !model->classes) model->classes = 1;
+    return STATUS_OK;
+}
+
 static enum status check_model(struct run_config *config)
 {
     struct model_config *model = &config->model;
@@ -48,25 +129,77 @@ static enum status check_model(struct run_config *config)
     resolve(&model->residual_dropout, config->dropout);
     const struct model_type *type;
     TRY(place_error(config, "model.type", model_find(model->type, &type)));
-    if (!(type->tasks & TASK_LM))
-        FAIL_KEY(config, "model.type", "%s is no model for task: lm", type->name);
-    int64_t fitting = model->heads;
-    while (model->width % fitting) fitting--;
-    if (fitting != model->heads && !type->state)
-        FAIL_KEY(config, "model.heads", "%lld heads do not divide model.width %lld; %lld would",
-                 (long long)model->heads, (long long)model->width, (long long)fitting);
+    TRY(check_type(config, type));
+    TRY(check_scores(config));
     if (!model->tied && !type->chooses_tied)
         FAIL_KEY(config, "model.tied", "false, but the output layer of %s is its token table",
                  type->name);
     if (model->recompute_layers > model->layers)
         FAIL_KEY(config, "model.recompute_layers", "%lld is more than model.layers %lld",
                  (long long)model->recompute_layers, (long long)model->layers);
-    // Where the tokenizer's size is taken, it comes later; any will do to resolve and check the rest.
+    // What is taken from the data comes later; any will do to resolve and check the rest.
     struct model_config trial = *model;
     if (!trial.vocabulary) trial.vocabulary = config->vocabulary ? config->vocabulary : 256;
+    if (!trial.classes && !strcmp(config->task, "classify")) trial.classes = 2;
+    if (!trial.features) trial.features = 1;
     TRY(place_error(config, "model", type->validate(&trial)));
     trial.vocabulary = model->vocabulary;
+    trial.classes = model->classes;
+    trial.features = model->features;
+    trial.loss = model->loss;
     *model = trial;
+    return STATUS_OK;
+}
+
+// What only rows of examples have is an error where there are none, and the other way round.
+static enum status check_rows(const struct run_config *config)
+{
+    static const char *const own[] = {"data.format",
+                                      "data.header",
+                                      "data.text",
+                                      "data.pair",
+                                      "data.target",
+                                      "data.features",
+                                      "data.train_pair",
+                                      "data.valid_pair",
+                                      "data.buckets",
+                                      "data.class_weights",
+                                      "data.sampling",
+                                      "data.ngrams",
+                                      "data.ngram_hash",
+                                      "data.word_dropout",
+                                      "data.swap",
+                                      "data.mask",
+                                      "data.unknown",
+                                      "data.mask_rate",
+                                      "data.source_tokenizer",
+                                      "train.batch_tokens",
+                                      "train.folds",
+                                      "train.fold",
+                                      "train.measure"};
+    bool rows = run_has_rows(config);
+    for (size_t i = 0; i < sizeof own / sizeof *own && !rows; i++)
+        if (config->origin[run_key_find(own[i])] != RUN_DEFAULT &&
+            !run_key_is_start(config, own[i]))
+            FAIL_KEY(config, own[i], "it is of rows of examples, and task: lm reads running text");
+    if (!rows) return STATUS_OK;
+    if (config->data.valid_pair[0] && !config->data.valid[0])
+        FAIL_KEY(config, "data.valid_pair", "there is no data.valid beside it");
+    if (config->data.train_pair[0] && config->data.valid[0] && !config->data.valid_pair[0])
+        FAIL_KEY(config, "data.valid",
+                 "data.train has a data.train_pair; data.valid_pair is missing");
+    if (config->folds == 1 || (config->folds && config->fold >= config->folds))
+        FAIL_KEY(config, "train.folds", "fold %lld of %lld; folds are 2 or more, counted from 0",
+                 (long long)config->fold, (long long)config->folds);
+    if (config->folds && config->data.valid[0])
+        FAIL_KEY(config, "train.folds",
+                 "folds hold out a part of data.train; leave out data.valid");
+    if (config->data.features[0] && strcmp(config->model.type, "mlp") != 0 &&
+        strcmp(config->model.type, "linear") != 0)
+        FAIL_KEY(config, "data.features", "%s reads texts, not numbers", config->model.type);
+    if (config->data.ngrams > 1 && strcmp(config->model.type, "bag") != 0)
+        FAIL_KEY(config, "data.ngrams", "%s keeps the order of tokens itself; they are for bag",
+                 config->model.type);
     return STATUS_OK;
 }
 
@@ -221,12 +354,6 @@ static enum status resolve_precision(struct run_config *config)
     return STATUS_OK;
 }
 
-enum model_tasks run_task(const struct run_config *config)
-{
-    INVARIANT(strcmp(config->task, "lm") == 0, "task %s was not checked", config->task);
-    return TASK_LM;
-}
-
 enum precision run_precision(const struct run_config *config)
 {
     enum precision precision = PRECISION_FLOAT32;
@@ -238,6 +365,7 @@ enum precision run_precision(const struct run_config *config)
 enum status run_config_check(struct run_config *config)
 {
     TRY(check_model(config));
+    TRY(check_rows(config));
     TRY(check_batch(config));
     TRY(check_optimizer(config));
     if (!config->data.train[0])
@@ -248,8 +376,10 @@ enum status run_config_check(struct run_config *config)
     if (!config->data.field[0])
         FAIL_KEY(config, "data.field", "the name is empty; \"text\" is usual");
     if (!config->data.tokenizer[0])
-        FAIL_KEY(config, "data.tokenizer", "the name is empty; write char, byte, word or a folder");
-    if (!config->data.valid[0] && config->data.valid_fraction == 0 && config->patience)
+        FAIL_KEY(config, "data.tokenizer",
+                 "the name is empty; write char, byte, word, bpe or a folder");
+    if (!config->data.valid[0] && config->data.valid_fraction == 0 && !config->folds &&
+        config->patience)
         FAIL_KEY(config, "train.patience",
                  "stopping early needs held-out text: data.valid or data.valid_fraction");
     if (!config->out[0]) choose_out(config);

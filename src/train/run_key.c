@@ -292,3 +292,10 @@ const char *run_key_text(const struct run_config *config, int key, char text[RUN
     }
     return text;
 }
+
+bool run_key_is_start(const struct run_config *config, const char *name)
+{
+    char text[RUN_PATH];
+    int key = run_key_find(name);
+    return strcmp(run_key_text(config, key, text), run_schema[key].start) == 0;
+}

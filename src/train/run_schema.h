@@ -71,6 +71,8 @@ enum status run_key_assign(struct run_config *config, int key, const char *text,
                            const char *place) CHECK_RESULT;
 // The field's value as run_key_assign() reads it. Returns text.
 const char *run_key_text(const struct run_config *config, int key, char text[RUN_PATH]);
+// Whether the key has its default, wherever that comes from.
+bool run_key_is_start(const struct run_config *config, const char *name);
 // "run.yaml:5: ", "run.yaml: ", "--set: ", by where the key was set. Returns text.
 const char *run_key_place(const struct run_config *config, const char *name,
                           char text[RUN_PATH + 32]);

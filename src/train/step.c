@@ -28,7 +28,7 @@ static int64_t load_micro_batch(const struct trainer *trainer, const struct batc
         inputs->random[0] = (uint32_t)trainer->config.seed;
         inputs->random[1] = (uint32_t)(trainer->config.seed >> 32);
         inputs->random[2] = (uint32_t)trainer->position.step;
-        inputs->random[3] = (uint32_t)(m * trainer->config.micro_batch);
+        inputs->random[3] = (uint32_t)(m * trainer->feed.rows);
     }
     return trainer->feed.kind->fill(trainer, m, inputs);
 }

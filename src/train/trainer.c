@@ -60,41 +60,6 @@ static bool take_tables(struct trainer *trainer)
     return true;
 }
 
-int trainer_programs(const struct trainer *trainer, struct program *program[2 * FEED_SHAPES])
-{
-    const struct worker *worker = &trainer->worker[0];
-    for (int i = 0; i < trainer->feed.shapes; i++) {
-        program[2 * i] = worker->training[i].program;
-        program[2 * i + 1] = worker->evaluation[i].program;
-    }
-    return 2 * trainer->feed.shapes;
-}
-
-// Programs are planned for each worker; the graphs are shared.
-static enum status create_programs(struct trainer *trainer)
-{
-    struct program_options options = program_options_of(&trainer->config);
-    const struct crew *crew = &trainer->crew;
-    struct program_options training =
-        training_options_of(&trainer->config, trainer->training_graph[0].g, &trainer->parameters,
-                            crew->all - crew->idle);
-    int shapes = trainer->feed.shapes;
-    for (int r = 0; r < trainer->workers; r++) {
-        struct worker *worker = &trainer->worker[r];
-        worker->trainer = trainer;
-        worker->rank = r;
-        trainer->gradients[r] = &worker->gradients;
-        for (int i = 0; i < shapes; i++) {
-            TRY(program_create(trainer->backend, trainer->training_graph[i].g, &training,
-                               &worker->training[i].program));
-            TRY(program_create(trainer->backend, trainer->evaluation_graph[i].g, &options,
-                               &worker->evaluation[i].program));
-        }
-    }
-    struct program *programs[2 * FEED_SHAPES];
-    return packed_create(programs, trainer_programs(trainer, programs), &trainer->packed);
-}
-
 // What the settings alone decide.
 static enum status resolve(struct trainer *trainer)
 {
@@ -141,7 +106,7 @@ static enum status build_graphs(struct trainer *trainer)
         FAIL(STATUS_MEMORY, "not enough memory for the tables of %d workers and %lld micro-batches",
              trainer->crew.all, (long long)trainer->micro_batches);
     TRY(tuning_segments(trainer));
-    TRY(create_programs(trainer));
+    TRY(programs_create(trainer));
     return STATUS_OK;
 }
 
@@ -214,10 +179,7 @@ enum status trainer_create(const struct run_config *config, struct comm *net,
 static void release_worker(struct worker *worker)
 {
     team_destroy(worker->team);
-    for (int i = 0; i < FEED_SHAPES; i++) {
-        program_destroy(worker->training[i].program);
-        program_destroy(worker->evaluation[i].program);
-    }
+    programs_destroy(worker);
     gradients_release(&worker->gradients);
     block_destroy(&worker->arena);
 }
@@ -253,30 +215,6 @@ void trainer_destroy(struct trainer *trainer)
 
 // ---- preparing: everything that is large ----
 
-static void *input_of(struct program *program, const struct value *value)
-{
-    return value ? program_input(program, value) : NULL;
-}
-
-static void find_inputs(struct worker_program *w, const struct model_graph *graph)
-{
-    const struct model_inputs *in = &graph->inputs;
-    w->inputs = (struct batch_inputs){
-        .tokens = input_of(w->program, in->tokens),
-        .positions = input_of(w->program, in->positions),
-        .targets = input_of(w->program, in->targets),
-        .lengths = input_of(w->program, in->lengths),
-        .source = input_of(w->program, in->source),
-        .source_positions = input_of(w->program, in->source_positions),
-        .source_lengths = input_of(w->program, in->source_lengths),
-        .labels = input_of(w->program, in->labels),
-        .features = input_of(w->program, in->features),
-        .goals = input_of(w->program, in->goals),
-        .weights = input_of(w->program, in->weights),
-        .random = input_of(w->program, graph->random),
-    };
-}
-
 static enum status allocate_worker(struct trainer *trainer, struct worker *worker)
 {
     int buffers = memory_worker_buffers(&trainer->config, &trainer->crew, worker->rank);
@@ -294,24 +232,11 @@ static enum status allocate_worker(struct trainer *trainer, struct worker *worke
     return STATUS_OK;
 }
 
-static enum status prepare_program(struct trainer *trainer, struct worker *worker,
-                                   struct worker_program *w, const struct model_graph *graph)
-{
-    TRY(program_prepare(w->program, trainer->weights.data, worker->arena.data));
-    packed_use(trainer->packed, w->program);
-    find_inputs(w, graph);
-    return STATUS_OK;
-}
-
 static enum status prepare_worker(struct trainer *trainer, struct worker *worker)
 {
     worker->comm = trainer->comm[worker->rank];
     TRY(allocate_worker(trainer, worker));
-    for (int i = 0; i < trainer->feed.shapes; i++) {
-        TRY(prepare_program(trainer, worker, &worker->training[i], &trainer->training_graph[i]));
-        TRY(prepare_program(trainer, worker, &worker->evaluation[i],
-                            &trainer->evaluation_graph[i]));
-    }
+    TRY(programs_prepare(trainer, worker));
     return STATUS_OK;
 }
 
@@ -424,9 +349,11 @@ static enum status prepare_workers(struct trainer *trainer)
     return STATUS_OK;
 }
 
-static enum status take_folder(struct trainer *trainer)
+static enum status take_folder(struct trainer *trainer, bool resume)
 {
     TRY(folder_lock(trainer->config.out, &trainer->lock));
+    // A start that is refused takes no term from a run that is well.
+    if (!resume) TRY(checkpoints_refuse(trainer));
     return folder_claim(trainer->config.out, 0, &trainer->term);
 }
 
@@ -434,7 +361,7 @@ static enum status prepare(struct trainer *trainer, bool resume)
 {
     TRY(crew_agree(trainer, memory_check(trainer)));
     if (crew_speaks(trainer))
-        TRY(crew_agree(trainer, take_folder(trainer)));
+        TRY(crew_agree(trainer, take_folder(trainer, resume)));
     else
         TRY(crew_agree(trainer, STATUS_OK));
     TRY(crew_agree(trainer, allocate_model(trainer)));

@@ -14,6 +14,7 @@
 #include "comm/comm.h"
 #include "store/checkpoint.h"
 #include "train/run.h"
+#include "train/run_log.h"
 
 struct trainer;
 
@@ -41,9 +42,23 @@ struct step_report {
 
 // What the run reads.
 struct text_report {
-    int64_t tokens, held_out; // learned from; held out (all of it, whatever eval_windows says)
-    const char *tokenizer;    // "char"; static storage
+    int64_t tokens,
+        held_out; // learned from; held out (of running text all of it, whatever eval_windows says)
+    const char *tokenizer; // "char"; static storage. "numbers" where there is none
     int64_t vocabulary;
+    // Of rows of examples; 0 of running text.
+    int64_t rows, held_out_rows, classes;
+    int64_t cut;    // texts that were longer than the model's context
+    double padding; // places without a token, as a part of all
+};
+// What an evaluation shows.
+enum { EVALUATION_MEASURES = 8 };
+struct evaluation_report {
+    double loss; // mean over targets, or examples
+    int64_t targets;
+    int measures;
+    struct measure measure[EVALUATION_MEASURES]; // "val/perplexity", "val/accuracy", …
+    double badness; // what train.measure asks for, the lower the better
 };
 
 // net: borrowed, rank = replica; NULL: one replica. Of several, replica 0's settings count, but for workers, threads, cores and
@@ -66,6 +81,9 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p) 
 // Mean loss over the held-out text, by all workers, the same bits for any number of them; *tokens_p its targets.
 enum status trainer_evaluate(struct trainer *trainer, double *loss_p,
                              int64_t *tokens_p) CHECK_RESULT;
+// The same with what the loss does not tell.
+enum status trainer_measure(struct trainer *trainer,
+                            struct evaluation_report *report_p) CHECK_RESULT;
 // Where the time of steps goes, from now on: every operation of the program beside its roof, and what workers do besides. Sums over
 // all workers; processor time, but for what they wait. threads: the roof of as many threads as compute at once.
 struct train_profile {
@@ -106,12 +124,15 @@ struct crew_report trainer_crew(const struct trainer *trainer);
 struct train_observer {
     void *context;
     void (*step)(void *context, const struct step_report *report);
-    void (*evaluation)(void *context, int64_t step, double loss, bool best);
+    void (*evaluation)(void *context, int64_t step, const struct evaluation_report *report,
+                       bool best);
     void (*saved)(void *context, int64_t step);
 };
 struct train_result {
     int64_t steps;
-    double best_loss, last_loss, train_loss, seconds;
+    double best_loss, last_loss, train_loss, seconds; // best_loss: the lowest
+    struct evaluation_report evaluation;              // the last; targets 0: there was none
+    double best; // of train.measure, as it is reported; NaN: there was no evaluation
     bool stopped_early;
 };
 // Fails: STATUS_INTERRUPTED after train_request_stop() and a checkpoint; others as above.

@@ -86,7 +86,7 @@ run_file "negative rate" 'train: {learning_rate: -0.1}\n' 2 "-0.1 is out of rang
 run_file "NaN rate" 'train: {learning_rate: .nan}\n' 2 "\".nan\" is not a number"
 run_file "infinite rate" 'train: {learning_rate: .inf}\n' 2 "\".inf\" is not a number"
 run_file "dropout 1" 'model: {dropout: 1.0}\n' 2 "model.dropout: 1.0 is out of range"
-run_file "heads" 'data: {train: text.txt}\nmodel: {width: 10, heads: 4}\n' 2 "bad.yaml:2: model.heads: 4 heads do not divide model.width 10"
+run_file "heads" 'data: {train: text.txt}\nmodel: {width: 10, heads: 4}\n' 2 "bad.yaml:2: model.heads: 4 does not divide model.width: 10"
 run_file "batch" 'data: {train: text.txt}\ntrain: {batch: 10, micro_batch: 4}\n' 2 "not a multiple of train.micro_batch"
 run_file "leaves" 'data: {train: text.txt}\ntrain: {batch: 4, micro_batch: 2, leaves: 3}\n' 2 "train.leaves"
 run_file "optimizer" 'train: {optimizer: adma}\n' 2 "sgd | rmsprop | adam | adamw"
@@ -128,7 +128,7 @@ if command -v gzip >/dev/null 2>&1; then gzip -c text.txt | head -c 200 >cut.gz;
 head -c 500 /dev/urandom >noise.zst; train "text: a .zst that is none" 3 "noise.zst" --set data.train=noise.zst
 if [ "$(id -u)" -ne 0 ]; then cp text.txt locked.txt; chmod 000 locked.txt; train "text: unreadable" 3 "locked.txt" --set data.train=locked.txt
 else skip "text: unreadable" "root reads everything"; fi
-train "tokenizer: an unknown word" 3 "data.tokenizer: \"bpe\" is neither char, byte, word nor a tokenizer.json" --set data.tokenizer=bpe
+train "tokenizer: an unknown word" 3 "data.tokenizer: \"bpe\" is neither char, byte, word, bpe nor a tokenizer.json" --set data.tokenizer=bpee
 train "tokenizer: missing" 3 "nowhere" --set data.tokenizer=nowhere/tokenizer.json
 head -c 20000 /dev/urandom >binary.txt
 train "text: binary, for characters" 3 "binary.txt" --set data.train=binary.txt

@@ -18,11 +18,12 @@ static void see_step(void *context, const struct step_report *report)
     seen->steps++;
     if (report->step == seen->stop_at) train_request_stop();
 }
-static void see_evaluation(void *context, int64_t step, double loss, bool best)
+static void see_evaluation(void *context, int64_t step, const struct evaluation_report *report,
+                           bool best)
 {
     struct seen *seen = context;
     (void)step;
-    assert_true(isfinite(loss));
+    assert_true(isfinite(report->loss));
     seen->evaluations++;
     seen->best += best;
 }

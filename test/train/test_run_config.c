@@ -180,7 +180,7 @@ static const struct refusal refusals[] = {
     {"train: {seed: -1}\n", "\"-1\" is not a whole number from 0"},
     {"train: {optimizer: adamm}\n", "\"adamm\" is unknown; there is sgd | rmsprop | adam | adamw"},
     {"train: {schedule: cos}\n", "cosine"},
-    {"model: {activation: tanh}\n", "gelu_tanh | gelu | relu | silu"},
+    {"model: {activation: swish}\n", "gelu_tanh | gelu | relu | silu | sigmoid | tanh"},
     {"model: {dropout: 1}\n", "model.dropout: 1 is out of range"},
     {"parallel: {exchange: pigeon}\n", "\"pigeon\" is unknown"},
     {"parallel: {memory_limit: lots}\n", "write 2000000000, 2G or 512Mi"},
@@ -262,7 +262,7 @@ static void nesting_and_size_are_bounded(void **state)
 }
 
 static const struct refusal unfit[] = {
-    {"model: {heads: 3}\n", "run.yaml:2: model.heads: 3 heads do not divide model.width 128"},
+    {"model: {heads: 3}\n", "run.yaml:2: model.heads: 3 does not divide model.width: 128"},
     {"train: {batch: 10, micro_batch: 4}\n",
      "train.batch: 10 is not a multiple of train.micro_batch 4; 12"},
     {"train: {batch: 8, micro_batch: 4, leaves: 3}\n", "train.leaves: 3 leaves cannot share 2"},

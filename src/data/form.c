@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "data/form.h"
+
+#include <string.h>
+#include <xxhash.h>
+
+static int64_t ngrams(const struct form *form, int64_t n)
+{
+    int64_t count = 0;
+    for (int64_t k = 2; k <= form->order; k++) count += n >= k ? n - k + 1 : 0;
+    return count;
+}
+
+static int64_t one_length(const struct form *form, int64_t n) { return n + ngrams(form, n); }
+
+int64_t form_length(const struct form *form, int64_t n, int64_t second)
+{
+    int64_t length = form->first + one_length(form, n);
+    if (second >= 0) length += 1 + one_length(form, second);
+    return length ? length : 1;
+}
+
+int64_t form_longest(const struct form *form, int64_t context)
+{
+    int64_t n = context;
+    while (n > 0 && form_length(form, n, -1) > context) n--;
+    return n;
+}
+
+static int64_t write_text(const struct form *form, const struct form_text *text, int number,
+                          const struct form_change *change, int32_t *tokens)
+{
+    int64_t n = text->count, count;
+    if (n > 0) memcpy(tokens, text->ids, (size_t)n * sizeof *tokens);
+    if (change && n > 0)
+        n = augment(change->augmentation, change->epoch, change->example, number, tokens, n);
+    count = n;
+    for (int64_t k = 2; k <= form->order; k++)
+        for (int64_t i = 0; i + k <= n; i++) {
+            uint32_t hash = XXH32(tokens + i, (size_t)k * sizeof *tokens, (uint32_t)k);
+            tokens[count++] = form->size + SPECIALS + (int32_t)(hash % (uint32_t)form->hash);
+        }
+    return count;
+}
+
+int64_t form_write(const struct form *form, const struct form_text text[2],
+                   const struct form_change *change, int32_t *tokens)
+{
+    int64_t count = 0;
+    int32_t mark = special_id(form->size, SPECIAL_FIRST);
+    if (form->first) tokens[count++] = mark;
+    count += write_text(form, &text[0], 0, change, tokens + count);
+    if (text[1].count >= 0) {
+        tokens[count++] = mark;
+        count += write_text(form, &text[1], 1, change, tokens + count);
+    }
+    if (count == 0) tokens[count++] = special_id(form->size, SPECIAL_END);
+    return count;
+}
+
+int64_t form_vocabulary(const struct form *form)
+{
+    return form->size + SPECIALS + (form->order > 1 ? form->hash : 0);
+}

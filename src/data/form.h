@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// How the texts of an example become what a model reads: marks, n-grams. Training and inference use the same.
+#ifndef STN_DATA_FORM_H
+#define STN_DATA_FORM_H
+
+#include "data/augment.h"
+#include "text/specials.h"
+
+#include <stdbool.h>
+
+struct form {
+    int32_t size;  // ids of the tokenizer
+    bool first;    // SPECIAL_FIRST stands before the text
+    int64_t order; // words of the longest n-grams that are tokens, too; below 2: none
+    int32_t
+        hash; // n-grams are so many ids behind the special ones. Source: Joulin et al. 2016, arXiv:1607.01759
+};
+// Tokens of a text of n ids, and of a second one of `second` ids behind a mark (-1: there is none). At least 1.
+int64_t form_length(const struct form *form, int64_t n, int64_t second);
+// The longest text that makes at most `context` tokens; below 1 when none does.
+int64_t form_longest(const struct form *form, int64_t context);
+struct form_text {
+    const int32_t *ids;
+    int64_t count; // -1: there is none
+};
+// What is done to the texts first; NULL: nothing.
+struct form_change {
+    const struct augmentation *augmentation;
+    uint32_t epoch, example;
+};
+// Writes form_length tokens, or fewer where a change leaves some out, and returns how many. A text without ids is SPECIAL_END.
+int64_t form_write(const struct form *form, const struct form_text text[2],
+                   const struct form_change *change, int32_t *tokens);
+// Rows of the token table.
+int64_t form_vocabulary(const struct form *form);
+#endif

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the feed of examples share: rows in memory, who is learned from, the plan of an epoch. Private to train/.
+#ifndef STN_TRAIN_FEED_EXAMPLES_H
+#define STN_TRAIN_FEED_EXAMPLES_H
+
+#include "data/buckets.h"
+#include "data/examples.h"
+#include "data/form.h"
+#include "train/internal.h"
+
+// Some of the rows, dealt out to micro-batches of like length.
+struct share {
+    const struct examples *rows; // borrowed
+    int64_t count;
+    int32_t *row, *length; // [count] of rows; one may be there several times
+    struct buckets buckets;
+    int32_t *order; // the plan of an epoch (data/buckets.h): places in `row`
+    uint8_t *bucket;
+    int64_t epoch; // that it is of, -1 none
+};
+// What a model said of a held-out example.
+struct verdict {
+    int32_t predicted; // class
+    float score;       // of the second of two classes, less the first's; of a regression the number
+};
+struct example_feed {
+    struct examples read[2]; // data.train, data.valid
+    struct labels labels;
+    struct tokenizer *source_tokenizer; // NULL: the trainer's
+    struct form form;
+    struct augmentation augmentation;
+    bool augments;
+    struct share learned, held_out;
+    float *class_weight;     // [labels], NULL: 1
+    struct verdict *verdict; // [groups * held_out.buckets.most_rows]
+};
+static inline struct example_feed *examples_of(const struct trainer *trainer)
+{
+    return trainer->feed.own;
+}
+// The example in a row of micro-batch m of the plan, -1: padding.
+static inline int32_t share_row(const struct share *share, int64_t m, int64_t row)
+{
+    int32_t place = share->order[m * share->buckets.most_rows + row];
+    return place < 0 ? -1 : share->row[place];
+}
+
+// feed_fill.c: tokens that an example takes in its bucket; fills micro-batch m of a share, returns its targets. learns: the text is
+// changed as the run file asks for.
+int32_t fill_length(const struct trainer *trainer, const struct examples *rows, int64_t row,
+                    const int64_t longest[2]);
+int64_t fill_rows(const struct trainer *trainer, const struct share *share, int64_t m, bool learns,
+                  const struct batch_inputs *inputs);
+// feed_measure.c: takes the scores of group g; what they are worth when all are known.
+void take_scores(const struct trainer *trainer, int64_t g, const float *scores);
+enum status measure_held_out(const struct trainer *trainer,
+                             struct evaluation_report *report) CHECK_RESULT;
+#endif

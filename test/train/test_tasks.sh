@@ -1,0 +1,115 @@
+#!/bin/sh
+# Tasks of rows: every kind of model learns from a small file, with the same bits for 1, 2, 3 and 5 workers and after a pause; what is wrong with
+# rows or keys is named with file and line.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build/release}
+program=$(cd "$BUILD" && pwd)/stentor
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+count=0 failures=0
+ok() { count=$((count + 1)); echo "ok $count - $1"; }
+not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; sed 's/^/# /' err | head -5; }
+field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p" "$2" | tail -1; }
+
+# Classes by a word, numbers by counting, translations word by word: rows of 1 to 9 words.
+awk 'BEGIN { srand(7); split("red green blue one two three four five", w, " "); split("rot gruen blau eins zwei drei vier fuenf", d, " ")
+    print "text,class,number" >"rows.csv"
+    for (i = 0; i < 150; i++) {
+        n = 1 + int(rand() * 9); s = t = ""; sum = 0
+        for (j = 0; j < n; j++) { k = 1 + int(rand() * 8); s = s (j ? " " : "") w[k]; t = t (j ? " " : "") d[k]; if (k > 3) sum++ }
+        c = int(rand() * 3) + 1; s = toupper(w[c]) " " s; t = d[c] " " t
+        print s "," (c == 1 ? "warm" : "cold") "," sum / 4 >"rows.csv"
+        print s "\t" t >"pairs.tsv"
+        printf "%g,%g,%g,%s\n", rand() - 0.5, rand() - 0.5, rand() - 0.5, i % 3 ? "a" : "b" >"points.csv"
+        x = rand() - 0.5; y = rand() - 0.5; printf "%g,%g,%.6f\n", x, y, 2 * x - 3 * y + 1 >"line.csv"
+    }
+}'
+common='train: {steps: 12, batch: 12, micro_batch: 2, warmup: 2, learning_rate: 0.01, eval_every: 6, save_every: 6}'
+texts='train: rows.csv, text: text, target: class, tokenizer: word, buckets: 3'
+small='layers: 2, heads: 2, width: 16, context: 24, dropout: 0.1'
+run_file() { printf '%s\n%s\n' "$2" "$common" >"$1.yaml"; }
+run_file bag "task: classify
+model: {type: bag, width: 8, context: 48, dropout: 0.1}
+data: {$texts, ngrams: 2, ngram_hash: 64, class_weights: balanced, word_dropout: 0.1, swap: 0.1}"
+run_file hinge "task: classify
+model: {type: bag, width: 8, context: 24, loss: hinge}
+data: {$texts, sampling: balanced, mask: 0.1, unknown: 0.1}"
+run_file convolution "task: classify
+model: {type: convolution, width: 8, hidden: 6, context: 24, activation: relu, loss: binary}
+data: {$texts}"
+run_file encoder "task: classify
+model: {type: encoder, $small, pool: first}
+data: {$texts, pair: text}"
+run_file number "task: regress
+model: {type: encoder, $small}
+data: {train: rows.csv, text: text, target: number, tokenizer: char}"
+run_file mlm "task: mlm
+model: {type: encoder, $small, post_norm: true}
+data: {train: rows.csv, text: text, tokenizer: word}"
+run_file seq2seq "task: translate
+model: {type: seq2seq, $small, sinusoidal: true}
+data: {train: pairs.tsv, tokenizer: word, source_tokenizer: char, word_dropout: 0.1}"
+run_file rnn_seq2seq "task: summarize
+model: {type: rnn_seq2seq, width: 16, layers: 1, context: 24, rnn: gru, additive_attention: true}
+data: {train: pairs.tsv, tokenizer: bpe, vocabulary: 280}"
+run_file mlp "task: classify
+model: {type: mlp, layers: 2, hidden: 7, activation: tanh, loss: binary}
+data: {train: points.csv, features: 1-3, target: 4}"
+run_file linear "task: regress
+model: {type: linear}
+data: {train: line.csv, features: \"1, 2\", target: 3}"
+
+for name in bag hinge convolution encoder number mlm seq2seq rnn_seq2seq mlp linear; do
+    for workers in 1 2 3 5; do
+        rm -rf out
+        "$program" train $name.yaml --quiet --json --out out --set parallel.workers=$workers >$workers.json 2>err || break
+    done
+    same=yes; for workers in 1 2 3 5; do [ -n "$(field sha256 1.json)" ] && [ "$(field sha256 1.json)" = "$(field sha256 $workers.json)" ] || same=no; done
+    if [ $same = yes ]; then ok "$name: 1, 2, 3 and 5 workers have the same bits"; else not_ok "$name: 1, 2, 3 and 5 workers have the same bits"; fi
+    rm -rf half
+    "$program" train $name.yaml --quiet --json --out half --set parallel.workers=2 --set train.steps=6 --set train.decay_steps=12 >half.json 2>err &&
+        "$program" train $name.yaml --quiet --json --out half --set parallel.workers=3 --set train.decay_steps=12 --resume >half.json 2>err &&
+        rm -rf whole && "$program" train $name.yaml --quiet --json --out whole --set train.decay_steps=12 >whole.json 2>err
+    if [ -n "$(field sha256 half.json)" ] && [ "$(field sha256 half.json)" = "$(field sha256 whole.json)" ]; then ok "$name: and after a pause"; else not_ok "$name: and after a pause"; fi
+done
+# What is learned is there: the class is the first word's, the line is exact, and words are translated.
+learns() { # learns NAME TEST ARGUMENT…
+    name=$1 test=$2; shift 2; rm -rf out
+    "$program" train "$name.yaml" --quiet --json --out out "$@" >out.json 2>err
+    if awk -v loss="$(field validation_loss out.json)" -v best="$(field best out.json)" "BEGIN { exit !($test) }"; then ok "$name learns"; else cat out.json >err; not_ok "$name learns"; fi
+}
+learns bag 'best > 0.95' --set train.steps=200 --set train.measure=accuracy --set data.swap=0
+learns linear 'loss != "" && loss < 1e-6' --set train.steps=600 --set train.learning_rate=0.05 --set train.weight_decay=0 --set train.clip=0
+learns seq2seq 'loss != "" && loss < 1.9' --set train.steps=250 --set data.source_tokenizer= --set data.word_dropout=0
+
+# ---- what is wrong is named ----
+refused() { # refused NAME MESSAGE ARGUMENT…
+    what=$1 message=$2; shift 2; rm -rf out
+    "$program" train "$@" --quiet --out out >/dev/null 2>err
+    code=$?
+    if { [ $code = 2 ] || [ $code = 3 ]; } && grep -qF -e "$message" err; then ok "$what"; else echo "exit $code, wanted: $message" >>err; not_ok "$what"; fi
+}
+{ head -20 rows.csv; echo 'red,warm'; } >short.csv
+refused "a ragged row" "short.csv line 21" bag.yaml --set data.train=short.csv
+refused "a column that is not there" "rows.csv" bag.yaml --set data.target=klass
+{ cat rows.csv; echo 'red,hot,1'; } >strange.csv
+refused "an unknown class in data.valid" 'strange.csv line 152: there is no class "hot"' bag.yaml --set data.valid=strange.csv
+{ cat line.csv; echo '1,x,2'; } >word.csv
+refused "a word for a number" 'word.csv line 151: "x" is no number' linear.yaml --set data.train=word.csv
+printf 'text,class\na,b\n\n c,d\n' >empty.csv
+refused "an empty line" "empty.csv line 3" bag.yaml --set data.train=empty.csv
+printf 'text,class\na\0b,c\n' >nul.csv
+refused "a NUL byte" "nul.csv line 2" bag.yaml --set data.train=nul.csv
+head -3 pairs.tsv | cut -f 1 >a.txt; head -2 pairs.tsv | cut -f 2 >b.txt
+refused "files of different length" "b.txt" seq2seq.yaml --set data.train=a.txt --set data.train_pair=b.txt --set data.format=lines
+printf 'text,class\na,b\nc,b\n' >one.csv
+refused "one class only" 'one class only, "b"' bag.yaml --set data.train=one.csv
+refused "a model for another task" "bag is no model for task: translate; there are: seq2seq, rnn_seq2seq" seq2seq.yaml --set model.type=bag
+refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2
+refused "classes that do not fit" "model.classes: 5" bag.yaml --set model.classes=5
+refused "auc of three classes" "train.measure" mlp.yaml --set model.loss=softmax --set data.target=1 --set data.features=2 --set train.measure=auc --set data.train=points.csv
+refused "numbers for a text model" "reads texts, not numbers" bag.yaml --set data.features=1-2
+echo "1..$count"
+[ $failures -eq 0 ]
