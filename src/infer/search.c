@@ -5,13 +5,12 @@
 #include "infer/beams.h"
 #include "infer/sampling.h"
 #include "infer/search_graph.h"
+#include "text/specials.h"
 
 #include <fenv.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Of a model's vocabulary so many last ids are no pieces of text; the first of them is the end (doc/data.md).
-enum { SPECIALS = 3 };
 // Lengths of sources are rounded up, finely where that saves much: a graph for each.
 enum { FINE = 8, FINE_TO = 64, COARSE = 32 };
 
@@ -137,7 +136,7 @@ int64_t search_most_tokens(const struct search *search) { return search->model->
 
 int32_t search_end(const struct search *search)
 {
-    return (int32_t)(search->model->config.vocabulary - SPECIALS);
+    return special_id((int32_t)search->model->config.vocabulary - SPECIALS, SPECIAL_END);
 }
 
 static int64_t source_vocabulary(const struct search *search)
@@ -148,7 +147,7 @@ static int64_t source_vocabulary(const struct search *search)
 
 int32_t search_source_end(const struct search *search)
 {
-    return (int32_t)(source_vocabulary(search) - SPECIALS);
+    return special_id((int32_t)source_vocabulary(search) - SPECIALS, SPECIAL_END);
 }
 
 void search_result_release(struct search_result *result)

@@ -59,7 +59,7 @@ enum status translator_create(const struct loaded_model *model,
     INVARIANT(workers >= 1, "%d workers", workers);
     TRY(memory_allocate(1, sizeof *translator, "a translator", &translator));
     translator->model = model;
-    translator->source = model->tokenizer;
+    translator->source = model->source_tokenizer ? model->source_tokenizer : model->tokenizer;
     translator->options = *options;
     translator->workers = workers;
     enum status status = create_parts(translator);

@@ -78,6 +78,27 @@ check "what is the reference has a BLEU of 100" grep -q '^BLEU .* = 100.00 ' err
 "$program" summarize seq2seq lines.txt --reference lines.txt --stem >out.txt 2>err.txt
 check "summarize --reference: ROUGE" sh -c 'test $(grep -c "^rouge.*stem:yes = 0\.[0-9]*" err.txt) -eq 4'
 
+# ---- a trained one, with a tokenizer of its own for sources ----
+awk 'BEGIN { srand(7); split("red green blue one two three four five", w, " "); split("rot gruen blau eins zwei drei vier fuenf", d, " ")
+    for (i = 0; i < 600; i++) { n = 1 + int(rand() * 5); s = t = ""
+        for (j = 0; j < n; j++) { k = 1 + int(rand() * 8); s = s (j ? " " : "") w[k]; t = t (j ? " " : "") d[k] }
+        print s "\t" t >(i < 500 ? "pairs.tsv" : "held.tsv") } }'
+cut -f 1 held.tsv >held.src; cut -f 2 held.tsv >held.ref
+cat >run.yaml <<'END'
+task: translate
+model: {type: rnn_seq2seq, width: 32, layers: 1, context: 24, rnn: gru}
+data: {train: pairs.tsv, tokenizer: word, source_tokenizer: word}
+train: {steps: 1500, batch: 32, micro_batch: 32, warmup: 10, learning_rate: 0.01, eval_every: 500, save_every: 0}
+END
+"$program" train run.yaml --out taught --quiet >out.txt 2>err.txt
+check "a run learns words" sh -c 'cat err.txt; test -s taught/source_tokenizer.json && test -s taught/tokenizer.json'
+"$program" translate taught held.src --reference held.ref --tokenize none --workers 1 >out.txt 2>err.txt
+check "and translates them" sh -c 'cat err.txt; grep -q "^BLEU .* = \(9[5-9]\|100\)" err.txt && test $(paste out.txt held.ref | awk -F "\t" "\$1 == \$2" | wc -l) -ge 90'
+"$program" translate taught held.src --workers 3 --batch 7 >other.txt 2>err.txt
+check "with the same words for 3 workers" cmp out.txt other.txt
+"$program" translate taught held.src --beam 1 --reference held.ref --tokenize none >other.txt 2>err.txt
+check "and one beam" sh -c 'cat err.txt; grep -q "^BLEU .* = \(9[0-9]\|100\)" err.txt'
+
 # ---- bad input ----
 printf 'one\ntwo\nbad \377 byte\nfour\n' >in.txt
 fails "bytes that are no UTF-8" 3 "standard input line 3: byte 5 (0xFF) is not UTF-8" "$program" translate seq2seq
