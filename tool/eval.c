@@ -15,6 +15,7 @@
 static const struct option_row rows[] = {
     {"data", "FILE", "text, folder, .jsonl, .gz or .zst; else what the run held out"},
     {"field", "NAME", "the text's name in .jsonl lines (text)"},
+    {"carry", NULL, "one stream, whose states go from window to window (lstm_lm)"},
     {"workers", "N", "workers (one for each core)"},
     {"json", NULL, "prints the result as one JSON object"},
     {NULL, NULL, NULL},
@@ -33,7 +34,7 @@ static enum status cache_path(const char *directory, const struct run_config *co
 }
 
 static enum status score_held_out(const char *directory, struct loaded_model *model, int workers,
-                                  struct score *score_p, char *name, size_t name_bytes)
+                                  bool carry, struct score *score_p, char *name, size_t name_bytes)
 {
     static struct run_config config;
     char path[RUN_PATH + 16], cache[RUN_PATH + 16];
@@ -55,7 +56,7 @@ static enum status score_held_out(const char *directory, struct loaded_model *mo
     int64_t first = own_file ? 0 : run_held_out_start(&config, corpus->count);
     snprintf(name, name_bytes, "%s%s", text, own_file ? "" : " (its held-out end)");
     enum status status = score_corpus(model, corpus, first, corpus->count, config.micro_batch,
-                                      workers, run_precision(&config), score_p);
+                                      workers, run_precision(&config), carry, score_p);
     corpus_close(corpus);
     return status;
 }
@@ -85,6 +86,7 @@ static enum status run(const struct options *options)
 {
     const char *directory = options->argument[0], *data = option_text(options, "data");
     int64_t workers = cpu_cores();
+    bool carry = option_given(options, "carry");
     char name[RUN_PATH + 32];
     TRY(option_integer(options, "workers", 1, 1024, &workers));
     if (option_given(options, "field") && !data)
@@ -103,9 +105,9 @@ static enum status run(const struct options *options)
         const char *field = option_text(options, "field");
         struct corpus_source source = {data, field ? field : "text"};
         snprintf(name, sizeof name, "%s", data);
-        status = score_text(model, &source, GROUP, (int)workers, &score);
+        status = score_text(model, &source, GROUP, (int)workers, carry, &score);
     } else {
-        status = score_held_out(directory, model, (int)workers, &score, name, sizeof name);
+        status = score_held_out(directory, model, (int)workers, carry, &score, name, sizeof name);
     }
     loaded_model_destroy(model);
     if (status) return status;

@@ -179,7 +179,7 @@ static enum status evaluate(struct stn_model *model, const char *path, int worke
     if (workers < 0 || workers > 1024)
         FAIL(STATUS_USAGE, "workers: %d is out of range; it goes from 0 to 1024", workers);
     struct corpus_source source = {path, "text"};
-    TRY(score_text(model->loaded, &source, GROUP, workers ? workers : cpu_cores(), &score));
+    TRY(score_text(model->loaded, &source, GROUP, workers ? workers : cpu_cores(), false, &score));
     *evaluation = (struct stn_evaluation){
         .loss = score.loss,
         .perplexity = exp(score.loss),

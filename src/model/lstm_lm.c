@@ -45,24 +45,50 @@ static struct value *dropout(struct builder *b, const struct model_config *c, st
     return c->variational_dropout ? nn_variational_dropout(b, x, rate) : nn_dropout(b, x, rate);
 }
 
+// Of the carried state those of a layer begin at *first_p: hidden values and, LSTM, as many cells. Returns how many.
+static int64_t layer_carried(const struct model_config *c, int64_t layer, int64_t *first_p)
+{
+    int64_t kinds = c->rnn == CELL_LSTM ? 2 : 1;
+    *first_p = 0;
+    for (int64_t i = 0; i < layer; i++) *first_p += kinds * layer_hidden(c, i);
+    return kinds * layer_hidden(c, layer);
+}
+
+// Adds a layer's last states to those of the layers below it.
+static void carry_on(struct builder *b, struct value **next, struct value *h, struct value *c)
+{
+    *next = *next ? op_concat(b->g, *next, h) : h;
+    if (c) *next = op_concat(b->g, *next, c);
+}
+
 // [batch, tokens, width] -> [batch, tokens, hidden]. state and position are NULL in training.
 static struct value *layer(struct builder *b, const struct model_config *c, struct value *x,
                            int64_t number, struct model_inputs inputs, struct value *state,
                            struct value *position)
 {
-    bool again = !state && number < c->recompute_layers;
+    bool again = !state && number < c->recompute_layers, lstm = c->rnn == CELL_LSTM;
+    int64_t first, hidden = layer_hidden(c, number);
+    struct value *h0 = NULL, *c0 = NULL, *h = NULL, *cell = NULL;
+    layer_carried(c, number, &first);
+    if (inputs.state) h0 = op_slice(b->g, inputs.state, first, hidden);
+    if (inputs.state && lstm) c0 = op_slice(b->g, inputs.state, first + hidden, hidden);
     if (again) region_begin(b->g);
     x = nn_recurrent(b, x,
                      &(struct recurrent_module){.name = "rnn",
                                                 .layer = (int)number,
                                                 .cell = c->rnn,
-                                                .hidden = layer_hidden(c, number),
+                                                .hidden = hidden,
                                                 .bias = c->bias,
                                                 .weight_drop = c->weight_drop,
+                                                .h0 = h0,
+                                                .c0 = c0,
                                                 .lengths = inputs.lengths,
+                                                .last_h = inputs.next ? &h : NULL,
+                                                .last_c = inputs.next ? &cell : NULL,
                                                 .state = state,
                                                 .position = position});
     if (again) region_end(b->g);
+    if (inputs.next) carry_on(b, inputs.next, h, cell);
     return dropout(b, c, x, c->residual_dropout);
 }
 
@@ -116,6 +142,12 @@ static struct shape lstm_lm_state(const struct model_config *c, int64_t layer)
     return shape_of(2, INT64_C(2), layer_hidden(c, layer));
 }
 
+static int64_t lstm_lm_carried(const struct model_config *c)
+{
+    int64_t first, last = layer_carried(c, c->layers - 1, &first);
+    return first + last;
+}
+
 const struct model_type lstm_lm_model = {
     .name = "lstm_lm",
     .tasks = TASK_LM | TASK_CLASSIFY | TASK_REGRESS,
@@ -123,6 +155,7 @@ const struct model_type lstm_lm_model = {
     .loss = lstm_lm_loss,
     .scores = lstm_lm_scores,
     .state = lstm_lm_state,
+    .carried = lstm_lm_carried,
     .chooses_tied = true,
     .decode = lstm_lm_decode,
     .architecture = "LSTMLanguageModel",

@@ -61,6 +61,9 @@ struct model_inputs {
     // F32 [batch, classes]: 0 or 1 (LOSS_BINARY), -1 or 1 (hinges), numbers (LOSS_SQUARED)
     struct value *goals;
     struct value *weights; // F32 [batch] of the examples' losses, 0: padding; NULL: 1
+    // Of models that carry a state (model_type.carried): F32 [batch, carried] that sequences begin with, NULL: 0; and where the one
+    // that they end with shall be, a value of the same shape.
+    struct value *state, **next;
 };
 
 // What a search keeps of a batch of sources, in the order of the type: filled by `encode`, given back as STATE values of the same
@@ -99,6 +102,8 @@ struct model_type {
     // (optional) the shape of what decoding keeps of a layer, for models that carry a state of one size over any number of
     // positions. NULL: keys and values of at most `context` positions, [2, context, width].
     struct shape (*state)(const struct model_config *config, int64_t layer);
+    // (optional) Numbers of the state that a sequence goes on with from window to window (inputs.state).
+    int64_t (*carried)(const struct model_config *config);
     // (optional) Scores [batch, classes] for tasks of examples; logits [batch, tokens, vocabulary] for TASK_TRANSLATE,
     // each of the token behind it. Targets, labels, goals and weights are not read.
     struct value *(*scores)(struct builder *b, const struct model_config *config,

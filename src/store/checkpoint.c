@@ -103,6 +103,14 @@ static enum status list_states(const struct checkpoint_content *content, struct 
     return STATUS_OK;
 }
 
+static enum status list_carried(const struct checkpoint_content *content, struct tensor_list *list)
+{
+    TRY(tensor_list_init(list, 1));
+    list->tensor[list->count++] = (struct tensor_source){
+        .name = "carried", .rank = 1, .size = {content->carried_count}, .data = content->carried};
+    return STATUS_OK;
+}
+
 // ---- files ----
 static enum status write_tensors(const char *folder, const char *name,
                                  const struct tensor_list *list, struct manifest *manifest)
@@ -148,6 +156,8 @@ static enum status write_files(const char *folder, const struct checkpoint_conte
     TRY(write_listed(folder, "weights.safetensors", content, list_weights, manifest));
     if (checkpoint_states(content) > 0)
         TRY(write_listed(folder, "optimizer.safetensors", content, list_states, manifest));
+    if (content->carried)
+        TRY(write_listed(folder, "carried.safetensors", content, list_carried, manifest));
     if (content->run_file) TRY(write_run_file(folder, content->run_file, manifest));
     TRY(manifest_write(manifest, folder));
     return file_sync_directory(folder);

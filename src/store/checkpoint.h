@@ -40,6 +40,9 @@ struct checkpoint_content {
     float *state[CHECKPOINT_STATES];
     const char *state_name[CHECKPOINT_STATES];
     const struct checkpoint_stream *stream; // NULL: what is there lies in the blocks
+    // (optional) Numbers besides, one array: the states that rows of the batch go on with.
+    float *carried;
+    int64_t carried_count;
     struct run_position position;
     uint64_t
         config_hash; // of what must not change between resumes (model, tokenizer, batch, leaves, seed, optimizer)

@@ -158,6 +158,26 @@ static enum status read_states(const char *folder, const struct manifest *manife
     return status;
 }
 
+static enum status read_carried(const char *folder, const struct manifest *manifest,
+                                struct checkpoint_content *content)
+{
+    struct safetensors *file;
+    if (!content->carried) return STATUS_OK;
+    if (!manifest_has(manifest, "carried.safetensors"))
+        FAIL(STATUS_INPUT, "%s holds no carried states, which this run goes on with", folder);
+    TRY(open_part(folder, "carried.safetensors", 1, 0, &file));
+    const struct tensor_entry *entry = safetensors_find(file, "carried");
+    enum status status = STATUS_OK;
+    if (!entry || entry->rank != 1 || entry->size[0] != content->carried_count ||
+        strcmp(entry->dtype, "F32") != 0)
+        status = error_at(STATUS_INPUT, __FILE__, __LINE__,
+                          "%s: carried.safetensors holds no tensor \"carried\" of %lld numbers",
+                          folder, (long long)content->carried_count);
+    if (!status) status = safetensors_read_float(file, entry, content->carried);
+    safetensors_close(file);
+    return status;
+}
+
 static enum status check_config(const char *path, const struct manifest *manifest,
                                 uint64_t config_hash)
 {
@@ -178,6 +198,7 @@ static enum status read_content(const char *path, const struct manifest *manifes
     if (status) return status;
     TRY(read_weights(path, content));
     TRY(read_states(path, manifest, content));
+    TRY(read_carried(path, manifest, content));
     content->position = manifest->position;
     content->term = manifest->term;
     return STATUS_OK;

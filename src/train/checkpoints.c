@@ -58,6 +58,10 @@ static struct checkpoint_content content_of(const struct trainer *trainer,
         content.state[s] = state_is_shared(trainer, s) ? NULL : trainer->state[s].data;
     }
     if (trainer->local) content.state_name[trainer->states] = "outer";
+    if (trainer->carried.width > 0) {
+        content.carried = carry_state(trainer, trainer->position.step);
+        content.carried_count = (int64_t)(carry_bytes(&trainer->config) / sizeof(float));
+    }
     return content;
 }
 
@@ -127,6 +131,7 @@ enum status checkpoints_start(struct trainer *trainer, bool resume)
     if (found.count == 0) return STATUS_OK;
     trainer->position = found.position;
     trainer->saved_step = found.position.step;
+    TRY(carry_resume(trainer));
     // Whole optimizer states, too, where every replica has one of its own.
     TRY(crew_tell(trainer, trainer->weights.data, trainer->weights.bytes));
     for (int s = 0; s < trainer->states; s++)
@@ -157,6 +162,7 @@ enum status trainer_save_keeping(struct trainer *trainer, int keep)
     TRY(crew_fail(trainer, average_weights(trainer)));
     TRY(crew_fail(trainer, average_state(trainer)));
     TRY(crew_fail(trainer, check_replicas(trainer)));
+    TRY(crew_fail(trainer, carry_share(trainer)));
     TRY(state_collect(trainer, write_checkpoint, &keep));
     trainer->saved_step = trainer->position.step;
     return STATUS_OK;

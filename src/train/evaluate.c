@@ -10,35 +10,50 @@
 #include <stdatomic.h>
 #include <string.h>
 
+static int64_t chain_of(const struct trainer *trainer)
+{
+    return trainer->feed.chain ? trainer->feed.chain : 1;
+}
+
 static void loss_yield(void *context, int tag, const void *data)
 {
     struct worker *worker = context;
     const struct trainer *trainer = worker->trainer;
     if (tag == 0)
         worker->loss = *(const float *)data;
-    else
+    else if (tag == 1)
         trainer->feed.kind->take(trainer, worker->group, data);
+    else
+        carry_take_group(trainer, worker->group / chain_of(trainer), data);
 }
 
 // Replicas share the groups out evenly, since none can see how far the others are.
 int64_t groups_before(const struct trainer *trainer, int replica)
 {
-    return trainer->feed.groups * replica / trainer->crew.replicas;
+    int64_t chain = chain_of(trainer);
+    return trainer->feed.groups / chain * replica / trainer->crew.replicas * chain;
+}
+
+static void evaluate_group(struct worker *worker, int64_t group)
+{
+    struct trainer *trainer = worker->trainer;
+    const struct feed_kind *kind = trainer->feed.kind;
+    worker->group = group;
+    struct worker_program *evaluation =
+        &worker->evaluation[kind->group_shape ? kind->group_shape(trainer, group) : 0];
+    trainer->tokens[group] = kind->fill_group(trainer, group, &evaluation->inputs);
+    program_run(evaluation->program, loss_yield, worker);
+    trainer->loss[group] = (double)worker->loss;
 }
 
 void worker_evaluate(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
-    const struct feed_kind *kind = trainer->feed.kind;
+    int64_t chain = chain_of(trainer), last = groups_before(trainer, trainer->crew.replica + 1);
     for (;;) {
-        int64_t group = atomic_fetch_add(&trainer->next_group, 1);
-        if (group >= groups_before(trainer, trainer->crew.replica + 1)) return;
-        worker->group = group;
-        struct worker_program *evaluation =
-            &worker->evaluation[kind->group_shape ? kind->group_shape(trainer, group) : 0];
-        trainer->tokens[group] = kind->fill_group(trainer, group, &evaluation->inputs);
-        program_run(evaluation->program, loss_yield, worker);
-        trainer->loss[group] = (double)worker->loss;
+        int64_t group = atomic_fetch_add(&trainer->next_group, chain);
+        if (group >= last) return;
+        for (int64_t i = 0; i < chain; i++) evaluate_group(worker, group + i);
     }
 }
 

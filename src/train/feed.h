@@ -18,6 +18,7 @@ struct batch_inputs {
     int32_t *source, *source_positions;    // [batch, source tokens]
     int32_t *source_lengths, *labels;      // [batch]
     float *features, *goals, *weights;     // [batch, features], [batch, classes], [batch]
+    float *state;                          // [batch, carried]
     uint32_t *random;                      // [4]
 };
 
@@ -54,9 +55,10 @@ struct feed {
     double share[FEED_SHAPES]; // of the micro-batches
     int64_t rows;              // most of a micro-batch
     int64_t groups;            // micro-batches of the held-out data; 0: there is none
-    uint64_t hash;             // of everything that is learned from
-    uint64_t held_out_hash;    // of what is not, where it has files of its own
-    size_t bytes;              // of the data in memory, mapped or read
+    int64_t chain; // of them, one behind the other, that one worker computes in order; 0: 1
+    uint64_t hash; // of everything that is learned from
+    uint64_t held_out_hash; // of what is not, where it has files of its own
+    size_t bytes;           // of the data in memory, mapped or read
     struct text_report report;
     void *own; // the kind's
 };

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "data/partition.h"
 #include "data/sampler.h"
+#include "data/streams.h"
 #include "data/train_tokenizer.h"
 #include "train/feed_setup.h"
 #include "train/internal.h"
@@ -20,8 +21,9 @@ struct text_data {
     struct corpus *corpus,
         *valid_corpus; // NULL: held-out text is corpus's end, or there is none
     struct sampler training, evaluation;
-    struct partition partition; // of a step's samples
-    int64_t windows;            // of the held-out text that are used
+    struct streams streams, held_streams; // data.carry reads by these
+    struct partition partition;           // of a step's samples
+    int64_t windows;                      // of the held-out text that are used
 };
 static const struct text_data *data_of(const struct trainer *trainer) { return trainer->feed.own; }
 
@@ -108,6 +110,21 @@ static enum status place_range(const struct run_config *config, const char *key,
     FAIL(status, "%s%s: %s%s: %s", run_key_place(config, key, place), key, path, part, reason);
 }
 
+// The held-out text as streams: the windows of a micro-batch's rows are one chain.
+static enum status open_chains(struct trainer *trainer)
+{
+    const struct run_config *config = &trainer->config;
+    struct text_data *text = trainer->feed.own;
+    const struct sampler *all = &text->evaluation;
+    struct streams *streams = &text->held_streams;
+    TRY(streams_init(streams, all->corpus, all->first, all->last, config->batch, all->context));
+    int64_t asked = (config->eval_windows + config->batch - 1) / config->batch;
+    if (asked > 0 && asked < streams->windows) streams->windows = asked;
+    trainer->feed.chain = streams->windows;
+    trainer->feed.groups = streams->windows * (config->batch / config->micro_batch);
+    return STATUS_OK;
+}
+
 static enum status open_samplers(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
@@ -120,6 +137,10 @@ static enum status open_samplers(struct trainer *trainer)
                  config->data.valid_fraction);
     TRY(place_range(config, "data.train", config->data.train, part,
                     sampler_init(&text->training, text->corpus, 0, split, context, config->seed)));
+    if (config->data.carry)
+        TRY(place_range(
+            config, "data.train", config->data.train, part,
+            streams_init(&text->streams, text->corpus, 0, split, config->batch, context)));
     const struct corpus *held_out = text->valid_corpus ? text->valid_corpus : text->corpus;
     int64_t first = text->valid_corpus ? 0 : split;
     if (!text->valid_corpus && !splits) return STATUS_OK;
@@ -130,6 +151,10 @@ static enum status open_samplers(struct trainer *trainer)
         config, splits ? "data.train" : "data.valid",
         splits ? config->data.train : config->data.valid, part,
         sampler_init(&text->evaluation, held_out, first, held_out->count, context, config->seed)));
+    if (config->data.carry)
+        return place_range(config, splits ? "data.train" : "data.valid",
+                           splits ? config->data.train : config->data.valid, part,
+                           open_chains(trainer));
     int64_t windows = sampler_evaluation_windows(&text->evaluation);
     if (config->eval_windows > 0 && config->eval_windows < windows) windows = config->eval_windows;
     text->windows = windows;
@@ -214,8 +239,25 @@ static int64_t text_sample(const struct trainer *trainer, int64_t m, int64_t row
     return trainer->position.samples + partition_sample(&data_of(trainer)->partition, place);
 }
 
+static int64_t fill_streams(const struct trainer *trainer, const struct streams *streams, int64_t m,
+                            int64_t window, const struct batch_inputs *in)
+{
+    int64_t context = streams->context, rows = trainer->config.micro_batch, targets = 0;
+    for (int64_t row = 0; row < rows; row++)
+        targets += streams_fill(streams, m * rows + row, window, in->tokens + row * context,
+                                in->targets + row * context);
+    feed_positions(in->positions, rows, context);
+    return targets;
+}
+
 static int64_t text_fill(const struct trainer *trainer, int64_t m, const struct batch_inputs *in)
 {
+    const struct streams *streams = &data_of(trainer)->streams;
+    if (in->state) {
+        int64_t window = trainer->position.step % streams->windows;
+        carry_fill(trainer, m, window == 0, in->state);
+        return fill_streams(trainer, streams, m, window, in);
+    }
     int64_t context = trainer->config.model.context, rows = trainer->config.micro_batch,
             targets = 0;
     for (int64_t row = 0; row < rows; row++)
@@ -228,6 +270,8 @@ static int64_t text_fill(const struct trainer *trainer, int64_t m, const struct 
 
 static int64_t text_epoch(const struct trainer *trainer, int64_t n)
 {
+    const struct streams *streams = &data_of(trainer)->streams;
+    if (trainer->config.data.carry) return n / (streams->windows * streams->rows);
     return sampler_epoch(&data_of(trainer)->training, n);
 }
 
@@ -246,6 +290,11 @@ static int64_t text_fill_group(const struct trainer *trainer, int64_t g,
     const struct text_data *text = data_of(trainer);
     int64_t context = trainer->config.model.context, rows = trainer->config.micro_batch,
             targets = 0;
+    if (in->state) {
+        int64_t windows = text->held_streams.windows, m = g / windows;
+        carry_fill_group(trainer, m, g % windows == 0, in->state);
+        return fill_streams(trainer, &text->held_streams, m, g % windows, in);
+    }
     for (int64_t row = 0; row < rows; row++) {
         int64_t i = g * rows + row;
         int32_t *row_tokens = in->tokens + row * context,

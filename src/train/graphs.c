@@ -41,15 +41,27 @@ static bool has_dropout(const struct model_config *model)
            model->residual_dropout > 0 || model->weight_drop > 0;
 }
 
+// With data.carry: the input of the states that a micro-batch begins with, and in *next_p, once the loss is built, what it ends with.
+static void carry_on(const struct run_config *config, struct model_sizes sizes,
+                     struct model_graph *graph, struct value **next_p)
+{
+    int64_t width = carry_width(config);
+    if (width == 0) return;
+    graph->inputs.state = graph_input(graph->g, "state", F32, shape_of(2, sizes.batch, width));
+    graph->inputs.next = next_p;
+}
+
 enum status training_graph(const struct run_config *config, struct model_sizes sizes,
                            struct parameters *parameters, struct model_graph *graph_p)
 {
     const struct model_type *type = NULL;
     struct model_graph graph = {0};
+    struct value *next = NULL;
     TRY(model_find(config->model.type, &type));
     TRY(tuning_freeze(config, parameters));
     TRY(graph_create(&graph.g));
     graph.inputs = model_inputs_create(graph.g, &config->model, run_task(config), sizes);
+    carry_on(config, sizes, &graph, &next);
     if (has_dropout(&config->model))
         graph.random = graph_input(graph.g, "random", U32, shape_of(1, INT64_C(4)));
     struct builder builder = {
@@ -58,6 +70,8 @@ enum status training_graph(const struct run_config *config, struct model_sizes s
         type->loss(&builder, &config->model, graph.inputs, config->label_smoothing);
     parameters->closed = true;
     graph_yield(graph.g, loss, parameters->count);
+    if (next) graph_yield(graph.g, next, parameters->count + 1);
+    graph.inputs.next = NULL;
     backward(graph.g, loss, parameters->count);
     enum status status = graph_status(graph.g);
     if (status) {
@@ -73,12 +87,16 @@ enum status evaluation_graph(const struct run_config *config, struct model_sizes
 {
     const struct model_type *type = NULL;
     struct model_graph graph = {0};
+    struct value *next = NULL;
     TRY(model_find(config->model.type, &type));
     TRY(graph_create(&graph.g));
     graph.inputs = model_inputs_create(graph.g, &config->model, run_task(config), sizes);
+    carry_on(config, sizes, &graph, &next);
     struct builder builder = {.g = graph.g, .parameters = parameters};
     // The plain loss, whatever the smoothing: it is what perplexities are made of.
     graph_yield(graph.g, type->loss(&builder, &config->model, graph.inputs, 0), 0);
+    if (next) graph_yield(graph.g, next, 2);
+    graph.inputs.next = NULL;
     // The parts that both share are computed once (pass/).
     if (run_has_scores(config))
         graph_yield(graph.g, type->scores(&builder, &config->model, graph.inputs), 1);

@@ -23,9 +23,10 @@ struct model_graph {
     struct model_inputs inputs;
     struct value *random; // U32 [4]; NULL without dropout
 };
-// The training graph yields every gradient with tag = parameter index, and the loss with tag = number of parameters; it declares
+// The training graph yields every gradient with tag = parameter index, the loss with tag = number of parameters, and, with data.carry,
+// the states that rows end with, with the tag behind it; it declares
 // the parameters, unless they are there. The evaluation graph (registry closed) yields the loss with tag 0 and, where examples are
-// scored, the scores with tag 1.
+// scored, the scores with tag 1; states with tag 2.
 enum status training_graph(const struct run_config *config, struct model_sizes sizes,
                            struct parameters *parameters, struct model_graph *graph_p) CHECK_RESULT;
 enum status evaluation_graph(const struct run_config *config, struct model_sizes sizes,
@@ -128,8 +129,8 @@ struct worker {
     struct worker_program training[FEED_SHAPES], evaluation[FEED_SHAPES];
     struct block arena; // of all programs, of which one runs at a time
     struct gradients gradients;
-    float loss;    // that the program has just yielded
-    int64_t group; // of the evaluation, under way
+    float loss;                 // that the program has just yielded
+    int64_t group, micro_batch; // of the evaluation and of the step, under way
     bool
         last; // the gradients of the micro-batch under way are the run's last: what they complete may travel
     bool finite; // examination: all gradients of the micro-batch under way
@@ -146,10 +147,32 @@ struct outcome {
     struct gradient_size gradient;
 };
 
+// ---- states of rows that go from window to window (carry.c); none without data.carry ----
+struct carried {
+    int64_t width;     // numbers of a row
+    float *state[2];   // [batch, width] that even steps begin with, and odd ones
+    float *evaluation; // [batch, width]
+};
+// 0: the run carries none. Bytes of one array of states.
+int64_t carry_width(const struct run_config *config);
+size_t carry_bytes(const struct run_config *config);
+bool carry_init(struct trainer *trainer); // false: no memory
+// What step `step` begins with, [batch, width].
+float *carry_state(const struct trainer *trainer, int64_t step);
+// Micro-batch m of the step (of the evaluation): the states that it begins with, 0 in the first window; and what it ended with.
+void carry_fill(const struct trainer *trainer, int64_t m, bool first, float *to);
+void carry_fill_group(const struct trainer *trainer, int64_t m, bool first, float *to);
+void carry_take(const struct trainer *trainer, int64_t m, const float *state);
+void carry_take_group(const struct trainer *trainer, int64_t m, const float *state);
+// All rows of all replicas become known to each; replica 0's, which were read for step 0, to all. Collective.
+enum status carry_share(struct trainer *trainer) CHECK_RESULT;
+enum status carry_resume(struct trainer *trainer) CHECK_RESULT;
+
 struct trainer {
     struct run_config config;
     struct tokenizer *tokenizer;
     struct feed feed;
+    struct carried carried;
     struct crew crew;
     struct agreement agreement;
     struct parameters parameters;

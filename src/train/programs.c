@@ -57,6 +57,7 @@ static void find_inputs(struct worker_program *w, const struct model_graph *grap
         .features = input_of(w->program, in->features),
         .goals = input_of(w->program, in->goals),
         .weights = input_of(w->program, in->weights),
+        .state = input_of(w->program, in->state),
         .random = input_of(w->program, graph->random),
     };
 }

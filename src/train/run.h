@@ -27,6 +27,7 @@ struct run_config {
         char field[64];           // of .jsonl, "text"
         char cache[RUN_PATH];     // folder of token caches, "": out/cache
         char partition[12];       // contiguous | interleaved | length
+        bool carry;               // a recurrent model's state goes from window to window
         // Of tasks of examples: columns of rows, numbers or names.
         char format[12]; // auto | lines | csv | tsv | spaced | jsonl | squad
         bool header, replace;

@@ -151,6 +151,25 @@ static enum status check_model(struct run_config *config)
     return STATUS_OK;
 }
 
+static enum status check_carry(const struct run_config *config)
+{
+    const struct model_type *type;
+    if (!config->data.carry) return STATUS_OK;
+    TRY(model_find(config->model.type, &type));
+    if (strcmp(config->task, "lm") != 0 || !type->carried)
+        FAIL_KEY(config, "data.carry", "%s with task: %s carries no state; lstm_lm with lm does",
+                 type->name, config->task);
+    if (strcmp(config->data.partition, "contiguous") != 0)
+        FAIL_KEY(config, "data.partition", "%s, but with data.carry each row is its stream's",
+                 config->data.partition);
+    if (config->replicas > 1 && strcmp(config->parallel.balance, "none") != 0)
+        FAIL_KEY(config, "parallel.balance",
+                 "%s moves rows from process to process, and data.carry keeps their states where "
+                 "they are; leave it at none",
+                 config->parallel.balance);
+    return STATUS_OK;
+}
+
 // What only rows of examples have is an error where there are none, and the other way round.
 static enum status check_rows(const struct run_config *config)
 {
@@ -366,6 +385,7 @@ enum status run_config_check(struct run_config *config)
 {
     TRY(check_model(config));
     TRY(check_rows(config));
+    TRY(check_carry(config));
     TRY(check_batch(config));
     TRY(check_optimizer(config));
     if (!config->data.train[0])

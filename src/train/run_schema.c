@@ -110,6 +110,8 @@ const struct run_key run_schema[] = {
     TEXT_KEY("data.field", data.field, "text", FREE, "of .jsonl lines: the text"),
     TEXT_KEY("data.cache", data.cache, "", FREE,
              "folder for tokens that are kept; none: out/cache"),
+    KEY("data.carry", RUN_BOOLEAN, data.carry, "false", 0, 0, false, NULL, FIXED,
+        "lstm_lm: train.batch streams side by side, whose states go from window to window"),
     CHOICE("data.partition", RUN_CHOICE, data.partition, "contiguous",
            "contiguous | interleaved | length", FIXED,
            "which samples of a step share a leaf: as drawn, dealt out, by length"),

@@ -24,8 +24,9 @@ struct scoring {
     struct sampler sampler;
     struct graph *graph;
     struct model_inputs inputs;
-    int64_t rows, windows, groups;
-    double *loss; // [groups]
+    int64_t rows, length, windows, groups; // length: positions of a window
+    int64_t carried;                       // numbers of the state that goes on; 0: none
+    double *loss;                          // [groups]
     _Atomic int64_t next, tokens, bytes, characters;
 };
 
@@ -34,7 +35,9 @@ struct scorer {
     struct program *program;
     pthread_t thread;
     int32_t *tokens, *positions, *targets;
-    double loss; // of the group under way
+    float *state; // of the window that comes
+    float *next;  // that the one before has ended with
+    double loss;  // of the group under way
 };
 
 static void count_text(struct scoring *scoring, const int32_t *targets, int64_t count)
@@ -57,15 +60,18 @@ static void count_text(struct scoring *scoring, const int32_t *targets, int64_t 
 static void take_loss(void *context, int tag, const void *data)
 {
     struct scorer *scorer = context;
-    (void)tag;
-    scorer->loss = (double)*(const float *)data;
+    if (tag == 0)
+        scorer->loss = (double)*(const float *)data;
+    else
+        memcpy(scorer->next, data, (size_t)scorer->scoring->carried * sizeof *scorer->next);
 }
 
 static void *score_groups(void *context)
 {
     struct scorer *scorer = context;
     struct scoring *scoring = scorer->scoring;
-    int64_t length = scoring->sampler.context, rows = scoring->rows;
+    int64_t length = scoring->length, rows = scoring->rows;
+    size_t carried = (size_t)scoring->carried * sizeof *scorer->next;
     cpu_flush_to_zero();
     for (int64_t group; (group = atomic_fetch_add(&scoring->next, 1)) < scoring->groups;) {
         for (int64_t row = 0; row < rows; row++) {
@@ -77,6 +83,7 @@ static void *score_groups(void *context)
                 for (int64_t i = 0; i < length; i++) tokens[i] = 0, targets[i] = -1;
             for (int64_t i = 0; i < length; i++) scorer->positions[row * length + i] = (int32_t)i;
         }
+        if (carried) memcpy(scorer->state, scorer->next, carried);
         program_run(scorer->program, take_loss, scorer);
         scoring->loss[group] = scorer->loss;
         count_text(scoring, scorer->targets, rows * length);
@@ -88,13 +95,20 @@ static enum status build_graph(struct scoring *scoring, struct parameters *param
 {
     const struct model_config *config = &scoring->model->config;
     TRY(graph_create(&scoring->graph));
-    struct shape shape = shape_of(2, scoring->rows, config->context);
+    struct shape shape = shape_of(2, scoring->rows, scoring->length);
+    struct value *next = NULL;
     scoring->inputs.tokens = graph_input(scoring->graph, "tokens", I32, shape);
     scoring->inputs.positions = graph_input(scoring->graph, "positions", I32, shape);
     scoring->inputs.targets = graph_input(scoring->graph, "targets", I32, shape);
+    if (scoring->carried) {
+        scoring->inputs.state =
+            graph_input(scoring->graph, "state", F32, shape_of(2, scoring->rows, scoring->carried));
+        scoring->inputs.next = &next;
+    }
     struct builder builder = {.g = scoring->graph, .parameters = parameters};
     graph_yield(scoring->graph, scoring->model->type->loss(&builder, config, scoring->inputs, 0),
                 0);
+    if (next) graph_yield(scoring->graph, next, 1);
     return graph_status(scoring->graph);
 }
 
@@ -108,7 +122,10 @@ static enum status prepare_scorer(struct scoring *scoring, struct scorer *scorer
     scorer->tokens = program_input(scorer->program, scoring->inputs.tokens);
     scorer->positions = program_input(scorer->program, scoring->inputs.positions);
     scorer->targets = program_input(scorer->program, scoring->inputs.targets);
-    return STATUS_OK;
+    if (!scoring->carried) return STATUS_OK;
+    scorer->state = program_input(scorer->program, scoring->inputs.state);
+    return memory_allocate((size_t)scoring->carried, sizeof *scorer->next, "the carried state",
+                           &scorer->next);
 }
 
 static enum status run_scorers(struct scoring *scoring, struct scorer *scorer, int workers)
@@ -130,16 +147,36 @@ static double seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
+// One stream: its windows may be of any length, since states go on, and longer ones are faster.
+static enum status use_stream(struct scoring *scoring, int64_t targets, int *workers_p)
+{
+    enum { LONGEST = 512 };
+    const struct loaded_model *model = scoring->model;
+    if (!model->type->carried)
+        FAIL(STATUS_UNSUPPORTED,
+             "a model of type %s has no state to carry from window to window; lstm_lm has",
+             model->type->name);
+    scoring->carried = model->type->carried(&model->config);
+    scoring->rows = 1;
+    scoring->length = targets < 1 ? 1 : targets < LONGEST ? targets : LONGEST;
+    *workers_p = 1;
+    return STATUS_OK;
+}
+
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
                          int64_t last, int64_t rows, int workers, enum precision precision,
-                         struct score *score_p)
+                         bool carry, struct score *score_p)
 {
-    struct scoring scoring = {.model = model, .rows = rows, .options = {.precision = precision}};
+    struct scoring scoring = {.model = model,
+                              .rows = rows,
+                              .length = model->config.context,
+                              .options = {.precision = precision}};
     struct scorer *scorer = NULL;
     double start = seconds_now();
-    TRY(sampler_init(&scoring.sampler, corpus, first, last, model->config.context, 0));
+    if (carry) TRY(use_stream(&scoring, last - first - 1, &workers));
+    TRY(sampler_init(&scoring.sampler, corpus, first, last, scoring.length, 0));
     scoring.windows = sampler_evaluation_windows(&scoring.sampler);
-    scoring.groups = (scoring.windows + rows - 1) / rows;
+    scoring.groups = (scoring.windows + scoring.rows - 1) / scoring.rows;
     if (workers > scoring.groups) workers = (int)scoring.groups;
     TRY(memory_allocate((size_t)scoring.groups, sizeof *scoring.loss, "the losses", &scoring.loss));
     enum status status = memory_allocate((size_t)workers, sizeof *scorer, "the workers", &scorer);
@@ -154,7 +191,10 @@ enum status score_corpus(struct loaded_model *model, const struct corpus *corpus
         score_p->characters = atomic_load(&scoring.characters);
         score_p->seconds = seconds_now() - start;
     }
-    for (int i = 0; i < workers; i++) program_destroy(scorer[i].program);
+    for (int i = 0; i < workers; i++) {
+        program_destroy(scorer[i].program);
+        free(scorer[i].next);
+    }
     graph_destroy(scoring.graph);
     free(scorer);
 free_losses:
@@ -163,7 +203,7 @@ free_losses:
 }
 
 enum status score_text(struct loaded_model *model, const struct corpus_source *source, int64_t rows,
-                       int workers, struct score *score_p)
+                       int workers, bool carry, struct score *score_p)
 {
     const char *base = getenv("TMPDIR");
     char cache[1024];
@@ -176,8 +216,8 @@ enum status score_text(struct loaded_model *model, const struct corpus_source *s
     struct corpus *corpus;
     enum status status = corpus_open(source, model->tokenizer, cache, workers, &corpus);
     if (status) goto remove_cache;
-    status =
-        score_corpus(model, corpus, 0, corpus->count, rows, workers, PRECISION_FLOAT32, score_p);
+    status = score_corpus(model, corpus, 0, corpus->count, rows, workers, PRECISION_FLOAT32, carry,
+                          score_p);
     corpus_close(corpus);
 
 remove_cache:

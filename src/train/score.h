@@ -16,11 +16,12 @@ struct score {
     double seconds;
 };
 // Ids [first, last) of the corpus, in windows of the model's context without overlap, `rows` at a time. precision: of products.
-// Fails: STATUS_INPUT when the range is too short, STATUS_MEMORY.
+// carry (models that have states to carry): as one stream instead, by one worker; what a window ended with the next begins with.
+// Fails: STATUS_INPUT when the range is too short, STATUS_MEMORY, STATUS_UNSUPPORTED where there is no state to carry.
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
                          int64_t last, int64_t rows, int workers, enum precision precision,
-                         struct score *score_p) CHECK_RESULT;
+                         bool carry, struct score *score_p) CHECK_RESULT;
 // The same for text files, in float32: opens them with the model's tokenizer, through a folder for tokens that is removed afterwards.
 enum status score_text(struct loaded_model *model, const struct corpus_source *source, int64_t rows,
-                       int workers, struct score *score_p) CHECK_RESULT;
+                       int workers, bool carry, struct score *score_p) CHECK_RESULT;
 #endif

@@ -40,8 +40,12 @@ static void fold_yield(void *context, int tag, const void *data, const struct pa
 {
     struct worker *worker = context;
     const struct parameters *parameters = &worker->trainer->parameters;
-    if (tag == parameters->count) {
-        if (part->index == 0) worker->loss = *(const float *)data;
+    if (tag >= parameters->count) {
+        if (part->index > 0) return;
+        if (tag == parameters->count)
+            worker->loss = *(const float *)data;
+        else
+            carry_take(worker->trainer, worker->micro_batch, data);
         return;
     }
     const struct parameter *parameter = &parameters->list[tag];
@@ -62,7 +66,7 @@ static void *place_gradient(void *context, int tag)
 {
     const struct worker *worker = context;
     const struct parameters *parameters = &worker->trainer->parameters;
-    if (tag == parameters->count) return NULL;
+    if (tag >= parameters->count) return NULL;
     return gradients_place(&worker->gradients, parameters->list[tag].offset);
 }
 
@@ -77,6 +81,7 @@ static void compute_leaves(struct worker *worker)
         leaf_micro_batches(trainer->micro_batches, trainer->leaves, base + leaf, &from, &to);
         for (int64_t m = from; m < to; m++) {
             struct worker_program *training = program_for(worker, m);
+            worker->micro_batch = m;
             worker->last = hands_over && leaf + 1 == last && m + 1 == to;
             double start = thread_seconds();
             trainer->tokens[m] = load_micro_batch(trainer, &training->inputs, m);
@@ -187,7 +192,7 @@ static void examine_yield(void *context, int tag, const void *data)
 {
     struct worker *worker = context;
     const struct parameters *parameters = &worker->trainer->parameters;
-    if (tag == parameters->count) return;
+    if (tag >= parameters->count) return;
     float largest =
         update_kernels_of(worker->trainer->isa)->max_magnitude(data, parameters->list[tag].count);
     if (!isfinite(largest)) worker->finite = false;
@@ -198,7 +203,7 @@ static void *place_anywhere(void *context, int tag)
 {
     const struct worker *worker = context;
     const struct parameters *parameters = &worker->trainer->parameters;
-    if (tag == parameters->count) return NULL;
+    if (tag >= parameters->count) return NULL;
     return gradients_buffer(&worker->gradients, 0) + parameters->list[tag].offset;
 }
 

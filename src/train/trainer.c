@@ -54,7 +54,8 @@ static bool take_tables(struct trainer *trainer)
     if (!trainer->segment || !trainer->comm || !trainer->gradients || !trainer->speed ||
         !trainer->planned_seconds || !trainer->compute_seconds || !trainer->border ||
         !trainer->run_border || !trainer->next_border || !trainer->loss || !trainer->tokens ||
-        !trainer->offending || !trainer->worker || !agreement_init(trainer) || !times_init(trainer))
+        !trainer->offending || !trainer->worker || !agreement_init(trainer) ||
+        !times_init(trainer) || !carry_init(trainer))
         return false;
     first_borders(trainer);
     return true;
