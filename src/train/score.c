@@ -173,6 +173,11 @@ enum status score_corpus(struct loaded_model *model, const struct corpus *corpus
                               .options = {.precision = precision}};
     struct scorer *scorer = NULL;
     double start = seconds_now();
+    if (!(model->type->tasks & TASK_LM))
+        FAIL(STATUS_UNSUPPORTED,
+             "a model of type %s has no loss on running text; what it is for measures it: "
+             "translate or summarize with --reference, or train",
+             model->type->name);
     if (carry) TRY(use_stream(&scoring, last - first - 1, &workers));
     TRY(sampler_init(&scoring.sampler, corpus, first, last, scoring.length, 0));
     scoring.windows = sampler_evaluation_windows(&scoring.sampler);

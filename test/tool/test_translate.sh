@@ -122,6 +122,8 @@ fails "no such file" 3 "missing.txt" "$program" translate seq2seq missing.txt
 fails "no such reference" 3 "missing.txt" "$program" translate seq2seq lines.txt --reference missing.txt
 fails "no such model" 3 "missing" "$program" translate missing lines.txt
 fails "more of n-best than beams" 2 "n-best: 4 is out of range; it must be 1 to 3" "$program" translate seq2seq --beam 3 --n-best 4
+fails "eval of a translator" 1 "a model of type seq2seq has no loss on running text" "$program" eval seq2seq --data lines.txt
+fails "generate by a translator" 1 "a model of type seq2seq does not continue a text" "$program" generate seq2seq --prompt one
 fails "draws and beams" 2 "one of them" "$program" translate seq2seq --beam 3 --temperature 1
 fails "a seed without draws" 2 "--seed is for draws" "$program" translate seq2seq --seed 3
 fails "a measure without references" 2 "--tokenize is for measuring" "$program" translate seq2seq --tokenize zh
