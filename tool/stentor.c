@@ -18,6 +18,7 @@
 static const struct command *const commands[] = {&train_command,
                                                  &eval_command,
                                                  &generate_command,
+                                                 &classify_command,
                                                  &translate_command,
                                                  &summarize_command,
                                                  &inspect_command,

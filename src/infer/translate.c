@@ -92,31 +92,6 @@ void translation_release(struct translation *translation)
 }
 
 // ---- text to ids ----
-// The characters one by one, but for those that the tokenizer lacks.
-static enum status encode_known(struct translator *translator, struct text text, size_t *count_p,
-                                int64_t *unknown_p)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < text.bytes;) {
-        uint32_t code;
-        size_t some = 0;
-        const uint8_t *at = (const uint8_t *)text.at + i;
-        int length = utf8_read(at, text.bytes - i, &code);
-        if (length < 1) length = 1;
-        enum status status = tokenizer_encode(translator->source, at, (size_t)length, "a character",
-                                              i, translator->ids + count, &some);
-        if (status && status != STATUS_INPUT) return status;
-        if (status) {
-            error_clear();
-            ++*unknown_p;
-        }
-        count += status ? 0 : some;
-        i += (size_t)length;
-    }
-    *count_p = count;
-    return STATUS_OK;
-}
-
 // Ids of a text with the end behind them, as many as the model takes; none of a text of spaces.
 static enum status encode(struct translator *translator, struct text text,
                           struct search_source *source, struct translation *translation)
@@ -130,13 +105,8 @@ static enum status encode(struct translator *translator, struct text text,
         TRY(memory_grow(&translator->ids, room, sizeof *translator->ids, "a text's tokens"));
         translator->room = room;
     }
-    enum status status = tokenizer_encode(translator->source, (const uint8_t *)text.at, text.bytes,
-                                          "the text", 0, translator->ids, &count);
-    if (status == STATUS_INPUT) {
-        error_clear();
-        status = encode_known(translator, text, &count, &translation->unknown);
-    }
-    TRY(status);
+    TRY(tokenizer_encode_known(translator->source, (const uint8_t *)text.at, text.bytes,
+                               translator->ids, &count, &translation->unknown));
     if (count > most) {
         translation->left = (int64_t)(count - most);
         count = most;

@@ -26,10 +26,12 @@ struct model_config {
     int64_t recompute_layers; // activations of so many first layers are computed again, not kept
 
     // Of models for other tasks than lm; 0 and false are each type's defaults.
-    int64_t classes;           // scores of an example; 0: the head is a language model's
-    enum score_loss loss;      // of those scores
-    enum pool pool;            // how a sequence becomes one vector
-    int64_t features;          // numbers of an example (mlp, linear)
+    int64_t classes;      // scores of an example; 0: the head is a language model's
+    enum score_loss loss; // of those scores
+    enum pool pool;       // how a sequence becomes one vector
+    int64_t features;     // numbers of an example (mlp, linear)
+    int64_t ngrams,
+        ngram_hash; // of a bag: longest runs of tokens that are tokens, too, and rows for them
     int64_t source_vocabulary; // an encoder's own table; 0: it shares the decoder's
     int64_t encoder_layers;    // 0: as many as `layers`
     bool post_norm;  // Transformers: norms behind the sums, as in 2017; else before each part

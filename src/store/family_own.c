@@ -36,6 +36,8 @@ static const struct own_key keys[] = {
     KEY(source_vocabulary, INTEGER, 0, INT32_MAX, NULL)
     KEY(features, INTEGER, 0, 1 << 24, NULL)
     KEY(classes, INTEGER, 0, 1 << 20, NULL)
+    KEY(ngrams, INTEGER, 0, 8, NULL)
+    KEY(ngram_hash, INTEGER, 0, 1 << 24, NULL)
     KEY(embedding_dropout, NUMBER, 0, 1 - 0x1p-53, NULL)
     KEY(attention_dropout, NUMBER, 0, 1 - 0x1p-53, NULL)
     KEY(residual_dropout, NUMBER, 0, 1 - 0x1p-53, NULL)

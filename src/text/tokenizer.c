@@ -88,3 +88,42 @@ size_t tokenizer_cut(const struct tokenizer *tokenizer, const uint8_t *text, siz
 {
     return tokenizer->kind->cut(tokenizer, text, bytes);
 }
+
+static enum status encode_by_character(const struct tokenizer *tokenizer, const uint8_t *text,
+                                       size_t bytes, int32_t *ids, size_t *count_p,
+                                       int64_t *unknown_p)
+{
+    size_t count = 0;
+    int64_t unknown = 0;
+    for (size_t i = 0; i < bytes;) {
+        uint32_t code;
+        size_t some = 0;
+        int length = utf8_read(text + i, bytes - i, &code);
+        if (length < 1) length = 1;
+        enum status status = tokenizer_encode(tokenizer, text + i, (size_t)length, "a character", i,
+                                              ids + count, &some);
+        if (status && status != STATUS_INPUT) return status;
+        if (status) {
+            error_clear();
+            unknown++;
+        }
+        count += status ? 0 : some;
+        i += (size_t)length;
+    }
+    *count_p = count;
+    *unknown_p = unknown;
+    return STATUS_OK;
+}
+
+enum status tokenizer_encode_known(const struct tokenizer *tokenizer, const uint8_t *text,
+                                   size_t bytes, int32_t *ids, size_t *count_p, int64_t *unknown_p)
+{
+    enum status status = tokenizer_encode(tokenizer, text, bytes, "the text", 0, ids, count_p);
+    if (status == STATUS_INPUT) {
+        error_clear();
+        return encode_by_character(tokenizer, text, bytes, ids, count_p, unknown_p);
+    }
+    TRY(status);
+    *unknown_p = 0;
+    return STATUS_OK;
+}

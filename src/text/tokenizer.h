@@ -54,6 +54,10 @@ size_t tokenizer_room(const struct tokenizer *tokenizer, size_t bytes);
 enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
                              const char *source, uint64_t base, int32_t *ids,
                              size_t *count_p) CHECK_RESULT;
+// The same without what the tokenizer lacks: *unknown_p is how many characters were left out. Fails: STATUS_MEMORY.
+enum status tokenizer_encode_known(const struct tokenizer *tokenizer, const uint8_t *text,
+                                   size_t bytes, int32_t *ids, size_t *count_p,
+                                   int64_t *unknown_p) CHECK_RESULT;
 // Bytes of one id: borrowed, *bytes_p of them. NULL when id is out of range.
 const uint8_t *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p);
 // Where a text may be cut so that encoding the parts gives the whole's ids: the largest such place <= bytes.

@@ -198,6 +198,8 @@ static enum status settle_vocabulary(struct trainer *trainer)
     form->first = !strcmp(config->pool, "first");
     form->order = config->data.ngrams;
     form->hash = (int32_t)config->data.ngram_hash;
+    config->model.ngrams = form->order;
+    config->model.ngram_hash = form->order > 1 ? form->hash : 0;
     int64_t least = form_vocabulary(form);
     if (config->vocabulary && config->vocabulary < least)
         FAIL_AT(

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "infer/classify.h"
+
+#include "backend/backend.h"
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "data/form.h"
+#include "infer/batches.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Lengths that batches are padded to: 8, 12, 16, 24, 32, 48, …
+enum { LENGTHS = 40 };
+
+// A worker's program for one length.
+struct scorer {
+    struct program *program;
+    struct model_inputs inputs;
+    struct graph *graph;
+    struct block arena;
+};
+struct classifier {
+    const struct loaded_model *model; // borrowed
+    struct form form;
+    int64_t rows;
+    int workers;
+    struct scorer (*scorers)[LENGTHS]; // [workers]; made when they are needed
+    struct team *team;
+    atomic_bool stop;
+    // Of the present call: tokens of input i are tokens[place[i]] .. tokens[place[i + 1]].
+    int32_t *tokens, *ids;
+    int64_t *place;
+    size_t tokens_room, ids_room;
+    const struct example_input *inputs;
+    struct judgement *judgements;
+};
+
+// ---- what scores mean ----
+
+int32_t classifier_classes(const struct loaded_model *model) { return model->labels; }
+
+static int32_t predict(const struct model_config *config, const float *scores)
+{
+    int32_t best = 0;
+    if (config->classes == 1) return scores[0] > (config->loss == LOSS_SQUARED ? 0.5F : 0);
+    for (int32_t c = 1; c < config->classes; c++)
+        if (scores[c] > scores[best]) best = c;
+    return best;
+}
+
+void classifier_probabilities(const struct loaded_model *model, const float *scores, float *out)
+{
+    const struct model_config *config = &model->config;
+    double sum = 0;
+    float most = scores[0];
+    if (config->classes == 1 && model->labels == 2) {
+        bool sure = config->loss == LOSS_BINARY;
+        out[1] = sure ? (float)(1 / (1 + exp(-(double)scores[0]))) : scores[0];
+        out[0] = sure ? 1 - out[1] : -scores[0];
+        return;
+    }
+    for (int64_t c = 0; c < config->classes; c++) out[c] = scores[c];
+    if (config->loss != LOSS_SOFTMAX) return;
+    for (int64_t c = 1; c < config->classes; c++)
+        if (scores[c] > most) most = scores[c];
+    for (int64_t c = 0; c < config->classes; c++) sum += exp((double)(scores[c] - most));
+    for (int64_t c = 0; c < config->classes; c++)
+        out[c] = (float)(exp((double)(scores[c] - most)) / sum);
+}
+
+// ---- life cycle ----
+
+static enum status check_model(struct classifier *classifier)
+{
+    const struct loaded_model *model = classifier->model;
+    const struct model_config *config = &model->config;
+    if (!model->type->scores || config->classes < 1 ||
+        !(model->type->tasks & (TASK_CLASSIFY | TASK_REGRESS)))
+        FAIL(STATUS_UNSUPPORTED,
+             "the model (%s) scores no examples: it was trained for another task", config->type);
+    if (config->features) return STATUS_OK;
+    if (!model->tokenizer)
+        FAIL(STATUS_UNSUPPORTED,
+             "the model has no tokenizer that is known here, so it cannot read text");
+    classifier->form = (struct form){.size = tokenizer_size(model->tokenizer),
+                                     .first = config->pool == POOL_FIRST,
+                                     .order = config->ngrams,
+                                     .hash = (int32_t)config->ngram_hash};
+    if (form_vocabulary(&classifier->form) > config->vocabulary)
+        FAIL(STATUS_UNSUPPORTED, "a tokenizer of %d ids does not belong to a model of %lld",
+             tokenizer_size(model->tokenizer), (long long)config->vocabulary);
+    return STATUS_OK;
+}
+
+static enum status create_parts(struct classifier *classifier)
+{
+    const struct team_options team = {.threads = classifier->workers,
+                                      .crowded = classifier->workers > cpu_cores()};
+    TRY(check_model(classifier));
+    TRY(memory_allocate((size_t)classifier->workers, sizeof *classifier->scorers, "workers",
+                        &classifier->scorers));
+    return classifier->workers > 1 ? team_create(&team, &classifier->team) : STATUS_OK;
+}
+
+enum status classifier_create(const struct loaded_model *model, int64_t rows, int workers,
+                              struct classifier **classifier_p)
+{
+    struct classifier *classifier;
+    INVARIANT(workers >= 1 && rows >= 1, "%d workers, batches of %lld", workers, (long long)rows);
+    TRY(memory_allocate(1, sizeof *classifier, "a classifier", &classifier));
+    classifier->model = model;
+    classifier->rows = rows;
+    classifier->workers = workers;
+    enum status status = create_parts(classifier);
+    if (status) {
+        classifier_destroy(classifier);
+        return status;
+    }
+    *classifier_p = classifier;
+    return STATUS_OK;
+}
+
+static void release_scorer(struct scorer *scorer)
+{
+    program_destroy(scorer->program);
+    graph_destroy(scorer->graph);
+    block_destroy(&scorer->arena);
+}
+
+void classifier_destroy(struct classifier *classifier)
+{
+    if (!classifier) return;
+    team_destroy(classifier->team);
+    for (int w = 0; classifier->scorers && w < classifier->workers; w++)
+        for (int i = 0; i < LENGTHS; i++) release_scorer(&classifier->scorers[w][i]);
+    free(classifier->scorers);
+    free(classifier->tokens);
+    free(classifier->ids);
+    free(classifier);
+}
+
+void classifier_stop(struct classifier *classifier) { atomic_store(&classifier->stop, true); }
+
+// ---- programs ----
+
+static int64_t length_of(int number)
+{
+    int64_t power = INT64_C(8) << number / 2;
+    return number % 2 ? power + power / 2 : power;
+}
+
+static enum status build(const struct classifier *classifier, int64_t tokens, struct scorer *scorer)
+{
+    const struct loaded_model *model = classifier->model;
+    const struct model_sizes sizes = {
+        .batch = classifier->rows, .tokens = tokens + model->type->margin, .source_tokens = tokens};
+    enum model_tasks task = model_takes_labels(&model->config) ? TASK_CLASSIFY : TASK_REGRESS;
+    TRY(graph_create(&scorer->graph));
+    scorer->inputs = model_inputs_create(scorer->graph, &model->config, task, sizes);
+    struct parameters parameters = model->parameters; // closed: only read
+    struct builder builder = {.g = scorer->graph, .parameters = &parameters};
+    graph_yield(scorer->graph, model->type->scores(&builder, &model->config, scorer->inputs), 0);
+    return graph_status(scorer->graph);
+}
+
+static enum status prepare(const struct classifier *classifier, int64_t tokens,
+                           struct scorer *scorer)
+{
+    const struct program_options options = {.precision = PRECISION_FLOAT32};
+    const struct backend *backend;
+    if (scorer->program) return STATUS_OK;
+    TRY(backend_find("cpu", &backend));
+    if (!scorer->graph) TRY(build(classifier, tokens, scorer));
+    struct program *program;
+    TRY(program_create(backend, scorer->graph, &options, &program));
+    enum status status = block_create(program_arena_bytes(program), "scoring", &scorer->arena);
+    if (!status)
+        status = program_prepare(program, classifier->model->weights.data, scorer->arena.data);
+    if (status) {
+        program_destroy(program);
+        return status;
+    }
+    scorer->program = program;
+    return STATUS_OK;
+}
+
+// ---- a batch ----
+
+struct taking {
+    const struct classifier *classifier;
+    const int64_t *members;
+    int64_t count;
+};
+
+static void take_scores(void *context, int tag, const void *data)
+{
+    const struct taking *taking = context;
+    int64_t classes = taking->classifier->model->config.classes;
+    const float *scores = data;
+    (void)tag;
+    for (int64_t i = 0; i < taking->count; i++) {
+        struct judgement *judgement = &taking->classifier->judgements[taking->members[i]];
+        memcpy(judgement->scores, scores + i * classes, (size_t)classes * sizeof *scores);
+        judgement->predicted = predict(&taking->classifier->model->config, judgement->scores);
+        judgement->done = true;
+    }
+}
+
+static void fill_tokens(const struct taking *taking, const struct scorer *scorer, int64_t tokens)
+{
+    int32_t *to = program_input(scorer->program, scorer->inputs.tokens);
+    int32_t *positions = program_input(scorer->program, scorer->inputs.positions);
+    int32_t *lengths = program_input(scorer->program, scorer->inputs.lengths);
+    for (int64_t row = 0; row < taking->classifier->rows; row++, to += tokens) {
+        int64_t count = 0;
+        if (row < taking->count) {
+            const int64_t *place = taking->classifier->place + taking->members[row];
+            count = place[1] - place[0];
+            memcpy(to, taking->classifier->tokens + place[0], (size_t)count * sizeof *to);
+        }
+        for (int64_t i = count; i < tokens; i++) to[i] = 0;
+        lengths[row] = count ? (int32_t)count : 1;
+        for (int64_t i = 0; positions && i < tokens; i++) *positions++ = (int32_t)i;
+    }
+}
+
+static void fill_features(const struct taking *taking, const struct scorer *scorer)
+{
+    const struct classifier *classifier = taking->classifier;
+    int64_t features = classifier->model->config.features;
+    float *to = program_input(scorer->program, scorer->inputs.features);
+    memset(to, 0, (size_t)(classifier->rows * features) * sizeof *to);
+    for (int64_t row = 0; row < taking->count; row++)
+        memcpy(to + row * features, classifier->inputs[taking->members[row]].features,
+               (size_t)features * sizeof *to);
+}
+
+static enum status score_batch(void *context, int worker, const int64_t *members, int64_t count)
+{
+    struct classifier *classifier = context;
+    struct taking taking = {classifier, members, count};
+    int64_t longest = 1, context_length = classifier->model->config.context;
+    int number = 0;
+    for (int64_t i = 0; classifier->place && i < count; i++) {
+        int64_t length = classifier->place[members[i] + 1] - classifier->place[members[i]];
+        if (length > longest) longest = length;
+    }
+    while (length_of(number) < longest && number + 1 < LENGTHS) number++;
+    int64_t tokens = length_of(number) < context_length ? length_of(number) : context_length;
+    struct scorer *scorer = &classifier->scorers[worker][number];
+    TRY(prepare(classifier, tokens, scorer));
+    if (scorer->inputs.features)
+        fill_features(&taking, scorer);
+    else
+        fill_tokens(&taking, scorer, tokens + classifier->model->type->margin);
+    cpu_flush_to_zero();
+    program_run(scorer->program, take_scores, &taking);
+    return STATUS_OK;
+}
+
+// ---- texts ----
+
+// Ids behind those that are there, at most `longest`.
+static enum status encode(struct classifier *classifier, struct text text, int64_t longest,
+                          size_t used, struct judgement *judgement, int64_t *count_p)
+{
+    const struct tokenizer *tokenizer = classifier->model->tokenizer;
+    size_t room = used + tokenizer_room(tokenizer, text.bytes) + 1, count = 0;
+    if (room > classifier->ids_room) {
+        TRY(memory_grow(&classifier->ids, room, sizeof *classifier->ids, "a text's tokens"));
+        classifier->ids_room = room;
+    }
+    int64_t unknown;
+    TRY(tokenizer_encode_known(tokenizer, (const uint8_t *)text.at, text.bytes,
+                               classifier->ids + used, &count, &unknown));
+    judgement->unknown += unknown;
+    if ((int64_t)count > longest) judgement->left += (int64_t)count - longest;
+    *count_p = (int64_t)count > longest ? longest : (int64_t)count;
+    return STATUS_OK;
+}
+
+static enum status form_input(struct classifier *classifier, int64_t i)
+{
+    const struct example_input *input = &classifier->inputs[i];
+    struct judgement *judgement = &classifier->judgements[i];
+    const struct form *form = &classifier->form;
+    int64_t context = classifier->model->config.context, n[2] = {0, -1}, at = classifier->place[i];
+    bool pair = input->text[1].at != NULL;
+    // As in training: two texts share the places.
+    int64_t longest = pair ? (context - 1 - form->first) / 2 : form_longest(form, context);
+    TRY(encode(classifier, input->text[0], longest, 0, judgement, &n[0]));
+    if (pair) TRY(encode(classifier, input->text[1], longest, (size_t)n[0], judgement, &n[1]));
+    size_t room = (size_t)(at + form_length(form, n[0], n[1]));
+    if (room > classifier->tokens_room) {
+        TRY(memory_grow(&classifier->tokens, 2 * room, sizeof *classifier->tokens, "tokens"));
+        classifier->tokens_room = 2 * room;
+    }
+    const struct form_text text[2] = {{classifier->ids, n[0]}, {classifier->ids + n[0], n[1]}};
+    classifier->place[i + 1] = at + form_write(form, text, NULL, classifier->tokens + at);
+    return STATUS_OK;
+}
+
+static enum status run(struct classifier *classifier, int64_t count, int64_t *lengths)
+{
+    for (int64_t i = 0; i < count; i++) {
+        if (!classifier->model->config.features) TRY(form_input(classifier, i));
+        lengths[i] = classifier->model->config.features
+                         ? 1
+                         : classifier->place[i + 1] - classifier->place[i];
+    }
+    const struct batches batches = {lengths, count, classifier->rows, &classifier->stop};
+    return batches_run(&batches, classifier->team, score_batch, classifier);
+}
+
+enum status classifier_run(struct classifier *classifier, const struct example_input *inputs,
+                           int64_t count, struct judgement *judgements)
+{
+    size_t room = (size_t)count + 1;
+    int64_t *lengths;
+    for (int64_t i = 0; i < count; i++)
+        judgements[i] = (struct judgement){.scores = judgements[i].scores};
+    classifier->inputs = inputs;
+    classifier->judgements = judgements;
+    TRY(memory_allocate(room, sizeof *lengths, "the texts", &lengths));
+    enum status status = STATUS_OK;
+    if (!classifier->model->config.features)
+        status = memory_allocate(room, sizeof *classifier->place, "the texts", &classifier->place);
+    if (!status) status = run(classifier, count, lengths);
+    free(classifier->place);
+    classifier->place = NULL;
+    free(lengths);
+    return status;
+}

@@ -1,0 +1,77 @@
+#!/bin/sh
+# stentor classify: a class for a row, the one that training measured, the same for any number of workers; what is bad is named and loses nothing.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build/release}
+program=$(cd "$BUILD" && pwd)/stentor
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+count=0 failures=0
+check() { # check NAME COMMAND…
+    name=$1; shift
+    count=$((count + 1))
+    if "$@" >log 2>&1; then echo "ok $count - $name"; else
+        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
+}
+# fails NAME CODE WORDS COMMAND…: standard input is in.txt, standard output goes to out.txt
+fails() {
+    name=$1 code=$2 words=$3; shift 3
+    timeout 60 "$@" <in.txt >out.txt 2>err.txt
+    got=$?
+    check "$name" sh -c "cat err.txt; test $got -eq $code && { test -z '$words' || grep -q -F -e '$words' err.txt; } && ! grep -q -i 'sanitizer\|broken invariant' err.txt"
+}
+awk 'BEGIN { srand(3); split("sun rain snow wind fog", w, " "); print "mood\ttext\tdegrees"
+    for (i = 0; i < 240; i++) { n = int(rand() * 12); c = int(rand() * 2); s = c ? "好" : "坏"; for (j = 0; j < n; j++) s = s " " w[1 + int(rand() * 5)]; print (c ? "good" : "bad") "\t" s "\t" n / 4 } }' >rows.tsv
+sed 1d rows.tsv | cut -f 2 >texts.txt
+common='train: {steps: 60, batch: 24, learning_rate: 0.02, warmup: 5, eval_every: 60, measure: MEASURE}
+data: {train: rows.tsv, valid: rows.tsv, text: text, target: TARGET, tokenizer: word, split: words}'
+model() { # model NAME TASK MODEL TARGET MEASURE
+    { echo "task: $2"; echo "model: $3"; echo "$common" | sed "s/MEASURE/$5/; s/TARGET/$4/"; } >"$1.yaml"
+    "$program" train "$1.yaml" --quiet --json --out "$1" >"$1.json" 2>err.txt || cat err.txt
+}
+model bag classify '{type: bag, width: 8, context: 40, init_deviation: 0.1}' mood accuracy
+model convolution classify '{type: convolution, width: 8, hidden: 8, context: 40, loss: binary}' mood auc
+model encoder classify '{type: encoder, layers: 1, heads: 2, width: 16, context: 40, pool: first, loss: hinge}' mood accuracy
+model gpt2 classify '{type: gpt2, layers: 1, heads: 2, width: 16, context: 40, pool: last}' mood accuracy
+model number regress '{type: bag, width: 8, context: 40}' degrees loss
+sed -i 's/^data: {/data: {ngrams: 2, ngram_hash: 50, /' bag.yaml && rm -rf bag && "$program" train bag.yaml --quiet --json --out bag >bag.json
+
+# Of training's own evaluation: the value behind "name": in its last object.
+value() { sed -n "s/.*\"$1\": \([-0-9.e]*\).*/\1/p" "$2" | tail -1; }
+for kind in bag convolution encoder gpt2; do
+    for workers in 1 2 3 5; do "$program" classify $kind rows.tsv --text text --target mood --workers $workers --json >$workers.txt 2>err.txt; done
+    check "$kind: an object a row, and the measures" test "$(wc -l <1.txt)" -eq 241
+    check "$kind: the same for 1, 2, 3 and 5 workers" sh -c 'cmp 1.txt 2.txt && cmp 1.txt 3.txt && cmp 1.txt 5.txt'
+    # The same rows in the same weights: what training said of them at its end.
+    check "$kind: as accurate as training says" awk -v a="$(value accuracy $kind.json)" -v b="$(tail -1 1.txt | sed 's/.*"accuracy": \([0-9.e-]*\).*/\1/')" 'BEGIN { exit !(a != "" && a == b && a > 0.9) }'
+    "$program" classify $kind texts.txt >lines.txt 2>err.txt
+    "$program" classify $kind <texts.txt >pipe.txt 2>err.txt
+    check "$kind: lines of a file and of standard input" cmp lines.txt pipe.txt
+    check "$kind: and rows are alike" sh -c 'sed -n "s/.*\"class\": \"\([a-z]*\)\".*\"line.*/\1/p; s/.*\"line.*\"class\": \"\([a-z]*\)\".*/\1/p" 1.txt | head -240 | cmp - lines.txt'
+done
+"$program" classify number rows.tsv --text text --target degrees >numbers.txt 2>err.txt
+check "numbers: one a row, and their errors" sh -c 'cat err.txt; test $(wc -l <numbers.txt) -eq 240 && grep -q "240 rows: mean error" err.txt'
+: >in.txt
+fails "nothing in, nothing out" 0 "" "$program" classify bag
+check "... nothing" test ! -s out.txt
+printf 'sun\n\nrain\n' >in.txt
+fails "an empty line has a class, too" 0 "" "$program" classify bag
+check "... three" test "$(wc -l <out.txt)" -eq 3
+printf 'sun\nra\0in\nsnow\n' >in.txt
+fails "a NUL byte" 3 "standard input line 2" "$program" classify bag
+check "... the line before is there" test "$(wc -l <out.txt)" -eq 1
+printf 'sun\n\377\n' >in.txt
+fails "bytes that are no UTF-8" 3 "standard input line 2" "$program" classify bag
+{ head -c 1000000 /dev/zero | tr '\0' x; echo; echo sun; } >in.txt
+fails "a line of 1 MB" 0 "" "$program" classify bag
+check "... two" test "$(wc -l <out.txt)" -eq 2
+printf 'mood\ttext\ngood\tsun\nugly\train\n' >strange.tsv
+fails "an unknown class" 3 'strange.tsv line 3: "ugly" is none of the model' "$program" classify bag strange.tsv --text text --target mood
+fails "a column that is not there" 3 "strange.tsv" "$program" classify bag strange.tsv --text words
+fails "a missing file" 3 "nowhere.tsv" "$program" classify bag nowhere.tsv
+fails "a missing model" 3 "nowhere" "$program" classify nowhere texts.txt
+echo blue >>bag/labels.txt
+fails "labels that do not fit" 3 "labels.txt names 3 classes; the model has 2" "$program" classify bag texts.txt
+echo "1..$count"
+[ $failures -eq 0 ]

@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: Apache-2.0
+// stentor classify: a class (or a number, of a model of numbers) for every row of a file or line of standard input, by several workers.
+//
+// Rows are worked on in windows; of each, what is done is written in the order of the input, whatever stops the rest.
+#include "infer/classify.h"
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "base/number.h"
+#include "data/rows.h"
+#include "judge_rows.h"
+#include "line_input.h"
+#include "options.h"
+#include "output.h"
+#include "signals.h"
+#include "terminal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// clang-format off
+static const struct option_row rows[] = {
+    {"text", "COLUMN", "of FILE: the text, a number from 1 or a name (1)"},
+    {"pair", "COLUMN", "of FILE: a second text; on standard input it stands behind a tab"},
+    {"target", "COLUMN", "of FILE: the right class or number; measures are printed at the end"},
+    {"format", "NAME", "of FILE: lines, csv, tsv, spaced, jsonl, squad (by its ending)"},
+    {"header", NULL, "the first row is left out, also where columns are numbers"},
+    {"replace", NULL, "bytes that are no UTF-8 become question marks instead of ending it"},
+    {"batch", "N", "rows at a time (32)"},
+    {"workers", "N", "workers (one for each core); the result is the same for any number"},
+    {"json", NULL, "prints an object a line, with scores, and one of the measures at the end"},
+    {NULL, NULL, NULL},
+};
+// clang-format on
+
+enum { WINDOW_BATCHES = 64, WINDOW_BYTES = 32 << 20 };
+
+// Where a text of the window begins in `bytes`.
+struct piece {
+    size_t first, bytes;
+};
+struct job {
+    bool json, pair, target;
+    const struct loaded_model *model;
+    struct classifier *classifier;
+    struct rows *rows;        // of a file; else
+    struct line_input *input; // standard input
+    struct judge_rows *judge; // NULL: no target
+    // A window.
+    struct buffer bytes;
+    struct piece (*pieces)[3]; // [room] text, second text, target
+    float *features, *scores;  // [room, features], [room, classes]
+    struct example_input *inputs;
+    struct judgement *judgements;
+    uint64_t *numbers; // lines
+    int64_t room, count, written, shortened, unknown;
+    enum status status; // what ends it, after the rows before have been written
+    char message[1024];
+};
+
+static struct classifier *running;
+static void stop(void)
+{
+    if (running) classifier_stop(running);
+}
+
+// ---- reading ----
+
+static enum status add_piece(struct job *job, int which, const char *text, size_t bytes)
+{
+    job->pieces[job->count][which] = (struct piece){job->bytes.bytes, bytes};
+    return buffer_add(&job->bytes, (struct text){text, bytes});
+}
+
+static enum status add_row(struct job *job, const struct row *row)
+{
+    int at = 1;
+    TRY(add_piece(job, 0, row->field[0].text, row->field[0].bytes));
+    if (job->pair) {
+        TRY(add_piece(job, 1, row->field[at].text, row->field[at].bytes));
+        at++;
+    }
+    if (job->target) TRY(add_piece(job, 2, row->field[at].text, row->field[at].bytes));
+    job->numbers[job->count++] = row->line;
+    return STATUS_OK;
+}
+
+static enum status add_line(struct job *job, const struct line *line)
+{
+    const char *tab = job->pair ? memchr(line->text, '\t', line->bytes) : NULL;
+    size_t first = tab ? (size_t)(tab - line->text) : line->bytes;
+    if (job->pair && !tab)
+        FAIL(STATUS_INPUT, "%s line %llu has no tab, behind which a second text stands",
+             line_input_name(job->input), (unsigned long long)line->number);
+    TRY(add_piece(job, 0, line->text, first));
+    if (tab) TRY(add_piece(job, 1, tab + 1, line->bytes - first - 1));
+    job->numbers[job->count++] = line->number;
+    return STATUS_OK;
+}
+
+static enum status next(struct job *job, bool *ended_p, bool *late_p)
+{
+    struct row row;
+    struct line line;
+    enum line_state state = LINE_HERE;
+    bool more = true;
+    if (job->rows) {
+        TRY(rows_next(job->rows, &row, &more));
+        if (more) TRY(add_row(job, &row));
+    } else {
+        TRY(line_input_next(job->input, job->count == 0, &line, &state));
+        if (state == LINE_HERE) TRY(add_line(job, &line));
+    }
+    *ended_p = !more || state == LINE_END;
+    *late_p = state == LINE_LATE;
+    return STATUS_OK;
+}
+
+// The numbers of a line, between commas, semicolons, tabs or blanks; a target column is none of them.
+static enum status read_numbers(const struct job *job, int64_t i, float *to)
+{
+    const struct text text = job->inputs[i].text[0];
+    const char *between = ",;\t ";
+    int64_t wanted = job->model->config.features, found = 0;
+    char word[NUMBER_TEXT];
+    for (size_t at = 0; at < text.bytes;) {
+        size_t length = 0;
+        double value;
+        while (at < text.bytes && strchr(between, text.at[at])) at++;
+        while (at + length < text.bytes && !strchr(between, text.at[at + length])) length++;
+        if (length == 0) break;
+        snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : sizeof word - 1),
+                 text.at + at);
+        if (length >= sizeof word || !number_parse(word, &value))
+            FAIL(STATUS_INPUT, "line %llu: \"%s\" is no number",
+                 (unsigned long long)job->numbers[i], word);
+        if (found < wanted) to[found] = (float)value;
+        found++;
+        at += length;
+    }
+    if (found != wanted)
+        FAIL(STATUS_INPUT, "line %llu has %lld numbers; the model reads %lld",
+             (unsigned long long)job->numbers[i], (long long)found, (long long)wanted);
+    return STATUS_OK;
+}
+
+static void keep_error(struct job *job, enum status status)
+{
+    if (status && !job->status) {
+        job->status = status;
+        snprintf(job->message, sizeof job->message, "%s", error_message());
+    }
+    error_clear();
+}
+
+// What the window holds, as inputs; a row that cannot be read ends it before that row.
+static void place_inputs(struct job *job)
+{
+    int64_t features = job->model->config.features, classes = job->model->config.classes;
+    for (int64_t i = 0; i < job->count; i++) {
+        struct example_input *input = &job->inputs[i];
+        *input = (struct example_input){.features = job->features + i * features};
+        for (int t = 0; t < (job->pair ? 2 : 1); t++)
+            input->text[t] =
+                (struct text){job->bytes.at + job->pieces[i][t].first, job->pieces[i][t].bytes};
+        job->judgements[i].scores = job->scores + i * classes;
+        enum status status =
+            features ? read_numbers(job, i, job->features + i * features) : STATUS_OK;
+        if (status) {
+            keep_error(job, status);
+            job->count = i;
+        }
+    }
+}
+
+static bool fill_window(struct job *job)
+{
+    bool ended = false, late = false;
+    buffer_clear(&job->bytes);
+    job->count = 0;
+    while (!ended && !late && !job->status && job->count < job->room &&
+           job->bytes.bytes < WINDOW_BYTES && !signals_caught())
+        keep_error(job, next(job, &ended, &late));
+    place_inputs(job);
+    return ended || job->status || signals_caught();
+}
+
+// ---- writing ----
+
+static enum status write_object(const struct job *job, int64_t i, float *probabilities)
+{
+    const struct judgement *judgement = &job->judgements[i];
+    int32_t classes = classifier_classes(job->model);
+    json_t *object = json_pack("{s:I}", "line", (json_int_t)job->numbers[i]), *scores;
+    bool bad = !object;
+    if (classes == 0) {
+        bad |= json_object_set_new(object, "value", json_real((double)judgement->scores[0])) != 0;
+    } else {
+        const char *name = job->model->label[judgement->predicted];
+        classifier_probabilities(job->model, judgement->scores, probabilities);
+        scores = json_object();
+        for (int32_t c = 0; c < classes; c++)
+            bad |= json_object_set_new_nocheck(scores, job->model->label[c],
+                                               json_real((double)probabilities[c])) != 0;
+        bad |= json_object_set_new(object, "class", output_json_text(name, strlen(name))) != 0;
+        bad |= json_object_set_new(object, "scores", scores) != 0;
+    }
+    if (!bad) return output_json(object);
+    json_decref(object);
+    FAIL(STATUS_MEMORY, "not enough memory for the result");
+}
+
+static enum status write_row(struct job *job, int64_t i)
+{
+    const struct judgement *judgement = &job->judgements[i];
+    const struct piece *target = &job->pieces[i][2];
+    char number[NUMBER_TEXT];
+    job->shortened += judgement->left > 0;
+    job->unknown += judgement->unknown;
+    if (job->json) {
+        TRY(write_object(job, i, job->scores + job->room * job->model->config.classes));
+    } else if (classifier_classes(job->model)) {
+        TRY(output_print("%s\n", job->model->label[judgement->predicted]));
+    } else {
+        TRY(output_print("%s\n", number_print((double)judgement->scores[0], number)));
+    }
+    job->written++;
+    if (!job->judge) return STATUS_OK;
+    return judge_rows_add(job->judge, (struct text){job->bytes.at + target->first, target->bytes},
+                          judgement, job->numbers[i]);
+}
+
+static enum status run_window(struct job *job)
+{
+    enum status status = STATUS_OK;
+    keep_error(job, classifier_run(job->classifier, job->inputs, job->count, job->judgements));
+    for (int64_t i = 0; !status && i < job->count && job->judgements[i].done; i++)
+        status = write_row(job, i);
+    TRY(status);
+    return output_finish();
+}
+
+static enum status run_all(struct job *job)
+{
+    for (bool ended = false; !ended;) {
+        ended = fill_window(job);
+        if (job->count) TRY(run_window(job));
+    }
+    if (job->shortened)
+        terminal_say("warning: %lld texts were longer than the model reads; the rest was left out",
+                     (long long)job->shortened);
+    if (job->unknown)
+        terminal_say("warning: %lld characters that the model does not know were left out",
+                     (long long)job->unknown);
+    if (job->status) return error_adopt(job->status, job->message);
+    if (signals_caught()) {
+        terminal_say("stopped: the first %lld rows are written", (long long)job->written);
+        return STATUS_OK;
+    }
+    return job->judge ? judge_rows_print(job->judge, job->json) : STATUS_OK;
+}
+
+// ---- the command ----
+
+static enum status take_window(struct job *job, int64_t batch)
+{
+    const struct model_config *config = &job->model->config;
+    job->room = WINDOW_BATCHES * batch;
+    size_t room = (size_t)job->room, classes = (size_t)config->classes + 1;
+    TRY(memory_allocate(room, sizeof *job->pieces, "rows", &job->pieces));
+    TRY(memory_allocate(room, sizeof *job->inputs, "rows", &job->inputs));
+    TRY(memory_allocate(room, sizeof *job->judgements, "rows", &job->judgements));
+    TRY(memory_allocate(room, sizeof *job->numbers, "rows", &job->numbers));
+    // And a row of probabilities.
+    TRY(memory_allocate(checked_multiply(room + 1, classes), sizeof *job->scores, "scores",
+                        &job->scores));
+    return memory_allocate(checked_multiply(room, (size_t)config->features + 1),
+                           sizeof *job->features, "rows", &job->features);
+}
+
+static enum status open_input(struct job *job, const struct options *options)
+{
+    const char *path = options->arguments > 1 ? options->argument[1] : "-";
+    const char *text = option_text(options, "text"), *pair = option_text(options, "pair");
+    const char *target = option_text(options, "target");
+    bool file = strcmp(path, "-") != 0;
+    job->pair = pair != NULL;
+    job->target = target != NULL;
+    if (job->model->config.features && (pair || target || text))
+        FAIL(STATUS_USAGE, "--%s is for texts; this model reads lines of %lld numbers",
+             pair     ? "pair"
+             : target ? "target"
+                      : "text",
+             (long long)job->model->config.features);
+    if (target && !file) FAIL(STATUS_USAGE, "--target is for columns of a file");
+    // Rows of numbers are lines.
+    if (!file || job->model->config.features)
+        return line_input_open(file ? path : NULL, &job->input);
+    struct rows_setup setup = {.path = path,
+                               .format = option_text(options, "format"),
+                               .columns = 1 + job->pair + job->target,
+                               .header = option_given(options, "header"),
+                               .replace = option_given(options, "replace")};
+    setup.column[0] = text ? text : "1";
+    if (pair) setup.column[1] = pair;
+    if (target) setup.column[1 + job->pair] = target;
+    TRY(rows_open(&setup, &job->rows));
+    if (target) TRY(judge_rows_create(job->model, path, &job->judge));
+    return STATUS_OK;
+}
+
+static enum status start(struct job *job, const struct options *options)
+{
+    int64_t workers = cpu_cores(), batch = 32;
+    TRY(option_integer(options, "workers", 1, 1024, &workers));
+    TRY(option_integer(options, "batch", 1, 65536, &batch));
+    TRY(classifier_create(job->model, batch, (int)workers, &job->classifier));
+    TRY(open_input(job, options));
+    TRY(take_window(job, batch));
+    running = job->classifier;
+    signals_catch(stop, false);
+    return run_all(job);
+}
+
+static enum status run(const struct options *options)
+{
+    struct job job = {.json = option_given(options, "json")};
+    struct loaded_model *model;
+    TRY(model_directory_load(options->argument[0], &model));
+    job.model = model;
+    enum status status = start(&job, options);
+    running = NULL;
+    judge_rows_destroy(job.judge);
+    if (job.rows) rows_close(job.rows);
+    line_input_close(job.input);
+    classifier_destroy(job.classifier);
+    loaded_model_destroy(model);
+    buffer_release(&job.bytes);
+    free(job.pieces);
+    free(job.inputs);
+    free(job.judgements);
+    free(job.numbers);
+    free(job.scores);
+    free(job.features);
+    TRY(status);
+    TRY(output_finish());
+    signals_leave();
+    return STATUS_OK;
+}
+
+const struct command classify_command = {
+    "classify", "DIR [FILE]", "gives classes or numbers to texts", 1, 2, rows, NULL, run,
+};

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "judge_rows.h"
+
+#include "base/memory.h"
+#include "base/number.h"
+#include "output.h"
+#include "terminal.h"
+#include "text/auc.h"
+#include "text/confusion.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct judge_rows {
+    const struct loaded_model *model;
+    const char *path;
+    struct confusion confusion;
+    struct auc auc;
+    int64_t rows;
+    double magnitude, square; // of errors
+};
+
+enum status judge_rows_create(const struct loaded_model *model, const char *path,
+                              struct judge_rows **judge_p)
+{
+    struct judge_rows *judge;
+    TRY(memory_allocate(1, sizeof *judge, "the measures", &judge));
+    judge->model = model;
+    judge->path = path;
+    enum status status =
+        model->labels ? confusion_create(model->labels, &judge->confusion) : STATUS_OK;
+    if (status) {
+        judge_rows_destroy(judge);
+        return status;
+    }
+    *judge_p = judge;
+    return STATUS_OK;
+}
+
+void judge_rows_destroy(struct judge_rows *judge)
+{
+    if (!judge) return;
+    confusion_release(&judge->confusion);
+    auc_release(&judge->auc);
+    free(judge);
+}
+
+static enum status add_number(struct judge_rows *judge, struct text target, float value,
+                              uint64_t line)
+{
+    char word[NUMBER_TEXT];
+    double truth;
+    int shown = target.bytes < sizeof word ? (int)target.bytes : (int)sizeof word - 1;
+    snprintf(word, sizeof word, "%.*s", shown, target.at);
+    if (target.bytes >= sizeof word || !number_parse(word, &truth))
+        FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", judge->path,
+             (unsigned long long)line, word);
+    double error = (double)value - truth;
+    judge->magnitude += fabs(error);
+    judge->square += error * error;
+    judge->rows++;
+    return STATUS_OK;
+}
+
+enum status judge_rows_add(struct judge_rows *judge, struct text target,
+                           const struct judgement *judgement, uint64_t line)
+{
+    const struct loaded_model *model = judge->model;
+    int32_t truth = 0;
+    if (!model->labels) return add_number(judge, target, judgement->scores[0], line);
+    while (truth < model->labels && (strncmp(model->label[truth], target.at, target.bytes) != 0 ||
+                                     model->label[truth][target.bytes]))
+        truth++;
+    if (truth == model->labels)
+        FAIL(STATUS_INPUT, "%s line %llu: \"%.*s\" is none of the model's %d classes", judge->path,
+             (unsigned long long)line, target.bytes < 60 ? (int)target.bytes : 60, target.at,
+             model->labels);
+    confusion_add(&judge->confusion, truth, judgement->predicted);
+    if (model->labels == 2) {
+        const float *scores = judgement->scores;
+        float score = model->config.classes == 1 ? scores[0] : scores[1] - scores[0];
+        TRY(auc_add(&judge->auc, (double)score, truth == 1));
+    }
+    judge->rows++;
+    return STATUS_OK;
+}
+
+static enum status print_numbers(const struct judge_rows *judge, bool json)
+{
+    double n = (double)judge->rows, mae = judge->magnitude / n, rmse = sqrt(judge->square / n);
+    if (json)
+        return output_json(json_pack("{s:I, s:f, s:f}", "rows", (json_int_t)judge->rows, "mae", mae,
+                                     "rmse", rmse));
+    terminal_say("%lld rows: mean error %.6g, root of its mean square %.6g", (long long)judge->rows,
+                 mae, rmse);
+    return STATUS_OK;
+}
+
+static json_t *class_object(const struct judge_rows *judge, int32_t class)
+{
+    struct class_score score = confusion_class(&judge->confusion, class);
+    return json_pack(
+        "{s:o, s:f, s:f, s:f, s:I}", "class",
+        output_json_text(judge->model->label[class], strlen(judge->model->label[class])),
+        "precision", score.precision, "recall", score.recall, "f1", score.f1, "support",
+        (json_int_t)score.support);
+}
+
+static enum status print_object(const struct judge_rows *judge, const struct confusion_score *score,
+                                double auc)
+{
+    json_t *object = json_pack("{s:I, s:f, s:f}", "rows", (json_int_t)judge->rows, "accuracy",
+                               score->accuracy, "f1", score->macro.f1);
+    json_t *classes = json_array(), *matrix = json_array();
+    int32_t count = judge->model->labels;
+    for (int32_t c = 0; c < count; c++) {
+        json_t *row = json_array();
+        json_array_append_new(classes, class_object(judge, c));
+        for (int32_t p = 0; p < count; p++)
+            json_array_append_new(row,
+                                  json_integer(judge->confusion.count[(int64_t)c * count + p]));
+        json_array_append_new(matrix, row);
+    }
+    if (count == 2) json_object_set_new(object, "auc", output_json_number(auc));
+    json_object_set_new(object, "classes", classes);
+    json_object_set_new(object, "confusion", matrix);
+    return output_json(object);
+}
+
+enum status judge_rows_print(struct judge_rows *judge, bool json)
+{
+    if (judge->rows == 0) return STATUS_OK;
+    if (!judge->model->labels) return print_numbers(judge, json);
+    struct confusion_score score = confusion_score(&judge->confusion);
+    double auc = judge->model->labels == 2 ? auc_score(&judge->auc) : 0;
+    if (json) return print_object(judge, &score, auc);
+    terminal_say("%lld rows: accuracy %.4f, macro precision %.4f, recall %.4f, F1 %.4f",
+                 (long long)judge->rows, score.accuracy, score.macro.precision, score.macro.recall,
+                 score.macro.f1);
+    if (judge->model->labels == 2) terminal_say("area under the curve %.4f", auc);
+    return STATUS_OK;
+}
