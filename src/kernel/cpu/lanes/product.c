@@ -284,12 +284,20 @@ static void pack(float *panel, int64_t width, const float *x, int64_t stride_j, 
 }
 
 // ---- few rows: B is read where it lies, once, in order ----
+// What is read next is fetched meanwhile, in the order in which it lies: rows or columns side by side, a few kilobytes long, are
+// more streams than the processor foresees (doc/measured.md: GPT-2's vocabulary 17 GB/s without, 23 to 28 with).
 // Dense columns of B: STREAM_DEPTH rows of it at a time are added to all of C.
 static void stream_terms(const struct product *p, int64_t k, int terms, bool continues)
 {
     const float *a = p->a + k * p->a_depth, *b = p->b + k * p->b_depth;
+    struct fetch next = {.run = b + terms * p->b_depth,
+                         .stride = p->b_depth,
+                         .count = least(p->depth - k - terms, STREAM_DEPTH),
+                         .lines = (p->cols + LANES - 1) / LANES};
     for (int64_t j = 0; j < p->cols; j += LANES) {
         int64_t n = lanes_left(j, p->cols);
+        // As many lines as are read meanwhile.
+        if (j % (2 * LANES) == 0) fetch_some(&next, 2 * STREAM_DEPTH);
         for (int64_t i = 0; i < p->rows; i++) {
             float *c = p->c + i * p->c_row + j;
             lanes sum = continues ? lanes_load_some(c, n) : lanes_zero();
@@ -391,6 +399,12 @@ LANES_INLINE void stream_turned(const int rows, const int groups, const struct p
     int64_t stride1 = count > 1 ? p->b_col : 0, stride2 = count > 2 ? 2 * p->b_col : 0;
     int64_t stride3 = count > 3 ? 3 * p->b_col : 0, k = 0;
     size_t last = (size_t)count * sizeof *b;
+    struct fetch next = {.run = b + 4 * groups * p->b_col,
+                         .stride = p->b_col,
+                         .count = p->cols * p->depth <= FETCH_FROM
+                                      ? 0
+                                      : least(p->cols - col - 4 * groups, 4 * groups),
+                         .lines = (p->depth + LANES - 1) / LANES};
     UNROLL for (int g = 0; g < groups; g++)
     {
         x[g] = b + 4 * g * p->b_col;
@@ -398,9 +412,11 @@ LANES_INLINE void stream_turned(const int rows, const int groups, const struct p
         UNROLL for (int i = 0; i < rows; i++)
             memcpy(&sum[i][g], p->c + i * p->c_row + col + 4 * g, last);
     }
-    for (; k + 4 <= p->depth; k += 4)
+    for (; k + 4 <= p->depth; k += 4) {
+        if (k % LANES == 0) fetch_some(&next, 4 * groups);
         UNROLL for (int g = 0; g < groups; g++)
             stream_four(rows, sum, g, p, k, x[g], stride1, stride2, stride3);
+    }
     for (; k < p->depth; k++) {
         UNROLL for (int g = 0; g < groups; g++)
         {
