@@ -3,7 +3,8 @@
 //
 // One line of JSON per model size. Decoding reads every weight once a token, so bytes_per_second, weights times tokens a second,
 // stands beside: it is what the memory gives. of_plain_read: the processor time that a plain read of all weights takes, measured before and
-// after, over that of a token; it says what neighbours on the machine hide (one thread). Usage: bench_decode [seconds per measurement, default 1] [threads, default 1]
+// after, over that of a token; it says what neighbours on the machine hide (one thread).
+// Usage: bench_decode [seconds per measurement, default 1] [threads, default 1]
 #include "base/cpu.h"
 #include "infer/generate.h"
 #include "parallel/update_kernels.h"
