@@ -74,10 +74,9 @@ static void fill_features(const struct filling *f, int64_t row, int32_t example)
     const struct examples *rows = f->share->rows;
     float *to = f->in->features + row * rows->features;
     size_t bytes = (size_t)rows->features * sizeof *to;
-    if (example < 0)
-        memset(to, 0, bytes);
-    else
-        memcpy(to, rows->feature + (int64_t)example * rows->features, bytes);
+    // Padding repeats rows: it weighs nothing, but batch norm takes the statistics of all rows of a micro-batch.
+    int64_t from = example < 0 ? row % rows->count : example;
+    memcpy(to, rows->feature + from * rows->features, bytes);
 }
 
 // ---- classes and numbers ----

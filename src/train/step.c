@@ -122,6 +122,16 @@ static enum status bring_together(struct worker *worker, double met)
 // What running statistics go of the way to those of the step's rows, as in PyTorch.
 static const double STATISTIC_MOMENTUM = 0.1;
 
+// Of all micro-batches that the update is made of.
+static int64_t rows_of_step(const struct trainer *trainer)
+{
+    const struct feed *feed = &trainer->feed;
+    int64_t rows = 0;
+    for (int64_t m = trainer->micro_first; m < trainer->micro_last; m++)
+        rows += feed->shape[feed->kind->shape ? feed->kind->shape(trainer, m) : 0].batch;
+    return rows;
+}
+
 // Updates this worker's slice; where there are more replicas, all get the new weights.
 static enum status update_weights(struct worker *worker, const struct outcome *outcome,
                                   double scale)
@@ -133,9 +143,7 @@ static enum status update_weights(struct worker *worker, const struct outcome *o
         .step = trainer->position.step + 1,
         .learning_rate = trainer->learning_rate,
         .gradient_scale = scale * factor,
-        .statistic_rate =
-            STATISTIC_MOMENTUM /
-            (double)((trainer->micro_last - trainer->micro_first) * trainer->config.micro_batch),
+        .statistic_rate = STATISTIC_MOMENTUM / (double)rows_of_step(trainer),
     };
     if (trainer->serving)
         return worker->rank == 0 ? serve_push(trainer, outcome, factor) : STATUS_OK;

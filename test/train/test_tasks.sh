@@ -61,7 +61,25 @@ run_file linear "task: regress
 model: {type: linear}
 data: {train: line.csv, features: \"1, 2\", target: 3}"
 
-for name in bag hinge convolution encoder number mlm seq2seq rnn_seq2seq mlp linear; do
+run_file mlp_norm "task: classify
+model: {type: mlp, layers: 2, hidden: 7, activation: relu, batch_norm: true, dropout: 0.1}
+data: {train: points.csv, features: 1-3, target: 4}"
+run_file lstm "task: classify
+model: {type: lstm_lm, rnn: gru, layers: 2, width: 12, hidden: 10, context: 48, pool: last, dropout: 0.1}
+data: {$texts}"
+# A language model's body goes on under a new head: some of it frozen, each layer at a rate of its own.
+cut -d , -f 1 rows.csv >running.txt
+run_file body "task: lm
+model: {type: gpt2, $small}
+data: {train: running.txt, tokenizer: char}"
+"$program" train body.yaml --quiet --out body >/dev/null 2>err || not_ok "a body is trained"
+run_file tuned "task: classify
+model: {type: gpt2, $small, pool: last, from: body}
+data: {train: rows.csv, text: text, target: class, tokenizer: body/tokenizer.json}"
+echo 'parallel: {pin: off}' >>tuned.yaml
+sed -i 's/^train: {/train: {freeze: "*.wpe.*, *.h.0.*", layer_decay: 0.7, head_learning_rate: 3, /' tuned.yaml
+
+for name in bag hinge convolution encoder number mlm seq2seq rnn_seq2seq mlp linear mlp_norm lstm tuned; do
     for workers in 1 2 3 5; do
         rm -rf out
         "$program" train $name.yaml --quiet --json --out out --set parallel.workers=$workers >$workers.json 2>err || break
@@ -81,6 +99,10 @@ learns() { # learns NAME TEST ARGUMENT…
     if awk -v loss="$(field validation_loss out.json)" -v best="$(field best out.json)" "BEGIN { exit !($test) }"; then ok "$name learns"; else cat out.json >err; not_ok "$name learns"; fi
 }
 learns bag 'best > 0.95' --set train.steps=200 --set train.measure=accuracy --set data.swap=0
+learns tuned 'best > 0.95' --set train.steps=150 --set train.measure=accuracy --set model.dropout=0
+learns lstm 'best > 0.95' --set train.steps=150 --set train.measure=accuracy
+"$program" train tuned.yaml --out said >/dev/null 2>err
+if grep -q 'model.from body: .* copied: transformer.wte.weight' err && grep -q 'model.from body: 1 parameter new: score.weight' err; then ok "what is copied and what is new is said"; else not_ok "what is copied and what is new is said"; fi
 learns linear 'loss != "" && loss < 1e-6' --set train.steps=600 --set train.learning_rate=0.05 --set train.weight_decay=0 --set train.clip=0
 learns seq2seq 'loss != "" && loss < 1.9' --set train.steps=250 --set data.source_tokenizer= --set data.word_dropout=0
 
