@@ -15,8 +15,9 @@
  * and installs no signal handlers.
  * Ownership: what a function named create, open or print gives, the caller ends with destroy,
  * close or stn_free. Texts are UTF-8.
- * Collective calls: none. Workers are threads inside the library, so every function is called by
- * one thread, once. */
+ * Collective calls: none in a process alone: workers are threads inside the library. Where
+ * mpirun or srun started several processes and stn_join has been called, stn_trainer_create,
+ * _run and _destroy are collective: every process calls them in the same order. */
 #ifndef STENTOR_H
 #define STENTOR_H
 
@@ -79,6 +80,23 @@ STN_API enum stn_status stn_config_set(struct stn_config *config, const char *ke
  * stn_free().
  * Fails: STN_USAGE when keys do not fit together, as heads that do not divide the width. */
 STN_API enum stn_status stn_config_print(const struct stn_config *config, char **text);
+
+/* ---- several processes ---- */
+
+/* Joins the processes that mpirun or srun started beside this one. From then on trainers are
+ * shared: each process holds a copy of the model, they take a part of each step's batch each, and
+ * the weights are the bits of one process alone (with an exact parallel.exchange). Process 0's
+ * settings count, but for parallel.workers, threads, pin and memory_limit, and it alone writes
+ * files. One trainer at a time. MPI is loaded, and started unless the program has done so; once for
+ * each program, before its first trainer.
+ *   process, processes  this one's number and how many there are; 0 and 1 without a launcher;
+ *                       may be NULL
+ * Collective. Fails: STN_USAGE when the launcher's variables contradict each other, STN_FAILED
+ * when this build has no MPI for the launcher, STN_PEER. */
+STN_API enum stn_status stn_join(int *process, int *processes);
+/* Collective, after the last trainer, before the program ends. After STN_PEER end the program by
+ * _exit() instead: what an MPI library does in exit() may wait for the lost process. */
+STN_API void stn_leave(void);
 
 /* ---- training ---- */
 

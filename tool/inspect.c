@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "output.h"
+#include "store/checkpoint_folder.h"
 #include "store/model_directory.h"
 #include "store/safetensors.h"
 
@@ -51,6 +52,22 @@ static json_t *shape_json(const int64_t *size, int rank)
     return list;
 }
 
+// The newest checkpoint of the run whose folder this is; false where there is none that can be read.
+static bool newest_checkpoint(const char *directory, struct manifest *manifest)
+{
+    char checkpoints[4096], path[4096];
+    struct checkpoint_name *list = NULL;
+    int count = 0;
+    enum status status = path_join(checkpoints, sizeof checkpoints, directory, "checkpoints");
+    if (!status && directory_exists(checkpoints))
+        status = checkpoint_names(checkpoints, &list, &count);
+    if (!status && count) status = path_join(path, sizeof path, checkpoints, list[0].name);
+    if (!status && count) status = manifest_read(path, manifest);
+    free(list);
+    error_clear();
+    return !status && count > 0;
+}
+
 static enum status model_json(const struct options *options, const struct loaded_model *model)
 {
     const struct model_config *c = &model->config;
@@ -69,6 +86,13 @@ static enum status model_json(const struct options *options, const struct loaded
                   (json_int_t)c->context, "vocabulary", (json_int_t)c->vocabulary, "parameters",
                   parameters, "bytes", 4 * parameters, "tokenizer",
                   model->tokenizer ? tokenizer_kind(model->tokenizer) : "none", "tensors", tensors);
+    static struct manifest manifest;
+    if (newest_checkpoint(options->argument[0], &manifest)) {
+        json_t *run = json_pack("{s:I}", "step", (json_int_t)manifest.position.step);
+        inspect_crew_json(&manifest, run);
+        json_object_set_new(object, "run", run);
+        manifest_release(&manifest);
+    }
     if (option_given(options, "digest")) {
         model_digest(model, digest);
         json_object_set_new(object, "sha256", json_string(digest));
@@ -123,7 +147,7 @@ static enum status model_text(const struct options *options, const struct loaded
 {
     const struct model_config *c = &model->config;
     double parameters = (double)parameters_total(&model->parameters);
-    char a[32], b[32], digest[65];
+    char a[32], b[32], digest[65], crew[160];
     TRY(output_print("model: %s, %lld layers, %lld heads, width %lld, hidden %lld, context %lld\n",
                      c->type, (long long)c->layers, (long long)c->heads, (long long)c->width,
                      (long long)c->hidden, (long long)c->context));
@@ -135,6 +159,14 @@ static enum status model_text(const struct options *options, const struct loaded
                          (long long)c->vocabulary));
     TRY(output_print("parameters: %s in %d tensors, %s in float32\n", output_count(parameters, a),
                      model->parameters.count, output_bytes(4 * parameters, b)));
+    static struct manifest manifest;
+    if (newest_checkpoint(options->argument[0], &manifest)) {
+        const char *made = inspect_crew(&manifest, crew);
+        long long step = (long long)manifest.position.step;
+        manifest_release(&manifest);
+        TRY(output_print("run: its newest checkpoint is step-%lld%s%s\n", step, made[0] ? ", " : "",
+                         made));
+    }
     TRY(print_tensors(&model->parameters, option_given(options, "tensors")));
     if (!option_given(options, "digest")) return STATUS_OK;
     model_digest(model, digest);

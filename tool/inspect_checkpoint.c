@@ -83,11 +83,40 @@ static enum status digest_of(const char *directory, char digest[65])
     return checkpoint_digest(directory, &run, digest);
 }
 
+// ---- who made it ----
+const char *inspect_crew(const struct manifest *manifest, char text[160])
+{
+    const struct checkpoint_crew *crew = &manifest->crew;
+    char exchange[64] = "", start[64] = "", a[256], b[256];
+    text[0] = 0;
+    if (crew->processes == 0) return text;
+    if (crew->processes > 1)
+        snprintf(exchange, sizeof exchange, ", exchange %s (%s)", output_clean(crew->exchange, a),
+                 output_clean(crew->exactness, b));
+    if (manifest->term > 1)
+        snprintf(start, sizeof start, ", in start %lld of the run", (long long)manifest->term);
+    snprintf(text, 160, "made by %lld process%s with %lld worker%s%s%s", (long long)crew->processes,
+             crew->processes == 1 ? "" : "es", (long long)crew->workers,
+             crew->workers == 1 ? "" : "s", exchange, start);
+    return text;
+}
+
+void inspect_crew_json(const struct manifest *manifest, json_t *object)
+{
+    const struct checkpoint_crew *crew = &manifest->crew;
+    if (crew->processes == 0) return;
+    json_object_set_new(object, "processes", json_integer((json_int_t)crew->processes));
+    json_object_set_new(object, "workers", json_integer((json_int_t)crew->workers));
+    json_object_set_new(object, "exchange", json_string(crew->exchange));
+    json_object_set_new(object, "exactness", json_string(crew->exactness));
+    json_object_set_new(object, "start", json_integer((json_int_t)manifest->term));
+}
+
 static enum status print_checkpoint(const struct options *options, const struct manifest *manifest,
                                     const char *digest)
 {
     const struct run_position *p = &manifest->position;
-    char a[32];
+    char a[32], crew[160];
     if (option_given(options, "json")) {
         json_t *files = json_object();
         for (int i = 0; i < manifest->files; i++)
@@ -98,11 +127,13 @@ static enum status print_checkpoint(const struct options *options, const struct 
                                    "best_validation_loss", output_json_number(p->best_loss),
                                    "best_step", (json_int_t)p->best_step, "seconds", p->seconds,
                                    "files", files, "verified", 1);
+        inspect_crew_json(manifest, object);
         if (digest) json_object_set_new(object, "sha256", json_string(digest));
         return output_json(object);
     }
     TRY(output_print("checkpoint after step %lld, %s sequences and %.0f s of training\n",
                      (long long)p->step, output_count((double)p->samples, a), p->seconds));
+    if (inspect_crew(manifest, crew)[0]) TRY(output_print("%s\n", crew));
     if (isfinite(p->best_loss))
         TRY(output_print("best validation loss %.4f, at step %lld\n", p->best_loss,
                          (long long)p->best_step));

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // stentor inspect RUN.yaml: what the run would need in memory, operations and time. Nothing is trained, nothing stays on disk.
+// Started by mpirun or srun it is the run of so many processes.
 #include "base/file.h"
+#include "base/memory.h"
 #include "inspect.h"
 #include "output.h"
 #include "progress.h"
+#include "replicas.h"
 #include "run_file.h"
 #include "speed.h"
 #include "train/trainer.h"
@@ -17,6 +20,9 @@ struct forecast {
     const struct run_config *config;
     struct memory_report memory;
     struct text_report text;
+    struct crew_report crew;
+    const char *exactness;
+    double most; // bytes of the process that takes most
     int64_t parameters;
     double flops;          // of a step
     double flops_a_second; // measured, all workers
@@ -41,7 +47,8 @@ static enum status forecast_time(struct forecast *f)
     TRY(speed_measure(f->isa, run_precision(config), threads, rows, cols, depth, MEASURE_SECONDS,
                       &f->flops_a_second));
     // The worker with the longest run of leaves decides.
-    int64_t longest = (config->leaves + workers - 1) / workers;
+    int64_t all = f->crew.replicas > 1 ? smaller(f->crew.workers, config->leaves) : workers;
+    int64_t longest = (config->leaves + all - 1) / all;
     double share = (double)longest / (double)config->leaves;
     f->step_seconds = f->flops * share / (f->flops_a_second / workers);
     return STATUS_OK;
@@ -50,7 +57,7 @@ static enum status forecast_time(struct forecast *f)
 static enum status print_json(const struct forecast *f)
 {
     const struct memory_report *m = &f->memory;
-    return output_json(json_pack(
+    json_t *object = json_pack(
         "{s:s, s:I, s:I, s:I, s:I, s:I, s:{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i, "
         "s:I, "
         "s:I}, "
@@ -68,7 +75,10 @@ static enum status print_json(const struct forecast *f)
         "worker_share", (json_int_t)m->worker_share, "worker_total", (json_int_t)m->worker_total,
         "operations_per_step", f->flops, "measured_operations_per_second", f->flops_a_second,
         "step_seconds", f->step_seconds, "run_seconds", f->step_seconds * (double)f->config->steps,
-        "isa", isa_name(f->isa), "precision", f->config->precision, "exactness", "exact"));
+        "isa", isa_name(f->isa), "precision", f->config->precision, "exactness", f->exactness);
+    json_object_set_new(object, "processes", json_integer(f->crew.replicas));
+    json_object_set_new(object, "most_memory_bytes", json_integer((json_int_t)f->most));
+    return output_json(object);
 }
 
 static enum status print_bytes(const char *name, size_t bytes, const char *remark)
@@ -108,11 +118,18 @@ static enum status print_memory(const struct forecast *f)
         {"a worker", m->worker_total, worker},
         {"available", m->available, ""},
     };
-    TRY(output_print("memory at the peak, %lld workers of %lld thread%s:\n",
+    char processes[64] = "", most[32];
+    if (f->crew.replicas > 1)
+        snprintf(processes, sizeof processes, " of process 0 of %d", f->crew.replicas);
+    TRY(output_print("memory at the peak%s, %lld workers of %lld thread%s:\n", processes,
                      (long long)f->config->parallel.workers, (long long)f->config->parallel.threads,
                      f->config->parallel.threads == 1 ? "" : "s"));
     for (size_t i = 0; i < sizeof line / sizeof line[0]; i++)
         TRY(print_bytes(line[i].name, line[i].bytes, line[i].remark));
+    if (f->crew.replicas > 1)
+        TRY(output_print("processes: %d with %d workers, exchange %s, at most %s each\n",
+                         f->crew.replicas, f->crew.workers, f->crew.exchange,
+                         output_bytes(f->most, most)));
     return STATUS_OK;
 }
 
@@ -146,42 +163,84 @@ static enum status print_forecast(const struct forecast *f)
         duration(f->step_seconds, a), duration(f->step_seconds * (double)c->steps, b),
         (long long)c->steps, progress_rate(f->flops_a_second, rate), isa_name(f->isa),
         c->precision));
-    return output_print("exactness: %s\n", exactness_sentence("exact"));
+    return output_print("exactness: %s\n", exactness_sentence(f->exactness));
 }
 
-static enum status forecast_run(const struct options *options, const struct run_config *config)
+static enum status find_most(struct comm *net, double *most_p)
+{
+    double *all = NULL, own = *most_p;
+    if (!net) return STATUS_OK;
+    TRY(memory_allocate((size_t)net->size, sizeof *all, "the processes", &all));
+    enum status status = comm_gather(net, &own, sizeof own, all);
+    for (int r = 0; r < net->size && !status; r++)
+        if (all[r] > *most_p) *most_p = all[r];
+    free(all);
+    return status;
+}
+
+static enum status tell(const struct options *options, struct forecast *f)
+{
+    TRY(forecast_time(f));
+    return option_given(options, "json") ? print_json(f) : print_forecast(f);
+}
+
+static enum status forecast_run(const struct options *options, const struct run_config *config,
+                                const struct replicas *replicas)
 {
     struct trainer *trainer;
-    TRY(trainer_create(config, NULL, &trainer));
+    TRY(trainer_create(config, replicas->net, &trainer));
     struct forecast f = {
         .config = trainer_config(trainer),
         .memory = trainer_memory(trainer),
         .text = trainer_text(trainer),
+        .crew = trainer_crew(trainer),
+        .exactness = trainer_exactness(trainer),
         .parameters = trainer_parameters(trainer),
         .flops = trainer_cost(trainer).flops,
     };
-    enum status status = forecast_time(&f);
-    if (status == STATUS_OK)
-        status = option_given(options, "json") ? print_json(&f) : print_forecast(&f);
+    f.most = (double)f.memory.total;
+    enum status status = find_most(replicas->net, &f.most);
+    if (!status && replicas_speak(replicas)) status = tell(options, &f);
     trainer_destroy(trainer);
+    return replicas_agree(replicas, status);
+}
+
+// The text must be read to know its tokens; where the run has not kept them, they go to a folder that does not stay.
+static enum status choose_cache(struct run_config *config, bool *made_p)
+{
+    char kept[RUN_PATH + 16], cache[RUN_PATH];
+    const char *base = getenv("TMPDIR");
+    TRY(path_join(kept, sizeof kept, config->out, "cache"));
+    if (config->data.cache[0] || directory_exists(kept)) return STATUS_OK;
+    int length = snprintf(cache, sizeof cache, "%s/stentor-XXXXXX", base && *base ? base : "/tmp");
+    if (length >= (int)sizeof cache || !mkdtemp(cache))
+        FAIL(STATUS_DISK, "%s: a temporary folder cannot be made: %s", cache, strerror(errno));
+    memcpy(config->data.cache, cache, sizeof cache);
+    *made_p = true;
+    return STATUS_OK;
+}
+
+static enum status inspect_among(const struct options *options, const char *path,
+                                 const struct replicas *replicas)
+{
+    static struct run_config config;
+    int64_t cores = 0, count = replicas->net ? replicas->net->size : 0;
+    bool made = false;
+    if (replicas->net) TRY(trainer_cores(replicas->net, &cores));
+    enum status status = run_file_read_among(options, path, count, cores, &config);
+    // Process 0's is everybody's; on another host it comes to be there, too.
+    if (!status && replicas_speak(replicas)) status = choose_cache(&config, &made);
+    TRY(replicas_agree(replicas, status));
+    status = forecast_run(options, &config, replicas);
+    if (made && directory_remove(config.data.cache) && status == STATUS_OK) error_clear();
     return status;
 }
 
 enum status inspect_run(const struct options *options, const char *path)
 {
-    static struct run_config config;
-    char kept[RUN_PATH + 16];
-    TRY(run_file_read(options, path, &config));
-    // The text must be read to know its tokens; where the run has not kept them, they go to a folder that does not stay.
-    TRY(path_join(kept, sizeof kept, config.out, "cache"));
-    if (config.data.cache[0] || directory_exists(kept)) return forecast_run(options, &config);
-    const char *base = getenv("TMPDIR");
-    char cache[RUN_PATH];
-    int length = snprintf(cache, sizeof cache, "%s/stentor-XXXXXX", base && *base ? base : "/tmp");
-    if (length >= (int)sizeof cache || !mkdtemp(cache))
-        FAIL(STATUS_DISK, "%s: a temporary folder cannot be made: %s", cache, strerror(errno));
-    memcpy(config.data.cache, cache, sizeof cache);
-    enum status status = forecast_run(options, &config);
-    if (directory_remove(cache) && status == STATUS_OK) error_clear();
+    struct replicas replicas;
+    TRY(replicas_join(&replicas));
+    enum status status = inspect_among(options, path, &replicas);
+    replicas_leave(&replicas);
     return status;
 }

@@ -2,8 +2,10 @@
 #include "train/trainer.h"
 
 #include "api/config.h"
+#include "api/processes.h"
 #include "api/status.h"
 #include "base/memory.h"
+#include "comm/agree.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -11,25 +13,46 @@
 
 struct stn_trainer {
     struct trainer *trainer;
-    bool ran;
+    bool ran, shared;           // shared: between processes
     stn_step_function function; // of the run under way
     void *context;
 };
 
-static enum status create(const struct stn_config *config, struct stn_trainer **trainer)
+// What fails at one process fails at all.
+static enum status agree(struct comm *net, enum status status)
 {
-    struct stn_trainer *made;
-    if (!config || !trainer) FAIL(STATUS_USAGE, "config or trainer is NULL");
-    struct run_config resolved = config->run;
-    TRY(run_config_check(&resolved));
-    TRY(memory_allocate(1, sizeof *made, "a trainer", &made));
-    enum status status = trainer_create(&resolved, NULL, &made->trainer);
+    return net ? comm_agree(net, status) : status;
+}
+
+static enum status create_among(struct comm *net, struct run_config *run,
+                                struct stn_trainer **made_p)
+{
+    struct stn_trainer *made = NULL;
+    if (net) TRY(trainer_cores(net, &run->cores));
+    run->replicas = net ? net->size : 0;
+    enum status status = run_config_check(run);
+    if (!status) status = memory_allocate(1, sizeof *made, "a trainer", &made);
+    status = agree(net, status);
+    if (!status && net) comm_set_timeout(net, run->parallel.peer_timeout);
+    if (!status) status = trainer_create(run, net, &made->trainer);
     if (status) {
         free(made);
         return status;
     }
-    *trainer = made;
+    made->shared = net != NULL;
+    *made_p = made;
     return STATUS_OK;
+}
+
+static enum status create(const struct stn_config *config, struct stn_trainer **trainer)
+{
+    struct comm *net;
+    if (!config || !trainer) FAIL(STATUS_USAGE, "config or trainer is NULL");
+    struct run_config resolved = config->run;
+    TRY(api_net_take(&net));
+    enum status status = create_among(net, &resolved, trainer);
+    if (status && net) api_net_give_back();
+    return status;
 }
 
 enum stn_status stn_trainer_create(const struct stn_config *config, struct stn_trainer **trainer)
@@ -42,6 +65,7 @@ void stn_trainer_destroy(struct stn_trainer *trainer)
 {
     if (!trainer) return;
     trainer_destroy(trainer->trainer);
+    if (trainer->shared) api_net_give_back();
     free(trainer);
 }
 

@@ -238,8 +238,10 @@ static enum status ask_fence(const struct checkpoint_content *content)
 static enum status save_into(const char *directory, const char *temporary,
                              const struct checkpoint_content *content)
 {
-    struct manifest manifest = {
-        .position = content->position, .config_hash = content->config_hash, .term = content->term};
+    struct manifest manifest = {.position = content->position,
+                                .config_hash = content->config_hash,
+                                .term = content->term,
+                                .crew = content->crew};
     TRY(checkpoint_sweep(directory));
     TRY(directory_create(temporary));
     enum status status = write_files(temporary, content, &manifest);

@@ -21,6 +21,11 @@ struct run_position {
     int64_t schedule_waited;
     double seconds; // of training, over all resumes
 };
+// Who made it; for people, nothing depends on it.
+struct checkpoint_crew {
+    int64_t processes, workers; // of all processes; 0: not known
+    char exchange[16], exactness[16];
+};
 enum { CHECKPOINT_STATES = 3, CHECKPOINT_PIECE = 1 << 16 };
 
 // A state that does not lie here whole comes and goes in pieces of at most CHECKPOINT_PIECE elements. Pieces do not cross parameters.
@@ -52,6 +57,7 @@ struct checkpoint_content {
     // STATUS_USAGE when another start of the run has taken over.
     enum status (*fence)(const void *context);
     const void *fence_context;
+    struct checkpoint_crew crew;
     const char *run_file; // text of the resolved run file, stored as run.yaml
     char other_run[4096]; // by load: the path of the checkpoint whose config_hash differs, else ""
 };

@@ -118,6 +118,12 @@ static enum status make_root(const struct manifest *manifest, json_t **root_p)
     bad |= json_object_set_new(root, "library", json_string(STENTOR_VERSION));
     bad |= json_object_set_new(root, "config_hash", json_string(config));
     bad |= json_object_set_new(root, "term", json_integer(manifest->term));
+    if (manifest->crew.processes > 0)
+        bad |= json_object_set_new(
+            root, "made_by",
+            json_pack("{s:I, s:I, s:s, s:s}", "processes", (json_int_t)manifest->crew.processes,
+                      "workers", (json_int_t)manifest->crew.workers, "exchange",
+                      manifest->crew.exchange, "exactness", manifest->crew.exactness));
     bad |= json_object_set_new(root, "position", position_to_json(&manifest->position));
     bad |= json_object_set(root, "files", json_object_get(manifest->root, "files"));
     if (bad) {
@@ -232,6 +238,22 @@ static enum status read_config_hash(json_t *root, const char *path, uint64_t *ha
     return STATUS_OK;
 }
 
+static enum status read_crew(json_t *object, const char *path, struct checkpoint_crew *crew)
+{
+    const char *exchange, *exactness;
+    if (!object) return STATUS_OK;
+    TRY(json_get_integer(object, "processes", path, true, 1, INT32_MAX, 0, &crew->processes));
+    TRY(json_get_integer(object, "workers", path, true, 1, INT64_MAX, 0, &crew->workers));
+    TRY(json_get_string(object, "exchange", path, true, NULL, &exchange));
+    TRY(json_get_string(object, "exactness", path, true, NULL, &exactness));
+    if (strlen(exchange) >= sizeof crew->exchange || strlen(exactness) >= sizeof crew->exactness)
+        FAIL(STATUS_INPUT, "%s: \"exchange\" and \"exactness\" have at most %zu bytes", path,
+             sizeof crew->exchange - 1);
+    snprintf(crew->exchange, sizeof crew->exchange, "%s", exchange);
+    snprintf(crew->exactness, sizeof crew->exactness, "%s", exactness);
+    return STATUS_OK;
+}
+
 static enum status read_root(json_t *root, const char *path, struct manifest *manifest)
 {
     int64_t version;
@@ -246,6 +268,7 @@ static enum status read_root(json_t *root, const char *path, struct manifest *ma
              "wrote it",
              path, (long long)version, (int)MANIFEST_VERSION);
     TRY(read_config_hash(root, path, &manifest->config_hash));
+    TRY(read_crew(json_object_get(root, "made_by"), path, &manifest->crew));
     TRY(json_get_integer(root, "term", path, false, 0, INT64_MAX, 0, &manifest->term));
     TRY(position_from_json(json_object_get(root, "position"), path, &manifest->position));
     json_t *files = json_object_get(root, "files"), *file;

@@ -22,6 +22,7 @@ struct manifest {
     struct run_position position;
     uint64_t config_hash;
     int64_t term; // start of the run that wrote it; 0: written before there were terms
+    struct checkpoint_crew crew;
     struct manifest_file file[MOST_FILES];
     int files;
     json_t *root;

@@ -53,6 +53,11 @@ static struct checkpoint_content content_of(const struct trainer *trainer,
         .fence = ask_fence,
         .fence_context = trainer,
     };
+    struct crew_report crew = trainer_crew(trainer);
+    content.crew = (struct checkpoint_crew){.processes = crew.replicas, .workers = crew.workers};
+    snprintf(content.crew.exchange, sizeof content.crew.exchange, "%s", crew.exchange);
+    snprintf(content.crew.exactness, sizeof content.crew.exactness, "%s",
+             trainer_exactness(trainer));
     for (int s = 0; s < trainer->states; s++) {
         content.state_name[s] = trainer->optimizer->state_name[s];
         content.state[s] = state_is_shared(trainer, s) ? NULL : trainer->state[s].data;

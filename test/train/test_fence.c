@@ -43,6 +43,9 @@ static int64_t term_in(const struct run_config *config, int step)
     path_of(path, config, name);
     if (manifest_read(path, &manifest)) fail_msg("%s", error_message());
     int64_t term = manifest.term;
+    assert_int_equal(manifest.crew.processes, 1);
+    assert_int_equal(manifest.crew.workers, 1);
+    assert_string_equal(manifest.crew.exactness, "exact");
     manifest_release(&manifest);
     return term;
 }

@@ -76,6 +76,17 @@ resumed() { # stops at step 20 and 40, each time another number of processes
     launch 4 some --workers 1 --set train.steps=20 && launch 2 some --workers 2 --set train.steps=40 --resume &&
         launch 3 some --workers 1 --resume && [ "$(digest some)" = "$(digest one)" ]
 }
+looked() { # one of 3 processes says what each would take; the checkpoint says who made it
+    rm -rf "$work/some"
+    STENTOR_MPI=$BUILD/mpi.$library.so timeout 60 "$mpirun" -n 3 "$program" inspect examples/digest.yaml --set data.train=LICENSE \
+        --set "data.cache=$work/cache" --set parallel.exchange=tree --workers 2 >"$work/log" 2>&1 || return 1
+    [ "$(grep -c '^processes: 3 with 6 workers, exchange tree' "$work/log")" -eq 1 ] || return 1
+    launch 3 some --workers 2 --set parallel.exchange=tree || return 1
+    "$program" inspect "$work/some/checkpoints/step-$steps" >"$work/log" 2>&1
+    grep -q '^made by 3 processes with 6 workers, exchange tree (exact)$' "$work/log" || return 1
+    "$program" inspect "$work/some" >"$work/log" 2>&1
+    grep -q "^run: its newest checkpoint is step-$steps, made by 3 processes with 6 workers" "$work/log"
+}
 refused() { # refused CODE WORD ARGUMENTS…: said once
     code=$1 word=$2; shift 2
     rm -rf "$work/some"
@@ -106,6 +117,7 @@ for library in openmpi mpich; do
     rm -rf "$work/some"; launch 3 some --workers 1 $stale && falls; say $? "servers with staleness that compute: the loss falls"
     rm -rf "$work/some"; launch 3 some --workers 1 $stale --set parallel.servers_compute=false && falls; say $? "a server with staleness and 2 that push"
     stopped $stale --set parallel.servers=2; say $? "with staleness all stop after the same step with 75"
+    looked; say $? "inspect: what 3 processes would take, and who made a checkpoint"
     refused 3 "cannot open" --set data.train=nothing.txt; say $? "what is refused is said once"
     rm -rf "$work/some"; launch 2 some --workers 1 --set parallel.exchange=native; say $? "native"
     rm -rf "$work/some"; launch 2 some --workers 1 --set parallel.exchange=local-sgd --set parallel.sync_every=10; say $? "local-sgd"
