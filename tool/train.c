@@ -61,6 +61,10 @@ static void say_rows(const struct run_config *config, const struct text_report *
                  (long long)text->vocabulary, output_count((double)text->held_out_rows, c));
     terminal_say("           %.1f %% of the places of micro-batches are padding%s",
                  100 * text->padding, cut);
+    if (text->lost)
+        terminal_say("           %lld answers do not stand in their contexts; nothing is learned "
+                     "from them",
+                     (long long)text->lost);
 }
 
 static void say_what_runs(const struct trainer *trainer, bool resume)

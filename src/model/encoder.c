@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // A bidirectional Transformer. Without `classes` it learns what masked tokens were (output layer tied to the token table); with them it
-// scores the first token's vector or the mean of all, pooled as in BERT through a tanh layer. The body has the same names in both, so
-// that a pretrained one goes on as a classifier. Source: Devlin et al. 2018, arXiv:1810.04805.
+// scores the first token's vector or the mean of all, pooled as in BERT through a tanh layer; with `spans` it scores every token as an
+// answer's first and as its last. The body has the same names in all, so that a pretrained one goes on with another head. Source: Devlin
+// et al. 2018, arXiv:1810.04805.
 #include "model/parts.h"
+
+enum { SPAN_SCORES = 2 }; // of a token: that it is the first, that it is the last
 
 static enum status validate(struct model_config *config)
 {
     struct model_config c = *config;
     parts_transformer_defaults(&c);
     TRY(model_config_check(&c));
+    if (c.spans && !c.classes) c.classes = SPAN_SCORES;
+    if (c.spans && (c.classes != SPAN_SCORES || c.loss != LOSS_SOFTMAX))
+        FAIL(STATUS_USAGE, "model.classes: %lld; spans have %d scores, and softmax for a loss",
+             (long long)c.classes, SPAN_SCORES);
     if (c.classes) TRY(parts_check_head(&c));
     if (c.pool != POOL_MEAN && c.pool != POOL_FIRST)
         FAIL(STATUS_USAGE, "model.pool: an encoder takes the first token or the mean");
@@ -35,15 +42,34 @@ static struct value *encoder_scores(struct builder *b, const struct model_config
                                     struct model_inputs inputs)
 {
     struct value *table, *x = body(b, c, inputs, &table);
+    if (c->spans) return parts_scores(b, c, nn_dropout(b, x, c->residual_dropout), "answers");
     x = op_pool(b->g, x, inputs.lengths, c->pool);
     x = nn_linear(b, x, "pooler", c->width, true, ACTIVATION_TANH, LAYOUT_OUT_IN,
                   c->init_deviation);
     return parts_scores(b, c, nn_dropout(b, x, c->residual_dropout), "classifier");
 }
 
+// Which of the tokens it is, by one column of the scores. A column alone lies like [batch, tokens].
+static struct value *place_loss(struct builder *b, struct value *scores, int64_t column,
+                                struct model_inputs inputs, struct value *places)
+{
+    struct value *x = op_slice(b->g, scores, column, 1);
+    x = op_add(b->g, op_reshape(b->g, x, inputs.mask->shape), inputs.mask);
+    return op_class_loss(b->g, x, places, inputs.weights, LOSS_SOFTMAX, 0);
+}
+
+static struct value *span_loss(struct builder *b, const struct model_config *c,
+                               struct model_inputs inputs)
+{
+    struct value *scores = encoder_scores(b, c, inputs);
+    return op_add(b->g, place_loss(b, scores, 0, inputs, inputs.labels),
+                  place_loss(b, scores, 1, inputs, inputs.ends));
+}
+
 static struct value *encoder_loss(struct builder *b, const struct model_config *c,
                                   struct model_inputs inputs, double smoothing)
 {
+    if (c->spans) return span_loss(b, c, inputs);
     if (c->classes) return parts_loss(b, c, encoder_scores(b, c, inputs), inputs, smoothing);
     struct value *table, *x = body(b, c, inputs, &table);
     x = nn_linear(b, x, "mlm.dense", c->width, true, c->activation, LAYOUT_OUT_IN,
@@ -54,7 +80,7 @@ static struct value *encoder_loss(struct builder *b, const struct model_config *
 
 const struct model_type encoder_model = {
     .name = "encoder",
-    .tasks = TASK_MLM | TASK_CLASSIFY | TASK_REGRESS,
+    .tasks = TASK_MLM | TASK_CLASSIFY | TASK_REGRESS | TASK_ANSWER,
     .validate = validate,
     .loss = encoder_loss,
     .scores = encoder_scores,

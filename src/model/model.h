@@ -38,6 +38,7 @@ struct model_config {
     bool sinusoidal; // Transformers: positions are sines, not learned
     bool batch_norm; // mlp: before each activation
     bool additive_attention; // rnn_seq2seq: Bahdanau's scores, else Luong's general ones
+    bool spans; // encoder: two scores of every token, that an answer begins and that it ends there
 };
 
 // What a model can be trained for, and the inputs that belong to it.
@@ -46,7 +47,9 @@ enum model_tasks {
     TASK_MLM = 2, // tokens, positions, lengths; targets: what masked tokens were, else negative
     TASK_TRANSLATE = 4, // source, source_positions, source_lengths; tokens, positions, targets
     TASK_CLASSIFY = 8,  // tokens, positions, lengths; or features. labels, weights
-    TASK_REGRESS = 16   // the same with goals for labels
+    TASK_REGRESS = 16,  // the same with goals for labels
+    TASK_ANSWER =
+        32 // tokens, positions, lengths; labels and ends: places of a span's first and last token; mask, weights
 };
 
 // Inputs of a graph of the model, made by the caller of build functions; NULL where a task has none.
@@ -66,7 +69,12 @@ struct model_inputs {
     // Of models that carry a state (model_type.carried): F32 [batch, carried] that sequences begin with, NULL: 0; and where the one
     // that they end with shall be, a value of the same shape.
     struct value *state, **next;
+    // Of spans: I32 [batch] as labels, which are their firsts; F32 [batch, tokens] added to scores: 0, or SPAN_NEVER
+    struct value *ends, *mask;
 };
+
+// Added to a score it leaves no probability.
+#define SPAN_NEVER (-1e4F)
 
 // What a search keeps of a batch of sources, in the order of the type: filled by `encode`, given back as STATE values of the same
 // shapes to `step`. Arrays have room for MODEL_MEMORY(config) values.
@@ -106,8 +114,8 @@ struct model_type {
     struct shape (*state)(const struct model_config *config, int64_t layer);
     // (optional) Numbers of the state that a sequence goes on with from window to window (inputs.state).
     int64_t (*carried)(const struct model_config *config);
-    // (optional) Scores [batch, classes] for tasks of examples; logits [batch, tokens, vocabulary] for TASK_TRANSLATE,
-    // each of the token behind it. Targets, labels, goals and weights are not read.
+    // (optional) Scores [batch, classes] for tasks of examples, [batch, tokens, 2] for TASK_ANSWER; logits [batch, tokens, vocabulary]
+    // for TASK_TRANSLATE, each of the token behind it. Targets, labels, goals and weights are not read.
     struct value *(*scores)(struct builder *b, const struct model_config *config,
                             struct model_inputs inputs);
     bool chooses_tied; // model.tied: false is possible

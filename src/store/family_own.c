@@ -53,6 +53,7 @@ static const struct own_key keys[] = {
     KEY(sinusoidal, BOOLEAN, 0, 0, NULL)
     KEY(batch_norm, BOOLEAN, 0, 0, NULL)
     KEY(additive_attention, BOOLEAN, 0, 0, NULL)
+    KEY(spans, BOOLEAN, 0, 0, NULL)
 };
 // clang-format on
 enum { KEYS = sizeof keys / sizeof *keys };

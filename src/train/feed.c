@@ -13,6 +13,7 @@ static const struct {
 } table[] = {
     {"lm", &text_feed},         {"mlm", &example_feed},       {"classify", &example_feed},
     {"regress", &example_feed}, {"translate", &example_feed}, {"summarize", &example_feed},
+    {"answer", &example_feed},
 };
 
 const struct feed_kind *feed_find(const char *task)

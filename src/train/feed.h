@@ -19,6 +19,8 @@ struct batch_inputs {
     int32_t *source_lengths, *labels;      // [batch]
     float *features, *goals, *weights;     // [batch, features], [batch, classes], [batch]
     float *state;                          // [batch, carried]
+    int32_t *ends;                         // [batch]
+    float *mask;                           // [batch, tokens]
     uint32_t *random;                      // [4]
 };
 

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "data/row_tokenizer.h"
 #include "data/sampler.h"
-#include "train/feed_setup.h"
+#include "train/feed_answer.h"
 #include "train/run_schema.h"
 
 #include <math.h>
@@ -19,7 +19,7 @@ static const uint64_t SPLIT_SEED = UINT64_C(0xD1B54A32D192ED03);
 
 // ---- who is held out ----
 
-static bool is_held_out(const struct run_config *config, int64_t count, int64_t row)
+bool row_is_held_out(const struct run_config *config, int64_t count, int64_t row)
 {
     if (config->data.valid[0]) return false;
     int64_t place = permutation_at(config->seed ^ SPLIT_SEED, 0, count, row);
@@ -27,7 +27,7 @@ static bool is_held_out(const struct run_config *config, int64_t count, int64_t 
     return place >= run_held_out_start(config, count);
 }
 
-static enum status add_row(struct share *share, int64_t *room, int32_t row)
+enum status share_add(struct share *share, int64_t *room, int32_t row)
 {
     if (share->count == INT32_MAX)
         FAIL(STATUS_INPUT, "more than %d rows, those that are repeated counted", INT32_MAX);
@@ -43,6 +43,7 @@ static enum status add_row(struct share *share, int64_t *room, int32_t row)
 static enum status split_rows(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
+    if (config->model.spans) return answer_split(trainer);
     struct example_feed *feed = examples_of(trainer);
     int64_t room[2] = {0, 0}, count = feed->read[0].count;
     struct share *held_out = &feed->held_out;
@@ -50,12 +51,12 @@ static enum status split_rows(struct trainer *trainer)
     feed->learned.rows = &feed->read[0];
     held_out->rows = &feed->read[own_file ? 1 : 0];
     for (int64_t row = 0; row < count; row++) {
-        bool held = is_held_out(config, count, row);
-        TRY(held ? add_row(held_out, &room[1], (int32_t)row)
-                 : add_row(&feed->learned, &room[0], (int32_t)row));
+        bool held = row_is_held_out(config, count, row);
+        TRY(held ? share_add(held_out, &room[1], (int32_t)row)
+                 : share_add(&feed->learned, &room[0], (int32_t)row));
     }
     int64_t all = own_file ? feed->read[1].count : 0;
-    for (int64_t row = 0; row < all; row++) TRY(add_row(held_out, &room[1], (int32_t)row));
+    for (int64_t row = 0; row < all; row++) TRY(share_add(held_out, &room[1], (int32_t)row));
     if (feed->learned.count == 0)
         FAIL(STATUS_INPUT, "%s: all %lld rows are held out; none is left to learn from",
              config->data.train, (long long)count);
@@ -106,7 +107,7 @@ static enum status repeat_rows(struct example_feed *feed, const int64_t *count)
         int64_t n = count[class], k = seen[class]++;
         int64_t times = most / n + (k < most % n);
         for (int64_t t = 1; t < times && !status; t++)
-            status = add_row(share, &room, share->row[i]);
+            status = share_add(share, &room, share->row[i]);
     }
     free(seen);
     return status;
@@ -278,7 +279,9 @@ static enum status describe(struct trainer *trainer)
     feed->hash = own->read[0].hash;
     feed->held_out_hash = own->read[1].hash;
     feed->bytes = rows_bytes(&own->read[0]) + rows_bytes(&own->read[1]) +
-                  share_bytes(&own->learned) + share_bytes(&own->held_out) +
+                  answers_bytes(&own->answers[0], &own->read[0]) +
+                  answers_bytes(&own->answers[1], &own->read[1]) + share_bytes(&own->learned) +
+                  share_bytes(&own->held_out) +
                   (own->verdict ? verdicts * sizeof *own->verdict : 0);
     feed->report = (struct text_report){
         .tokens = tokens_of(&own->learned),
@@ -289,6 +292,7 @@ static enum status describe(struct trainer *trainer)
         .held_out_rows = own->held_out.count,
         .classes = own->labels.count,
         .cut = own->read[0].cut + own->read[1].cut,
+        .lost = own->answers[0].lost,
         .padding = buckets_waste(&own->learned.buckets),
     };
     return STATUS_OK;
@@ -322,7 +326,10 @@ static void examples_close(struct trainer *trainer)
     if (!feed) return;
     release_share(&feed->learned);
     release_share(&feed->held_out);
-    for (int i = 0; i < 2; i++) examples_release(&feed->read[i]);
+    for (int i = 0; i < 2; i++) {
+        examples_release(&feed->read[i]);
+        answers_release(&feed->answers[i]);
+    }
     labels_release(&feed->labels);
     tokenizer_destroy(feed->source_tokenizer);
     free(feed->class_weight);

@@ -3,6 +3,7 @@
 #ifndef STN_TRAIN_FEED_EXAMPLES_H
 #define STN_TRAIN_FEED_EXAMPLES_H
 
+#include "data/answers.h"
 #include "data/buckets.h"
 #include "data/examples.h"
 #include "data/form.h"
@@ -20,11 +21,13 @@ struct share {
 };
 // What a model said of a held-out example.
 struct verdict {
-    int32_t predicted; // class
+    int32_t predicted; // class; place of an answer's first token
     float score;       // of the second of two classes, less the first's; of a regression the number
+    int32_t last;      // of an answer: place of its last token
 };
 struct example_feed {
-    struct examples read[2]; // data.train, data.valid
+    struct examples read[2];   // data.train, data.valid
+    struct answers answers[2]; // of the same files; their windows are `read`
     struct labels labels;
     struct tokenizer *source_tokenizer; // NULL: the trainer's
     struct form form;
@@ -45,13 +48,17 @@ static inline int32_t share_row(const struct share *share, int64_t m, int64_t ro
     return place < 0 ? -1 : share->row[place];
 }
 
+// feed_examples.c: whether one of `count` rows, or articles, of data.train is held out. Adds a row of which *room fit before.
+bool row_is_held_out(const struct run_config *config, int64_t count, int64_t row);
+enum status share_add(struct share *share, int64_t *room, int32_t row) CHECK_RESULT;
 // feed_fill.c: tokens that an example takes in its bucket; fills micro-batch m of a share, returns its targets. learns: the text is
 // changed as the run file asks for.
 int32_t fill_length(const struct trainer *trainer, const struct examples *rows, int64_t row,
                     const int64_t longest[2]);
 int64_t fill_rows(const struct trainer *trainer, const struct share *share, int64_t m, bool learns,
                   const struct batch_inputs *inputs);
-// feed_measure.c: takes the scores of group g; what they are worth when all are known.
+// feed_measure.c: adds a measure; takes the scores of group g; what they are worth when all are known.
+void report_add(struct evaluation_report *report, const char *tag, double value);
 void take_scores(const struct trainer *trainer, int64_t g, const float *scores);
 enum status measure_held_out(const struct trainer *trainer,
                              struct evaluation_report *report) CHECK_RESULT;

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examples as a program's inputs, task by task.
 #include "base/philox.h"
-#include "train/feed_examples.h"
+#include "train/feed_answer.h"
 
 #include <string.h>
 
 // Operations of PHILOX_DATA behind those of augmentation.
 enum { CHOSEN = 64, REPLACED, OTHER };
 
-static bool is_pair(const struct run_config *config) { return config->data.pair[0] != 0; }
+static bool is_pair(const struct run_config *config)
+{
+    return config->data.pair[0] != 0 || config->model.spans;
+}
 
 static struct form_text text_of_row(const struct examples *rows, int64_t row, int text)
 {
@@ -184,6 +187,12 @@ static int64_t fill_masked(const struct filling *f, int64_t row, int32_t example
     return hide(f, example, f->in->tokens + row * tokens, targets, count);
 }
 
+static int64_t fill_answer(const struct filling *f, int64_t row, int32_t example)
+{
+    fill_tokens(f, row, example);
+    return answer_fill(f->trainer, f->share->rows, example, row, f->sizes.tokens, f->in);
+}
+
 int64_t fill_rows(const struct trainer *trainer, const struct share *share, int64_t m, bool learns,
                   const struct batch_inputs *in)
 {
@@ -196,6 +205,8 @@ int64_t fill_rows(const struct trainer *trainer, const struct share *share, int6
             targets += fill_pair(&f, row, example);
         else if (task == TASK_MLM)
             targets += fill_masked(&f, row, example);
+        else if (task == TASK_ANSWER)
+            targets += fill_answer(&f, row, example);
         else
             targets += fill_scored(&f, row, example);
     }

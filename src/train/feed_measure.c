@@ -3,7 +3,7 @@
 #include "comm/comm.h"
 #include "text/auc.h"
 #include "text/confusion.h"
-#include "train/feed_examples.h"
+#include "train/feed_answer.h"
 
 #include <math.h>
 
@@ -14,11 +14,11 @@ static struct verdict verdict_of(const struct model_config *model, const float *
     int32_t best = 0;
     if (model->classes == 1) {
         float border = model->loss == LOSS_SQUARED ? 0.5F : 0;
-        return (struct verdict){scores[0] > border, scores[0]};
+        return (struct verdict){scores[0] > border, scores[0], 0};
     }
     for (int32_t c = 1; c < model->classes; c++)
         if (scores[c] > scores[best]) best = c;
-    return (struct verdict){best, scores[1] - scores[0]};
+    return (struct verdict){best, scores[1] - scores[0], 0};
 }
 
 void take_scores(const struct trainer *trainer, int64_t g, const float *scores)
@@ -26,6 +26,10 @@ void take_scores(const struct trainer *trainer, int64_t g, const float *scores)
     const struct example_feed *feed = examples_of(trainer);
     const struct model_config *model = &trainer->config.model;
     const struct share *share = &feed->held_out;
+    if (model->spans) {
+        answer_take(trainer, g, scores);
+        return;
+    }
     struct verdict *verdict = feed->verdict + g * share->buckets.most_rows;
     int64_t rows = trainer->feed.shape[share->bucket[g]].batch;
     for (int64_t row = 0; row < rows; row++)
@@ -60,7 +64,7 @@ static enum status for_each(const struct trainer *trainer, verdict_function func
     return STATUS_OK;
 }
 
-static void report_add(struct evaluation_report *report, const char *tag, double value)
+void report_add(struct evaluation_report *report, const char *tag, double value)
 {
     INVARIANT(report->measures < EVALUATION_MEASURES, "%d measures", report->measures);
     report->measure[report->measures++] = (struct measure){tag, value};
@@ -137,5 +141,6 @@ enum status measure_held_out(const struct trainer *trainer, struct evaluation_re
         return STATUS_OK;
     }
     TRY(share_verdicts(trainer));
+    if (trainer->config.model.spans) return answer_measure(trainer, report);
     return feed->labels.count ? measure_classes(trainer, report) : measure_numbers(trainer, report);
 }

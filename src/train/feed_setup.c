@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "train/feed_setup.h"
-
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "data/row_tokenizer.h"
+#include "train/feed_answer.h"
 #include "train/run_schema.h"
 
 #include <stdio.h>
@@ -189,7 +188,7 @@ static enum status settle_classes(struct trainer *trainer)
     return STATUS_OK;
 }
 
-static enum status settle_vocabulary(struct trainer *trainer)
+enum status setup_vocabulary(struct trainer *trainer)
 {
     struct run_config *config = &trainer->config;
     struct example_feed *feed = examples_of(trainer);
@@ -213,7 +212,7 @@ static enum status settle_vocabulary(struct trainer *trainer)
     return STATUS_OK;
 }
 
-static void settle_augmentation(struct trainer *trainer)
+void setup_augmentation(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
     struct example_feed *feed = examples_of(trainer);
@@ -298,17 +297,18 @@ enum status setup_examples(struct trainer *trainer)
     struct example_feed *feed = examples_of(trainer);
     struct columns *c = NULL;
     bool classes = !strcmp(config->task, "classify");
+    if (config->model.spans) return answer_setup(trainer);
     TRY(memory_allocate(1, sizeof *c, "the columns", &c));
     enum status status = find_columns(config, c);
     if (!status) status = check_kind(trainer, c);
     if (!status) status = open_tokenizers(trainer, c);
-    if (!status && c->texts) status = settle_vocabulary(trainer);
+    if (!status && c->texts) status = setup_vocabulary(trainer);
     if (!status && classes) {
         struct rows_setup target = rows_of(config, c, 0, c->texts + c->features, 1);
         status = labels_collect(&target, &feed->labels);
     }
     if (!status && classes) status = settle_classes(trainer);
-    if (!status && c->texts) settle_augmentation(trainer);
+    if (!status && c->texts) setup_augmentation(trainer);
     if (!status) status = read_rows(trainer, c);
     if (!status) config->model.features = c->features;
     free(c);

@@ -15,4 +15,7 @@ struct tokenizer_training setup_training(const struct run_config *config, bool w
 enum status setup_tokenizer(const struct run_config *config, const char *key, const char *name,
                             const struct rows_setup *rows, int count,
                             struct tokenizer **tokenizer_p) CHECK_RESULT;
+// What the model takes from the tokenizer; what is done to ids.
+enum status setup_vocabulary(struct trainer *trainer) CHECK_RESULT;
+void setup_augmentation(struct trainer *trainer);
 #endif

@@ -58,6 +58,8 @@ static void find_inputs(struct worker_program *w, const struct model_graph *grap
         .goals = input_of(w->program, in->goals),
         .weights = input_of(w->program, in->weights),
         .state = input_of(w->program, in->state),
+        .ends = input_of(w->program, in->ends),
+        .mask = input_of(w->program, in->mask),
         .random = input_of(w->program, graph->random),
     };
 }

@@ -12,7 +12,7 @@ enum { RUN_PATH = 1024, RUN_KEYS = 160 };
 enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2 };
 
 struct run_config {
-    char task[16];             // lm | mlm | classify | regress | translate | summarize
+    char task[16];             // lm | mlm | classify | regress | translate | summarize | answer
     struct model_config model; // model.*   (vocabulary: see below)
     int64_t
         vocabulary; // model.vocabulary as asked for; 0: the tokenizer's. The trainer sets model.vocabulary
@@ -44,6 +44,7 @@ struct run_config {
         char sampling[12];                        // natural | balanced
         double word_dropout, swap, mask, unknown; // what is done to texts that are learned from
         double mask_rate;                         // mlm
+        int64_t answer_tokens;                    // answer: of the longest
     } data;
     int64_t batch_tokens; // train.batch_tokens: places of a step; 0: batch rows of any length
     char measure[16];     // train.measure: what tells the best weights

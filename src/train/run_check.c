@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/numeric.h"
+#include "data/answers.h"
 #include "train/run_schema.h"
 
 #include <stdio.h>
@@ -51,6 +52,7 @@ static const struct {
     {"regress", TASK_REGRESS},
     {"translate", TASK_TRANSLATE},
     {"summarize", TASK_TRANSLATE},
+    {"answer", TASK_ANSWER},
 };
 
 enum model_tasks run_task(const struct run_config *config)
@@ -66,7 +68,7 @@ enum model_tasks run_task(const struct run_config *config)
 bool run_has_scores(const struct run_config *config)
 {
     enum model_tasks task = run_task(config);
-    return task == TASK_CLASSIFY || task == TASK_REGRESS;
+    return task == TASK_CLASSIFY || task == TASK_REGRESS || task == TASK_ANSWER;
 }
 
 bool run_has_rows(const struct run_config *config) { return strcmp(config->task, "lm") != 0; }
@@ -96,6 +98,36 @@ static int word_number(const char *word, const char *const *words)
     return i;
 }
 
+// Of answers: a token has two scores, and the file names its columns itself.
+static enum status check_spans(struct run_config *config)
+{
+    static const char *const others[] = {
+        "data.header",          "data.text",         "data.pair",          "data.target",
+        "data.features",        "data.train_pair",   "data.class_weights", "data.sampling",
+        "data.ngrams",          "data.word_dropout", "data.swap",          "data.source_tokenizer",
+        "train.label_smoothing"};
+    struct model_config *model = &config->model;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!run_key_is_start(config, others[i]))
+            FAIL_KEY(config, others[i], "task: answer reads questions and contexts; leave it out");
+    if (strcmp(config->data.format, "auto") != 0 && strcmp(config->data.format, "squad") != 0)
+        FAIL_KEY(config, "data.format", "%s; task: answer reads squad", config->data.format);
+    if (strcmp(config->loss, "auto") != 0 && strcmp(config->loss, "softmax") != 0)
+        FAIL_KEY(config, "model.loss", "%s; task: answer takes softmax", config->loss);
+    if (model->classes && model->classes != 2)
+        FAIL_KEY(config, "model.classes", "%lld; an answer has 2 scores, of its ends",
+                 (long long)model->classes);
+    if (strcmp(config->measure, "loss") != 0 && strcmp(config->measure, "exact") != 0 &&
+        strcmp(config->measure, "f1") != 0)
+        FAIL_KEY(config, "train.measure", "%s is of classes; task: answer takes loss, exact or f1",
+                 config->measure);
+    if (model->context < ANSWERS_CONTEXT)
+        FAIL_KEY(config, "model.context", "%lld leaves no place for a question and a context",
+                 (long long)model->context);
+    model->classes = 2;
+    return STATUS_OK;
+}
+
 // The losses and pools of run files; auto is each task's own.
 static enum status check_scores(struct run_config *config)
 {
@@ -110,6 +142,8 @@ static enum status check_scores(struct run_config *config)
         FAIL_KEY(config, "model.loss", "%s is of classes; task: regress takes squared", loss);
     model->loss = (enum score_loss)word_number(loss, losses);
     model->pool = (enum pool)word_number(!strcmp(pool, "auto") ? "mean" : pool, pools);
+    model->spans = !strcmp(config->task, "answer");
+    if (model->spans) return check_spans(config);
     if (!regress && !classify) {
         if (model->classes)
             FAIL_KEY(config, "model.classes", "task: %s has no classes", config->task);
@@ -117,6 +151,8 @@ static enum status check_scores(struct run_config *config)
             FAIL_KEY(config, "train.measure", "%s is of classes; task: %s takes loss",
                      config->measure, config->task);
     }
+    if (!strcmp(config->measure, "exact"))
+        FAIL_KEY(config, "train.measure", "exact is of answers; task: %s has none", config->task);
     if (regress && !model->classes) model->classes = 1;
     return STATUS_OK;
 }
@@ -173,29 +209,13 @@ static enum status check_carry(const struct run_config *config)
 // What only rows of examples have is an error where there are none, and the other way round.
 static enum status check_rows(const struct run_config *config)
 {
-    static const char *const own[] = {"data.format",
-                                      "data.header",
-                                      "data.text",
-                                      "data.pair",
-                                      "data.target",
-                                      "data.features",
-                                      "data.train_pair",
-                                      "data.valid_pair",
-                                      "data.buckets",
-                                      "data.class_weights",
-                                      "data.sampling",
-                                      "data.ngrams",
-                                      "data.ngram_hash",
-                                      "data.word_dropout",
-                                      "data.swap",
-                                      "data.mask",
-                                      "data.unknown",
-                                      "data.mask_rate",
-                                      "data.source_tokenizer",
-                                      "train.batch_tokens",
-                                      "train.folds",
-                                      "train.fold",
-                                      "train.measure"};
+    static const char *const own[] = {
+        "data.format",        "data.header",        "data.text",          "data.pair",
+        "data.target",        "data.features",      "data.train_pair",    "data.valid_pair",
+        "data.buckets",       "data.class_weights", "data.sampling",      "data.ngrams",
+        "data.ngram_hash",    "data.word_dropout",  "data.swap",          "data.mask",
+        "data.unknown",       "data.mask_rate",     "data.answer_tokens", "data.source_tokenizer",
+        "train.batch_tokens", "train.folds",        "train.fold",         "train.measure"};
     bool rows = run_has_rows(config);
     for (size_t i = 0; i < sizeof own / sizeof *own && !rows; i++)
         if (config->origin[run_key_find(own[i])] != RUN_DEFAULT &&

@@ -27,10 +27,10 @@ enum { FIXED = false, FREE = true };
 #define BIG 1e12
 
 const struct run_key run_schema[] = {
-    CHOICE("task", RUN_CHOICE, task, "lm", "lm | mlm | classify | regress | translate | summarize",
-           FIXED,
+    CHOICE("task", RUN_CHOICE, task, "lm",
+           "lm | mlm | classify | regress | translate | summarize | answer", FIXED,
            "what is learned: lm, the next token of a text; mlm, masked ones; classify, regress, "
-           "translate, summarize: the target of each row"),
+           "translate, summarize: the target of each row; answer: where it stands in a context"),
 
     TEXT_KEY("model.type", model.type, "gpt2", FIXED, "kind of model"),
     TEXT_KEY("model.from", from, "", FIXED,
@@ -146,6 +146,8 @@ const struct run_key run_schema[] = {
     DROPOUT("data.mask", data.mask, "0", "tokens that are masked"),
     DROPOUT("data.unknown", data.unknown, "0",
             "tokens that become unknown words (masked where there are none)"),
+    INTEGER("data.answer_tokens", data.answer_tokens, "30", 1, 1 << 24, FREE,
+            "answer: the longest that is looked for in held-out questions"),
     NUMBER("data.mask_rate", data.mask_rate, "0.15", 0, 0.99, true,
            "mlm: tokens that are to be guessed"),
 
@@ -210,7 +212,7 @@ const struct run_key run_schema[] = {
     INTEGER("train.keep", keep, "2", 1, 1000, FREE, "newest checkpoints that are kept"),
     INTEGER("train.log_every", log_every, "10", 1, BIG, FREE,
             "steps between lines of log.jsonl and of plain progress"),
-    CHOICE("train.measure", RUN_CHOICE, measure, "loss", "loss | accuracy | f1 | auc", FREE,
+    CHOICE("train.measure", RUN_CHOICE, measure, "loss", "loss | accuracy | f1 | auc | exact", FREE,
            "what tells the best weights, for patience and best/: of held-out data"),
     INTEGER("train.folds", folds, "0", 0, 100, FIXED,
             "parts of the rows for cross-validation; 0: none"),

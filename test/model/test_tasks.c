@@ -146,6 +146,8 @@ static void scores_have_their_shape(void **state)
             struct shape wanted =
                 task == TASK_TRANSLATE
                     ? shape_of(3, (int64_t)TASK_BATCH, (int64_t)TASK_TOKENS, rig.config.vocabulary)
+                : task == TASK_ANSWER
+                    ? shape_of(3, (int64_t)TASK_BATCH, (int64_t)TASK_TOKENS, INT64_C(2))
                     : shape_of(2, (int64_t)TASK_BATCH, rig.config.classes);
             assert_true(shape_equal(scores->shape, wanted));
             graph_destroy(g);
@@ -153,7 +155,7 @@ static void scores_have_their_shape(void **state)
         }
         rig_destroy(&rig);
     }
-    assert_true(built >= 17);
+    assert_true(built >= 18);
 }
 
 static void only_language_models_continue_a_text(void **state)

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "text/offsets.h"
+
+#include "text/word.h"
+
+// ---- words ----
+struct finding {
+    const uint8_t *text; // that is split
+    struct offset *offsets;
+    size_t count;
+};
+
+static enum status find_word(void *context, const uint8_t *piece, size_t bytes)
+{
+    struct finding *finding = context;
+    uint32_t from = (uint32_t)(piece - finding->text);
+    finding->offsets[finding->count++] = (struct offset){from, from + (uint32_t)bytes};
+    return STATUS_OK;
+}
+
+// Small letters may take more or fewer bytes. Characters stay in step, but for one that becomes two.
+enum { CAPITAL_I_WITH_DOT = 0x130 };
+
+static size_t step(const uint8_t *text, size_t bytes, size_t at, uint32_t *code_p)
+{
+    *code_p = 0;
+    int length = utf8_read(text + at, bytes - at, code_p);
+    return at + (size_t)(length > 0 ? length : 1);
+}
+
+// Turns offsets in the small letters into those in the text. Both rise.
+static void put_back(struct text lower, const uint8_t *text, size_t bytes, struct finding *finding)
+{
+    size_t small = 0, at = 0, before = 0;
+    uint32_t code, ignored;
+    for (size_t i = 0; i < 2 * finding->count; i++) {
+        uint32_t *place = i % 2 ? &finding->offsets[i / 2].to : &finding->offsets[i / 2].from;
+        while (small < *place && at < bytes) {
+            before = at;
+            at = step(text, bytes, at, &code);
+            small = step((const uint8_t *)lower.at, lower.bytes, small, &ignored);
+            if (code == CAPITAL_I_WITH_DOT)
+                small = step((const uint8_t *)lower.at, lower.bytes, small, &ignored);
+        }
+        // A piece that begins inside the two begins with the one.
+        *place = (uint32_t)(i % 2 == 0 && small > *place ? before : at);
+    }
+}
+
+static enum status word_offsets(const struct word *word, const uint8_t *text, size_t bytes,
+                                struct finding *finding)
+{
+    struct buffer lower = {0};
+    finding->text = text;
+    if (!word->lower_case) return splitter_run(word->splitter, text, bytes, find_word, finding);
+    enum status status = buffer_add_lower(&lower, (struct text){(const char *)text, bytes});
+    finding->text = (const uint8_t *)lower.at;
+    if (!status && lower.bytes)
+        status = splitter_run(word->splitter, finding->text, lower.bytes, find_word, finding);
+    if (!status) put_back(buffer_text(&lower), text, bytes, finding);
+    buffer_release(&lower);
+    return status;
+}
+
+// ---- pieces that are the text's bytes ----
+static enum status piece_offsets(const struct tokenizer *tokenizer, size_t bytes,
+                                 const int32_t *ids, size_t count, struct offset *offsets)
+{
+    size_t at = 0, length = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (!tokenizer_piece(tokenizer, ids[i], &length)) length = 0;
+        offsets[i].from = (uint32_t)at;
+        at += length;
+        offsets[i].to = (uint32_t)(at < bytes ? at : bytes);
+    }
+    if (at != bytes)
+        FAIL(STATUS_UNSUPPORTED,
+             "the tokenizer's pieces are %zu bytes of a text of %zu; answers are found in a text "
+             "only by a tokenizer that keeps its bytes, or by words",
+             at, bytes);
+    return STATUS_OK;
+}
+
+enum status tokenizer_offsets(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                              const int32_t *ids, size_t count, struct offset *offsets)
+{
+    if (tokenizer->kind != &tokenizer_kind_word)
+        return piece_offsets(tokenizer, bytes, ids, count, offsets);
+    struct finding finding = {.offsets = offsets};
+    TRY(word_offsets(tokenizer->table, text, bytes, &finding));
+    INVARIANT(finding.count == count, "%zu words of %zu ids", finding.count, count);
+    return STATUS_OK;
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Questions and their answers: every token knows its bytes, windows cover a long context, two places are the answer's text again; what
+// does not fit is named.
+#include "data/answers.h"
+#include "data/row_tokenizer.h"
+#include "text_files.h"
+
+#define ARTICLE(title, context, answer, start)                                                     \
+    "{\"title\": \"" title "\", \"paragraphs\": [{\"context\": \"" context                         \
+    "\", \"qas\": [{\"id\": \"a\", \"question\": \"Wer?\", \"answers\": [{\"text\": \"" answer     \
+    "\", \"answer_start\": " start "}]}, {\"id\": \"b\", \"question\": \"Was ist das?\", "         \
+    "\"answers\": []}]}]}"
+static const char *const ask = "{\"data\": [" ARTICLE(
+    "A", "Die ÄRZTE (aus Berlin) spielen, İ Ὀδυσσεύς 水中。", "aus Berlin",
+    "11") ", " ARTICLE("B",
+                       "eins zwei "
+                       "eins drei "
+                       "vier eins",
+                       "eins", "12") ", " ARTICLE("A", "anders", "fehlt", "0") "]}";
+
+static struct tokenizer *tokenizer_of(const char *path, const struct tokenizer_training *training)
+{
+    struct tokenizer *tokenizer;
+    struct rows_setup rows = answers_texts(path, false);
+    assert_int_equal(rows_train_tokenizer(&rows, 1, training, &tokenizer), STATUS_OK);
+    return tokenizer;
+}
+
+static const struct tokenizer_training words = {
+    .words = true, .pattern = SPLIT_WORDS, .lower_case = true, .vocabulary = 12};
+static const struct tokenizer_training spaced = {.words = true, .pattern = SPLIT_SPACES};
+static const struct tokenizer_training pieces = {.pattern = SPLIT_GPT2, .vocabulary = 280};
+static const struct tokenizer_training *const all[] = {&words, &spaced, &pieces, NULL};
+
+static struct answers read_all(const char *path, const struct tokenizer *tokenizer, int64_t context)
+{
+    struct answers answers;
+    struct answers_setup setup = {.path = path, .tokenizer = tokenizer, .context = context};
+    assert_int_equal(answers_read(&setup, &answers), STATUS_OK);
+    return answers;
+}
+
+static void assert_says(const struct answers *a, int64_t window, const char *expected)
+{
+    struct answer_span span = {a->windows.label[window], a->last[window], 0};
+    struct text text = answers_text(a, &a->windows, window, span);
+    assert_int_equal(text.bytes, strlen(expected));
+    assert_memory_equal(text.at, expected, text.bytes);
+}
+
+// Spans of whole words, small letters that take other numbers of bytes, parts of characters.
+static void places_are_texts(void **state)
+{
+    (void)state;
+    const char *path = put_text("ask.json", ask);
+    for (int i = 0; i < 4; i++) {
+        struct tokenizer *tokenizer = tokenizer_of(path, all[i]);
+        struct answers a = read_all(path, tokenizer, 400);
+        assert_int_equal(a.count, 6);
+        assert_int_equal(a.windows.count, 6);
+        assert_int_equal(a.lost, 1);
+        assert_true(a.question[4].lost && !a.question[5].lost);
+        assert_true(a.question[0].article == a.question[4].article);
+        assert_true(a.question[0].article != a.question[2].article);
+        assert_says(&a, 0, i == 1 ? "(aus Berlin)" : "aus Berlin");
+        assert_says(&a, 1, "");
+        // The nearest to character 12, which is none of the three.
+        assert_true(
+            a.offset[a.windows.place[5] - answers_base(&a.windows, 2) + a.windows.label[2]].from <=
+            10);
+        assert_says(&a, 2, "eins");
+        // All tokens: the context without what stands at its ends.
+        int64_t count, base = answers_base(&a.windows, 0);
+        (void)example_text(&a.windows, 0, 1, &count);
+        struct answer_span span = {(int32_t)base, (int32_t)(base + count - 1), 0};
+        struct text text = answers_text(&a, &a.windows, 0, span);
+        assert_int_equal(text.bytes, a.question[0].context_bytes);
+        if (i == 0) {
+            // "i̇" is one character in the text.
+            span.first = span.last = (int32_t)base + 8;
+            text = answers_text(&a, &a.windows, 0, span);
+            assert_int_equal(text.bytes, strlen("İ"));
+            assert_memory_equal(text.at, "İ", text.bytes);
+        }
+        answers_release(&a);
+        tokenizer_destroy(tokenizer);
+    }
+}
+
+// Every token of a context stands in a window, and each window that holds the whole answer asks for it.
+static void windows_overlap(void **state)
+{
+    (void)state;
+    const char *path = put_text("ask.json", ask);
+    struct tokenizer *tokenizer = tokenizer_of(path, NULL);
+    for (int64_t context = ANSWERS_CONTEXT; context < 60; context += 3) {
+        struct answers a = read_all(path, tokenizer, context);
+        for (int64_t q = 0; q < a.count; q++) {
+            const struct question *question = &a.question[q];
+            uint32_t reached = 0;
+            int asked = 0;
+            for (int64_t w = question->first_window; w < question->first_window + question->windows;
+                 w++) {
+                int64_t count, base = answers_base(&a.windows, w);
+                int64_t at = a.windows.place[2 * w + 1];
+                (void)example_text(&a.windows, w, 1, &count);
+                assert_int_equal(a.asked[w], q);
+                assert_in_range(count, 1, context - base);
+                assert_true(a.offset[at].from <= reached);
+                reached = a.offset[at + count - 1].to;
+                asked += a.windows.label[w] > 0;
+                if (a.windows.label[w]) assert_says(&a, w, q == 0 ? "aus Berlin" : "eins");
+            }
+            assert_int_equal(reached, question->context_bytes);
+            assert_true(asked <= 1 || question->windows > 1);
+            if (context == 58) assert_int_equal(asked > 0, q == 0 || q == 2);
+        }
+        answers_release(&a);
+    }
+    tokenizer_destroy(tokenizer);
+}
+
+static void the_best_span_ends_behind_its_begin(void **state)
+{
+    (void)state;
+    const char *path = put_text("ask.json", ask);
+    struct tokenizer *tokenizer = tokenizer_of(path, &spaced);
+    struct answers a = read_all(path, tokenizer, 40);
+    int64_t base = answers_base(&a.windows, 2); // eins zwei eins drei vier eins
+    float scores[80] = {0};
+    scores[0] = 9, scores[1] = 8;                            // no answer
+    scores[2] = 99, scores[3] = 99;                          // a question's token
+    scores[2 * (base + 3)] = 5, scores[2 * base + 1] = 7;    // ends before it begins
+    scores[2 * (base + 5) + 1] = 2, scores[2 * base] = 1.5F; // 5 tokens apart
+    struct answer_span span = answers_best(&a.windows, 2, scores, 30);
+    assert_int_equal(span.first, base);
+    assert_int_equal(span.last, base);
+    assert_float_equal(span.score, 8.5F - 17, 0);
+    scores[2 * base + 1] = 0;
+    span = answers_best(&a.windows, 2, scores, 30);
+    assert_int_equal(span.first, base + 3);
+    assert_int_equal(span.last, base + 5);
+    assert_int_equal(answers_best(&a.windows, 2, scores, 2).last, base + 3);
+    struct answer_counts counts = {0};
+    struct measure_work *work;
+    assert_int_equal(measure_work_create(&work), STATUS_OK);
+    assert_int_equal(answers_kind(&a), ANSWER_SQUAD);
+    struct text text = {"the AUS berlin.", 15};
+    assert_int_equal(answers_score(&a, 0, text, ANSWER_SQUAD, work, &counts), STATUS_OK);
+    assert_int_equal(counts.exact, 1);
+    measure_work_destroy(work);
+    answers_release(&a);
+    tokenizer_destroy(tokenizer);
+}
+
+static void refused(const char *text, const char *message)
+{
+    struct answers answers;
+    struct tokenizer *tokenizer;
+    assert_int_equal(tokenizer_byte_create(&tokenizer), STATUS_OK);
+    struct answers_setup setup = {
+        .path = put_text("bad.json", text), .tokenizer = tokenizer, .context = 20};
+    error_clear();
+    assert_int_equal(answers_read(&setup, &answers), STATUS_INPUT);
+    if (!strstr(error_message(), message)) fail_msg("%s, not: %s", error_message(), message);
+    tokenizer_destroy(tokenizer);
+}
+
+static void what_does_not_fit_is_named(void **state)
+{
+    (void)state;
+    refused("{\"data\": []}", "has no questions");
+    refused("{\"data\": [" ARTICLE("A", "kurz", "kurz", "5") "]}",
+            "bad.json question 1: answer_start is 5, which is no place in the context");
+    refused("{\"data\": [" ARTICLE("A", "kurz", "kurz", "-1") "]}", "answer_start is -1");
+    refused("{\"data\": [" ARTICLE("A", "kurz", "kurz", "\"1\"") "]}", "answer_start");
+    refused("[]", "bad.json");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(places_are_texts, clear),
+        cmocka_unit_test_setup(windows_overlap, clear),
+        cmocka_unit_test_setup(the_best_span_ends_behind_its_begin, clear),
+        cmocka_unit_test_setup(what_does_not_fit_is_named, clear),
+    };
+    return cmocka_run_group_tests(tests, NULL, remove_scratch);
+}

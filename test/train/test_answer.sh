@@ -1,0 +1,84 @@
+#!/bin/sh
+# task: answer: spans are learned from a small file in SQuAD's layout, with the same bits for 1, 2, 3 and 5 workers and after a pause; what is wrong
+# with questions or keys is named.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+BUILD=${BUILD:-build/release}
+program=$(cd "$BUILD" && pwd)/stentor
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+count=0 failures=0
+ok() { count=$((count + 1)); echo "ok $count - $1"; }
+not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; sed 's/^/# /' err | head -5; }
+field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p" "$2" | tail -1; }
+
+# The answer is the only two words of their kinds, behind the marker that the question names. Some contexts are longer than a window.
+awk 'BEGIN { srand(7); n = split("one two. Three four, five", w, " "); split("Red (green blue", first, " "); split("élan 水 Éclair", second, " "); printf "{\"data\": ["
+    for (a = 0; a < 16; a++) {
+        printf "%s{\"title\": \"T%d\", \"paragraphs\": [", a ? ", " : "", a
+        for (p = 0; p < 4; p++) {
+            text = ""; length_before = 0; words = 4 + int(rand() * 18); at = int(rand() * (words - 2)); mark = rand() < 0.5 ? "Zap" : "zip"; start = 0; answer = ""
+            for (i = 0; i < words; i++) {
+                word = i == at ? mark : i == at + 1 ? first[1 + int(rand() * 3)] : i == at + 2 ? second[1 + int(rand() * 3)] : w[1 + int(rand() * n)]
+                plain = word; gsub(/é|É|水/, "x", plain)
+                if (i) { text = text " "; length_before++ }
+                if (i == at + 1) start = length_before
+                if (i == at + 1) answer = word; if (i == at + 2) answer = answer " " word
+                text = text word; length_before += length(plain)
+            }
+            printf "%s{\"context\": \"%s\", \"qas\": [{\"id\": \"q%d.%d\", \"question\": \"Where is %s?\", \"answers\": [{\"text\": \"%s\", \"answer_start\": %d}]}]}", p ? ", " : "", text, a, p, mark, answer, start
+        }
+        printf "]}"
+    }
+    print "]}" }' >ask.json
+run_file() { printf '%s\n%s\n' "$2" 'train: {steps: 12, batch: 12, micro_batch: 2, warmup: 2, learning_rate: 0.01, eval_every: 6, save_every: 6}' >"$1.yaml"; }
+model='layers: 2, heads: 2, width: 16, dropout: 0.1'
+run_file words "task: answer
+model: {type: encoder, $model, context: 18}
+data: {train: ask.json, tokenizer: word, split: words, lower_case: true, valid_fraction: 0.2, buckets: 3, mask: 0.1, answer_tokens: 6}"
+run_file pieces "task: answer
+model: {type: encoder, $model, context: 48, sinusoidal: true}
+data: {train: ask.json, tokenizer: bpe, vocabulary: 300, valid_fraction: 0.2}"
+run_file characters "task: answer
+model: {type: encoder, $model, context: 40, post_norm: true}
+data: {train: ask.json, valid: ask.json, tokenizer: char}"
+for name in words pieces characters; do
+    for workers in 1 2 3 5; do
+        rm -rf out
+        "$program" train $name.yaml --quiet --json --out out --set parallel.workers=$workers >$workers.json 2>err || break
+        sed -n 's/.*"val\/\(exact\|f1\)": \([0-9.e-]*\).*/\1 \2/p' out/log.jsonl >$workers.measures
+    done
+    same=yes; for workers in 1 2 3 5; do [ -n "$(field sha256 1.json)" ] && [ "$(field sha256 1.json)" = "$(field sha256 $workers.json)" ] && cmp -s 1.measures $workers.measures || same=no; done
+    if [ $same = yes ]; then ok "$name: 1, 2, 3 and 5 workers have the same bits"; else not_ok "$name: 1, 2, 3 and 5 workers have the same bits"; fi
+    rm -rf half whole
+    "$program" train $name.yaml --quiet --json --out half --set parallel.workers=2 --set train.steps=6 --set train.decay_steps=12 >half.json 2>err &&
+        "$program" train $name.yaml --quiet --json --out half --set parallel.workers=3 --set train.decay_steps=12 --resume >half.json 2>err &&
+        "$program" train $name.yaml --quiet --json --out whole --set train.decay_steps=12 >whole.json 2>err
+    if [ -n "$(field sha256 half.json)" ] && [ "$(field sha256 half.json)" = "$(field sha256 whole.json)" ]; then ok "$name: and after a pause"; else not_ok "$name: and after a pause"; fi
+done
+rm -rf out
+"$program" train words.yaml --quiet --json --out out --set train.steps=300 --set train.measure=exact --set model.dropout=0 --set data.mask=0 >out.json 2>err
+if awk -v best="$(field best out.json)" 'BEGIN { exit !(best > 0.8) }'; then ok "answers are found in articles that were never seen"; else cat out.json >>err; not_ok "answers are found in articles that were never seen"; fi
+
+# ---- what is wrong is named ----
+refused() { # refused NAME MESSAGE ARGUMENT…
+    what=$1 message=$2; shift 2; rm -rf out
+    "$program" train "$@" --quiet --out out >/dev/null 2>err
+    code=$?
+    if { [ $code = 2 ] || [ $code = 3 ]; } && grep -qF -e "$message" err; then ok "$what"; else echo "exit $code, wanted: $message" >>err; not_ok "$what"; fi
+}
+sed 's/"answer_start": [0-9]*/"answer_start": 4000/2' ask.json >far.json
+refused "a start behind the context" "far.json question 2: answer_start is 4000, which is no place in the context" words.yaml --set data.train=far.json
+sed 's/"answers": \[{"text": "[^"]*"/"answers": [{"text": "nowhere"/g' ask.json >lost.json
+refused "answers that stand nowhere" "the answers of 64 questions do not stand in their contexts" words.yaml --set data.train=lost.json
+sed 's/"context"/"contents"/3' ask.json >lacks.json
+refused "a paragraph without a context" "lacks.json: article 1, paragraph 3 lacks its context" words.yaml --set data.train=lacks.json
+refused "another format" "task: answer reads squad" words.yaml --set data.format=csv
+refused "a column" "task: answer reads questions and contexts" words.yaml --set data.text=3
+refused "words that change places" "data.swap" words.yaml --set data.swap=0.1
+refused "a measure of classes" "task: answer takes loss, exact or f1" words.yaml --set train.measure=accuracy
+refused "another model" "bag is no model for task: answer; there are: encoder" words.yaml --set model.type=bag
+refused "a context without room" "model.context" words.yaml --set model.context=3
+echo "1..$count"
+[ $failures -eq 0 ]
