@@ -24,7 +24,7 @@ struct command {
 };
 extern const struct command train_command, eval_command, generate_command, inspect_command,
     bench_command, tokenizer_command, launch_command, plan_command, translate_command,
-    summarize_command, classify_command;
+    summarize_command, classify_command, answer_command;
 
 enum { MOST_OPTIONS = 256, MOST_ARGUMENTS = 4 };
 struct options {

@@ -19,6 +19,7 @@ static const struct command *const commands[] = {&train_command,
                                                  &eval_command,
                                                  &generate_command,
                                                  &classify_command,
+                                                 &answer_command,
                                                  &translate_command,
                                                  &summarize_command,
                                                  &inspect_command,
@@ -82,9 +83,10 @@ static enum status run(int argc, char **argv)
 {
     TRY(terminal_start(NULL, false));
     if (argc < 2) {
-        FAIL(STATUS_USAGE, "a command is missing: train, eval, generate, translate, summarize, "
-                           "inspect, tokenizer, bench, launch or plan; "
-                           "`stentor --help` says more");
+        FAIL(STATUS_USAGE,
+             "a command is missing: train, eval, generate, classify, answer, translate, "
+             "summarize, inspect, tokenizer, bench, launch or plan; "
+             "`stentor --help` says more");
     }
     if (!strcmp(argv[1], "--version")) return print_version();
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {

@@ -76,7 +76,7 @@ static enum status check_model(struct classifier *classifier)
 {
     const struct loaded_model *model = classifier->model;
     const struct model_config *config = &model->config;
-    if (!model->type->scores || config->classes < 1 ||
+    if (!model->type->scores || config->classes < 1 || config->spans ||
         !(model->type->tasks & (TASK_CLASSIFY | TASK_REGRESS)))
         FAIL(STATUS_UNSUPPORTED,
              "the model (%s) scores no examples: it was trained for another task", config->type);

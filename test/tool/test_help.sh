@@ -23,7 +23,7 @@ help_options() { "$program" "$1" --help | sed -n '/^options:/,/^$/s/^  --\([a-z-
 
 check "--version is one line with a version" sh -c "'$program' --version | grep -c '^stentor [0-9]*\.[0-9]*\.[0-9]* (.*)$' | grep -qx 1"
 check "--help goes to standard output" sh -c "'$program' --help 2>/dev/null | grep -q '^usage: stentor COMMAND'"
-for command in train eval generate classify translate summarize inspect tokenizer bench launch plan; do
+for command in train eval generate classify answer translate summarize inspect tokenizer bench launch plan; do
     check "--help lists $command" sh -c "'$program' --help | grep -q '^  $command '"
     check "$command --help goes to standard output, with code 0" sh -c "'$program' $command --help 2>/dev/null | grep -q '^usage: stentor $command'"
     help_options $command >"$work/help"; page_options $command >"$work/page"

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// stentor answer: for every question of a file in SQuAD's layout the piece of its context that answers it.
+#include "infer/answer.h"
+
+#include "base/cpu.h"
+#include "base/memory.h"
+#include "options.h"
+#include "output.h"
+#include "signals.h"
+#include "terminal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// clang-format off
+static const struct option_row rows[] = {
+    {"reference", NULL, "prints exact match and F1 against the file's own answers at the end"},
+    {"max-tokens", "N", "tokens of the longest answer (30)"},
+    {"batch", "N", "windows at a time (16)"},
+    {"workers", "N", "workers (one for each core); the result is the same for any number"},
+    {"json", NULL, "prints an object a line, with id and score, and one of the measures"},
+    {NULL, NULL, NULL},
+};
+// clang-format on
+
+struct job {
+    bool json, reference;
+    struct answers answers;
+    struct answer_span *spans; // [windows]
+    struct measure_work *work;
+    struct answer_counts counts;
+    enum answer_kind kind;
+};
+
+static struct answerer *running;
+static void stop(void)
+{
+    if (running) answerer_stop(running);
+}
+
+// ---- writing ----
+static enum status write_object(const struct job *job, const struct question *question,
+                                struct text text, float score)
+{
+    json_t *object =
+        json_pack("{s:o, s:o, s:f}", "id",
+                  output_json_text(job->answers.text.at + question->id, (size_t)question->id_bytes),
+                  "answer", output_json_text(text.at, text.bytes), "score", (double)score);
+    if (!object) FAIL(STATUS_MEMORY, "not enough memory for the result");
+    return output_json(object);
+}
+
+// A line for an answer: what ends lines in it becomes a space.
+static enum status write_line(struct text text)
+{
+    for (size_t i = 0; i < text.bytes; i++) {
+        bool ends = text.at[i] == '\n' || text.at[i] == '\r';
+        TRY(output_write(ends ? " " : text.at + i, 1));
+    }
+    return output_print("\n");
+}
+
+// Of equally good windows the first.
+static enum status write_answer(struct job *job, int64_t i)
+{
+    const struct question *question = &job->answers.question[i];
+    int64_t best = question->first_window;
+    for (int64_t w = best + 1; w < question->first_window + question->windows; w++)
+        if (job->spans[w].score > job->spans[best].score) best = w;
+    struct text text = answers_text(&job->answers, &job->answers.windows, best, job->spans[best]);
+    TRY(job->json ? write_object(job, question, text, job->spans[best].score) : write_line(text));
+    if (!job->reference) return STATUS_OK;
+    return answers_score(&job->answers, i, text, job->kind, job->work, &job->counts);
+}
+
+static enum status write_measures(const struct job *job)
+{
+    struct answer_score score = answer_score(&job->counts);
+    const char *kind = job->kind == ANSWER_CMRC ? "CMRC" : "SQuAD";
+    if (job->json)
+        return output_json(json_pack("{s:f, s:f, s:I, s:s}", "exact", score.exact, "f1", score.f1,
+                                     "questions", (json_int_t)job->counts.questions, "measure",
+                                     kind));
+    terminal_say("exact %.2f, F1 %.2f of %lld questions (%s)", score.exact, score.f1,
+                 (long long)job->counts.questions, kind);
+    return STATUS_OK;
+}
+
+static enum status write_all(struct job *job)
+{
+    job->kind = answers_kind(&job->answers);
+    TRY(measure_work_create(&job->work));
+    for (int64_t i = 0; i < job->answers.count; i++) TRY(write_answer(job, i));
+    return job->reference ? write_measures(job) : STATUS_OK;
+}
+
+// ---- the command ----
+static enum status answer_all(struct job *job, const struct options *options,
+                              const struct loaded_model *model, struct answerer *answerer)
+{
+    int64_t longest = ANSWERS_LONGEST;
+    const struct answers_setup setup = {.path = options->argument[1],
+                                        .tokenizer = model->tokenizer,
+                                        .context = model->config.context};
+    TRY(option_integer(options, "max-tokens", 1, INT32_MAX, &longest));
+    TRY(answers_read(&setup, &job->answers));
+    TRY(memory_allocate((size_t)job->answers.windows.count, sizeof *job->spans, "the answers",
+                        &job->spans));
+    running = answerer;
+    signals_catch(stop, false);
+    TRY(answerer_run(answerer, &job->answers, longest, job->spans));
+    if (!signals_caught()) return write_all(job);
+    terminal_say("stopped: nothing is written");
+    return STATUS_OK;
+}
+
+static enum status run_model(struct job *job, const struct options *options,
+                             const struct loaded_model *model)
+{
+    int64_t workers = cpu_cores(), batch = 16;
+    struct answerer *answerer;
+    TRY(option_integer(options, "workers", 1, 1024, &workers));
+    TRY(option_integer(options, "batch", 1, 65536, &batch));
+    TRY(answerer_create(model, batch, (int)workers, &answerer));
+    enum status status = answer_all(job, options, model, answerer);
+    running = NULL;
+    answerer_destroy(answerer);
+    return status;
+}
+
+static enum status run(const struct options *options)
+{
+    struct job job = {.json = option_given(options, "json"),
+                      .reference = option_given(options, "reference")};
+    struct loaded_model *model;
+    TRY(model_directory_load(options->argument[0], &model));
+    enum status status = run_model(&job, options, model);
+    loaded_model_destroy(model);
+    answers_release(&job.answers);
+    measure_work_destroy(job.work);
+    free(job.spans);
+    TRY(status);
+    TRY(output_finish());
+    signals_leave();
+    return STATUS_OK;
+}
+
+const struct command answer_command = {
+    "answer", "DIR FILE.json", "answers questions from contexts", 2, 2, rows, NULL, run,
+};
