@@ -23,8 +23,8 @@ struct scratch {
     size_t shared, each;
 };
 
-// A weight that a step would rather read packed, one of at most MAX_PACKINGS orders of it: a product's operand B [depth, cols], b_depth and b_col its strides.
-// backend/packed.h keeps the copies.
+// A weight that a step would rather read packed, one of at most MAX_PACKINGS orders of it: a product's operand B [depth, cols], b_depth
+// and b_col its strides. backend/packed.h keeps the copies.
 enum { MAX_PACKINGS = 2 };
 struct packing {
     // Writes columns [first, first + cols) of the operand, which begins at `weight`, to their place in `packed`. NULL: the

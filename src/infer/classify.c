@@ -213,6 +213,7 @@ static void fill_tokens(const struct taking *taking, const struct scorer *scorer
     int32_t *to = program_input(scorer->program, scorer->inputs.tokens);
     int32_t *positions = program_input(scorer->program, scorer->inputs.positions);
     int32_t *lengths = program_input(scorer->program, scorer->inputs.lengths);
+    INVARIANT(taking->classifier->place, "%lld texts without tokens", (long long)taking->count);
     for (int64_t row = 0; row < taking->classifier->rows; row++, to += tokens) {
         int64_t count = 0;
         if (row < taking->count) {

@@ -179,7 +179,7 @@ static int64_t rows_of(const struct run_config *config, const struct model_sizes
     int64_t places = config->batch_tokens / (config->batch / config->micro_batch);
     int64_t longer = sizes->tokens > sizes->source_tokens ? sizes->tokens : sizes->source_tokens;
     if (!config->batch_tokens) return config->micro_batch;
-    return places / longer < 1 ? 1 : places / longer;
+    return longer > places ? 1 : places / (longer ? longer : 1);
 }
 
 static enum status deal_out(struct trainer *trainer, struct share *share, bool in_order)

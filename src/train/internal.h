@@ -189,16 +189,16 @@ struct trainer {
     struct worker *worker;
     struct comm **comm;
     struct block weights, state[2];
-    struct packed *packed; // copies of weights that all workers' programs read
-    bool
-        packed_stale; // the weights have changed since; written by the calling thread while workers wait
-    bool
-        packed_follow; // they are written with the weights (packed_follow), so that steps leave them fresh
-    const char *chosen;    // of exchange auto, the way that was taken
-    struct travel *travel; // between replicas; NULL: there is one
-    bool local; // every replica updates for itself, and weights are averaged now and then
+    struct packed *packed;   // copies of weights that all workers' programs read
+    const char *chosen;      // of exchange auto, the way that was taken
+    struct travel *travel;   // between replicas; NULL: there is one
     struct serving *serving; // servers apply each push as it comes; NULL: they do not
-    bool apart;              // either: replicas are not at the same step but where they meet
+    bool local;         // every replica updates for itself, and weights are averaged now and then
+    bool apart;         // either: replicas are not at the same step but where they meet
+    bool packed_stale;  // packed weights are old; written by the calling thread while workers wait
+    bool packed_follow; // they are written with the weights, so that steps leave them fresh
+    bool prepared;
+    int lock; // descriptor that holds out's lock, -1 none
     struct exchange *exchange;
     struct overlap *overlap; // NULL: one replica, or apart
     // local: momentum of the averages, and weights after the last one; touched where owned.
@@ -224,9 +224,7 @@ struct trainer {
     struct roof roof;     // while a profile is taken
     int64_t profile_from; // step
     struct memory_report memory;
-    bool prepared;
     int64_t term;       // which start of the run this is, 0: it writes nothing
-    int lock;           // descriptor that holds out's lock, -1 none
     int64_t saved_step; // of the newest checkpoint that this process wrote or read, -1 none
     // The command that all workers carry out; written by the calling thread while they wait.
     struct gate commanded, finished; // a command is there; all have finished it

@@ -5,11 +5,12 @@
 int trainer_programs(const struct trainer *trainer, struct program *program[2 * FEED_SHAPES])
 {
     const struct worker *worker = &trainer->worker[0];
+    int count = 0;
     for (int i = 0; i < trainer->feed.shapes; i++) {
-        program[2 * i] = worker->training[i].program;
-        program[2 * i + 1] = worker->evaluation[i].program;
+        program[count++] = worker->training[i].program;
+        program[count++] = worker->evaluation[i].program;
     }
-    return 2 * trainer->feed.shapes;
+    return count;
 }
 
 // Programs are planned for each worker; the graphs are shared.

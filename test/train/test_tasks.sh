@@ -79,13 +79,17 @@ data: {train: rows.csv, text: text, target: class, tokenizer: body/tokenizer.jso
 echo 'parallel: {pin: off}' >>tuned.yaml
 sed -i 's/^train: {/train: {freeze: "*.wpe.*, *.h.0.*", layer_decay: 0.7, head_learning_rate: 3, /' tuned.yaml
 
+# A sanitizer is slow: it sees each kind once, by several workers.
+counts='1 2 3 5' said='1, 2, 3 and 5 workers'
+[ -z "${SANITIZED:-}" ] || counts='1 3' said='1 and 3 workers'
 for name in bag hinge convolution encoder number mlm seq2seq rnn_seq2seq mlp linear mlp_norm lstm tuned; do
-    for workers in 1 2 3 5; do
+    for workers in $counts; do
         rm -rf out
         "$program" train $name.yaml --quiet --json --out out --set parallel.workers=$workers >$workers.json 2>err || break
     done
-    same=yes; for workers in 1 2 3 5; do [ -n "$(field sha256 1.json)" ] && [ "$(field sha256 1.json)" = "$(field sha256 $workers.json)" ] || same=no; done
-    if [ $same = yes ]; then ok "$name: 1, 2, 3 and 5 workers have the same bits"; else not_ok "$name: 1, 2, 3 and 5 workers have the same bits"; fi
+    same=yes; for workers in $counts; do [ -n "$(field sha256 1.json)" ] && [ "$(field sha256 1.json)" = "$(field sha256 $workers.json)" ] || same=no; done
+    if [ $same = yes ]; then ok "$name: $said have the same bits"; else not_ok "$name: $said have the same bits"; fi
+    [ -z "${SANITIZED:-}" ] || [ "$name" = seq2seq ] || continue
     rm -rf half
     "$program" train $name.yaml --quiet --json --out half --set parallel.workers=2 --set train.steps=6 --set train.decay_steps=12 >half.json 2>err &&
         "$program" train $name.yaml --quiet --json --out half --set parallel.workers=3 --set train.decay_steps=12 --resume >half.json 2>err &&
@@ -98,6 +102,7 @@ learns() { # learns NAME TEST ARGUMENT…
     "$program" train "$name.yaml" --quiet --json --out out "$@" >out.json 2>err
     if awk -v loss="$(field validation_loss out.json)" -v best="$(field best out.json)" "BEGIN { exit !($test) }"; then ok "$name learns"; else cat out.json >err; not_ok "$name learns"; fi
 }
+[ -n "${SANITIZED:-}" ] || {
 learns bag 'best > 0.95' --set train.steps=200 --set train.measure=accuracy --set data.swap=0
 learns tuned 'best > 0.95' --set train.steps=150 --set train.measure=accuracy --set model.dropout=0
 learns lstm 'best > 0.95' --set train.steps=150 --set train.measure=accuracy
@@ -105,6 +110,7 @@ learns lstm 'best > 0.95' --set train.steps=150 --set train.measure=accuracy
 if grep -q 'model.from body: .* copied: transformer.wte.weight' err && grep -q 'model.from body: 1 parameter new: score.weight' err; then ok "what is copied and what is new is said"; else not_ok "what is copied and what is new is said"; fi
 learns linear 'loss != "" && loss < 1e-6' --set train.steps=600 --set train.learning_rate=0.05 --set train.weight_decay=0 --set train.clip=0
 learns seq2seq 'loss != "" && loss < 1.9' --set train.steps=250 --set data.source_tokenizer= --set data.word_dropout=0
+}
 
 # ---- what is wrong is named ----
 refused() { # refused NAME MESSAGE ARGUMENT…
