@@ -276,6 +276,129 @@ static void padding_is_as_if_the_sequence_ended(void **state)
     }
 }
 
+// ---- products of bf16 ----
+static const struct bf16_form {
+    enum isa isa;
+    void (*forward)(const struct attention *, int64_t, int64_t, void *);
+    void (*backward)(const struct attention *, int64_t, int64_t, void *);
+    size_t (*scratch_bytes)(int64_t, int64_t, int64_t, int64_t);
+} bf16_forms[] = {
+#define BF16_FORM(set, isa)                                                                        \
+    {                                                                                              \
+        set, attention_bf16_##isa, attention_grad_bf16_##isa, attention_bf16_scratch_bytes_##isa   \
+    }
+    BF16_FORM(ISA_GENERIC, generic),
+#if defined(__x86_64__)
+    BF16_FORM(ISA_AVX2, avx2),
+    BF16_FORM(ISA_AVX512, avx512),
+#elif defined(__aarch64__)
+    BF16_FORM(ISA_NEON, neon),
+#endif
+#if defined(HAVE_AMX)
+    BF16_FORM(ISA_AMX, amx),
+#endif
+};
+enum { BF16_FORMS = sizeof bf16_forms / sizeof *bf16_forms };
+
+static void check_close(const float *got, const float *want, int64_t n, const char *what)
+{
+    double error = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        assert_near((double)got[i], (double)want[i], 0.1, what, i);
+        error += ((double)got[i] - (double)want[i]) * ((double)got[i] - (double)want[i]);
+        size += (double)want[i] * (double)want[i];
+    }
+    if (sqrt(error) > 1e-2 * sqrt(size))
+        fail_msg("%s: a relative error of %g", what, sqrt(error / size));
+}
+
+// Near the float32 kernels, and the same bits on every instruction set, in parts or not.
+static void run_bf16(int64_t tokens, int64_t size, const struct kind *kind)
+{
+    struct attention a = problem(tokens, size, kind);
+    int64_t n = BATCH * tokens * HEADS * size, rows = BATCH * HEADS * tokens;
+    int64_t all = BATCH * tokens * row_of(&a), group = HEADS / a.kv_heads;
+    struct attention wanted = a, first = a;
+    void *scratch = scratch_of(scratch_bytes[ISA_GENERIC](tokens, tokens, group, size));
+    wanted.y = floats(n), wanted.lse = floats(rows);
+    attention_generic(&wanted, 0, BATCH * HEADS, scratch);
+    float *gradient = floats(all);
+    wanted.dqkv = gradient;
+    attention_grad_generic(&wanted, 0, BATCH * a.kv_heads, scratch);
+    for (int f = 0; f < BF16_FORMS; f++) {
+        if (!isa_available(bf16_forms[f].isa)) continue;
+        size_t bytes = bf16_forms[f].scratch_bytes(tokens, tokens, group, size);
+        void *own = scratch_of(bytes);
+        struct attention call = a;
+        call.y = floats(n), call.lse = floats(rows);
+        bf16_forms[f].forward(&call, 2, BATCH * HEADS, own);
+        bf16_forms[f].forward(&call, 0, 2, own);
+        memset(own, 0xFF, bytes);
+        call.dqkv = floats(all);
+        bf16_forms[f].backward(&call, 1, BATCH * a.kv_heads, own);
+        bf16_forms[f].backward(&call, 0, 1, own);
+        if (f == 0) {
+            first = call;
+            check_close(call.y, wanted.y, n, "y");
+            check_close(call.lse, wanted.lse, rows, "lse");
+            check_close(call.dqkv, wanted.dqkv, all, "dqkv");
+        }
+        assert_same_bits(first.y, call.y, (size_t)n * 4, "y", bf16_forms[f].isa);
+        assert_same_bits(first.lse, call.lse, (size_t)rows * 4, "lse", bf16_forms[f].isa);
+        assert_same_bits(first.dqkv, call.dqkv, (size_t)all * 4, "dqkv", bf16_forms[f].isa);
+    }
+    buffers_check_and_free();
+}
+
+// 600 and 1,030 tokens are several chunks of keys.
+static void bf16_is_near_and_the_same_everywhere(void **state)
+{
+    (void)state;
+    const struct dropout d = {
+        .rate = 0.2, .stream = philox_stream(PHILOX_DROPOUT, 9), .random = numbers};
+    static const int64_t several[] = {1, 7, 33, 64, 65, 130, 600, 1030};
+    for (int i = 0; i < 8; i++)
+        for (int j = 0; j < (several[i] > 130 ? 2 : 8); j++)
+            run_bf16(several[i],
+                     several[i] > 130 ? 20
+                     : i % 2          ? 31
+                                      : 64,
+                     &(struct kind){.kv_heads = j & 1 ? 1 : 0,
+                                    .bidirectional = (i + j) & 2,
+                                    .padded = j & 4,
+                                    .dropout = (i + j) % 3 ? NULL : &d});
+}
+
+// Whatever the padding holds, a padded sequence gives the bits of the one that ends there.
+static void bf16_padding_is_as_if_the_sequence_ended(void **state)
+{
+    (void)state;
+    enum { TOKENS = 100, LENGTH = 70, SIZE = 20, N = HEADS * SIZE };
+    for (int bidirectional = 0; bidirectional < 2; bidirectional++) {
+        int32_t length = LENGTH;
+        struct attention a =
+            problem(TOKENS, SIZE, &(struct kind){.bidirectional = bidirectional != 0});
+        float *qkv = random_floats(TOKENS * 3 * N, 1, 1.5);
+        for (int i = LENGTH * 3 * N; i < TOKENS * 3 * N; i++) qkv[i] = NAN;
+        a.batch = 1, a.qkv = qkv, a.lengths = &length;
+        struct attention end = a;
+        end.tokens = LENGTH, end.lengths = NULL;
+        void *scratch = scratch_of(attention_bf16_scratch_bytes_generic(TOKENS, TOKENS, 1, SIZE));
+        a.y = floats(TOKENS * N), a.lse = floats(HEADS * TOKENS);
+        end.y = floats(LENGTH * N), end.lse = floats(HEADS * LENGTH);
+        attention_bf16_generic(&a, 0, HEADS, scratch);
+        attention_bf16_generic(&end, 0, HEADS, scratch);
+        a.dqkv = floats(TOKENS * 3 * N), end.dqkv = floats(LENGTH * 3 * N);
+        attention_grad_bf16_generic(&a, 0, HEADS, scratch);
+        attention_grad_bf16_generic(&end, 0, HEADS, scratch);
+        assert_memory_equal(a.y, end.y, LENGTH * N * 4);
+        assert_memory_equal(a.dqkv, end.dqkv, LENGTH * 3 * N * 4);
+        for (int i = LENGTH * N; i < TOKENS * N; i++) assert_true(a.y[i] == 0);
+        for (int i = LENGTH * 3 * N; i < TOKENS * 3 * N; i++) assert_true(a.dqkv[i] == 0);
+        buffers_check_and_free();
+    }
+}
+
 // New tokens one by one, by four, by thirteen, …: the bits of the whole. With values near the
 // smallest float, products that vanish leave zeros of either sign, and how many masked keys follow
 // differs between the two.
@@ -391,6 +514,8 @@ int main(void)
         cmocka_unit_test(agrees_with_dropout),
         cmocka_unit_test(agrees_with_groups_padding_and_no_order),
         cmocka_unit_test(padding_is_as_if_the_sequence_ended),
+        cmocka_unit_test(bf16_is_near_and_the_same_everywhere),
+        cmocka_unit_test(bf16_padding_is_as_if_the_sequence_ended),
         cmocka_unit_test(cached_gives_the_bits_of_the_whole),
         cmocka_unit_test(sequences_are_alone),
         cmocka_unit_test(large_scores_stay_finite_and_a_nan_shows),

@@ -61,6 +61,8 @@
 #define LANES_ROWS(name, kernel, bound) EACH_SET(LANES_ROW, name, kernel, bound)
 #define SCRATCH_ROWS(name, kernel, sizes, bound)                                                   \
     EACH_SET(SCRATCH_ROW, name, kernel, sizes, PRECISION_FLOAT32, bound)
+#define TILE_SCRATCH_ROWS(name, kernel, sizes, precision, bound)                                   \
+    EACH_TILE_SET(SCRATCH_ROW, name, kernel, sizes, precision, bound)
 #define PRODUCT_ROWS(name, bound) EACH_SET(PRODUCT_ROW, name, product, PRECISION_FLOAT32, bound)
 #define PRECISE_PRODUCT_ROWS(name, product, precision, bound)                                      \
     EACH_TILE_SET(PRECISE_ROW, name, product, product, precision, bound)
@@ -101,6 +103,8 @@ const struct cpu_row cpu_table[] = {
     LANES_ROWS(dropout, dropout, 0)
     SCRATCH_ROWS(attention, attention, attention, 1e-6)
     SCRATCH_ROWS(attention_grad, attention_grad, attention, 1e-6)
+    TILE_SCRATCH_ROWS(attention, attention_bf16, attention_bf16, PRECISION_BF16, 2e-2)
+    TILE_SCRATCH_ROWS(attention_grad, attention_grad_bf16, attention_bf16, PRECISION_BF16, 2e-2)
     SCRATCH_ROWS(attention_cached, attention_cached, attention, 3e-6)
     SCRATCH_ROWS(attention_beams, attention_beams, attention, 3e-6)
     LANES_ROWS(log_softmax, log_softmax, 2e-6)

@@ -188,6 +188,10 @@ KERNEL(void, attention, const struct attention *a, int64_t from, int64_t to, voi
 KERNEL(void, attention_grad, const struct attention *a, int64_t from, int64_t to, void *scratch)
 // Enough for all three; group: heads / kv_heads. Cached: as many keys as the context.
 KERNEL(size_t, attention_scratch_bytes, int64_t queries, int64_t keys, int64_t group, int64_t head_size)
+// The first two with products by product_bf16 and the softmax in float32 (attention_bf16.c).
+TILE_KERNEL(void, attention_bf16, const struct attention *a, int64_t from, int64_t to, void *scratch)
+TILE_KERNEL(void, attention_grad_bf16, const struct attention *a, int64_t from, int64_t to, void *scratch)
+TILE_KERNEL(size_t, attention_bf16_scratch_bytes, int64_t queries, int64_t keys, int64_t group, int64_t head_size)
 struct attention_cached {
     int64_t tokens, context, heads, kv_heads, head_size;
     const float *qkv;  // [tokens, heads + 2 kv_heads, head_size]

@@ -12,23 +12,6 @@ struct backward {
     float *row_dot;             // D, as many rows as q
 };
 
-static void row_dots(float *out, const struct head *h, int64_t start, int64_t rows)
-{
-    for (int64_t r = 0; r < rows; r++) {
-        const float *y = h->y + (start + r) * h->y_row, *dy = h->dy + (start + r) * h->y_row;
-        lanes sum = lanes_zero();
-        int64_t d = 0;
-        for (; d + LANES <= h->size; d += LANES)
-            sum = lanes_fma(lanes_load(dy + d), lanes_load(y + d), sum);
-        if (d < h->size) {
-            int64_t n = h->size - d;
-            lanes more = lanes_fma(lanes_load_some(dy + d, n), lanes_load_some(y + d, n), sum);
-            sum = lanes_select(lanes_first(n), more, sum);
-        }
-        out[r] = lanes_sum(sum);
-    }
-}
-
 // Turns a strip's scores into probabilities (dropped ones as the forward pass dropped them) and dp into ds.
 static void score_gradients(const struct backward *b, const struct head *h, int64_t start,
                             int64_t row, int64_t rows, int64_t block, int64_t vectors)

@@ -217,6 +217,24 @@ static inline struct head head_of(const struct attention *a, int64_t sequence, i
     return h;
 }
 
+// D of rows from `start`: lane reductions of dy y.
+static inline void row_dots(float *out, const struct head *h, int64_t start, int64_t rows)
+{
+    for (int64_t r = 0; r < rows; r++) {
+        const float *y = h->y + (start + r) * h->y_row, *dy = h->dy + (start + r) * h->y_row;
+        lanes sum = lanes_zero();
+        int64_t d = 0;
+        for (; d + LANES <= h->size; d += LANES)
+            sum = lanes_fma(lanes_load(dy + d), lanes_load(y + d), sum);
+        if (d < h->size) {
+            int64_t n = h->size - d;
+            lanes more = lanes_fma(lanes_load_some(dy + d, n), lanes_load_some(y + d, n), sum);
+            sum = lanes_select(lanes_first(n), more, sum);
+        }
+        out[r] = lanes_sum(sum);
+    }
+}
+
 static inline void fetch_rows(const float *x, int64_t x_row, int64_t first, int64_t last,
                               int64_t size)
 {

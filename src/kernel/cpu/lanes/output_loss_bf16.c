@@ -10,6 +10,7 @@
 // A fourth product costs less than what it saves: logits of all entries kept between sums and gradients left room for 32 rows of
 // 50,257 entries in 6 MiB, and w was packed and dw accumulated for every 32 rows (1.2 times the time of this, AMD EPYC, AVX-512).
 #include "kernel/cpu/kernels.h"
+#include "kernel/cpu/lanes/bf16_arithmetic.h"
 #include "kernel/cpu/lanes/functions.h"
 #include "kernel/cpu/product_part.h"
 
@@ -19,24 +20,10 @@ enum {
     ROW_UNIT = 12    // of a part's rows
 };
 
-// How products are computed.
-struct arithmetic {
-    void (*product)(const struct product *p, void *scratch);
-    size_t (*scratch_bytes)(int64_t rows, int64_t cols, int64_t depth);
-    size_t (*packed_bytes)(int64_t cols, int64_t depth);
-    void (*pack)(void *packed, const struct product *p, int64_t first_col, int64_t cols);
-};
-#define ARITHMETIC(name, isa)                                                                      \
-    {                                                                                              \
-        LANES_PASTE(name, isa), LANES_PASTE(name##_scratch_bytes, isa),                            \
-            LANES_PASTE(name##_packed_bytes, isa), LANES_PASTE(name##_pack, isa)                   \
-    }
 static const struct arithmetic bf16 = ARITHMETIC(product_bf16, LANES_ISA);
 static const struct arithmetic bf16x3 = ARITHMETIC(product_bf16x3, LANES_ISA);
 
-static size_t line_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-static size_t larger(size_t a, size_t b) { return a > b ? a : b; }
 
 // What is known of a row of the chunk.
 struct row {

@@ -154,9 +154,39 @@ LANES_INLINE void place_rows(const struct region *r, int64_t row, int64_t block,
     }
 }
 
+// Terms of a row lie side by side: a rounded number is its own widened form.
+LANES_INLINE void pack_row(const struct region *r, int64_t row, const bool split)
+{
+    const struct product *p = r->p;
+    const int64_t parts = split ? 2 : 1;
+    float *to = r->a + row / TILE_ROWS * r->blocks * parts * TILE_ROWS * BLOCK_TERMS +
+                row % TILE_ROWS * BLOCK_TERMS;
+    const float *x = p->a + (r->row + row) * p->a_row;
+    for (int64_t block = 0; block < r->blocks; block++) {
+        int64_t k = (r->first + block) * BLOCK_TERMS;
+        for (int64_t i = 0; i < BLOCK_TERMS; i += LANES) {
+            int64_t left = p->depth - k - i;
+            lanes value = left >= LANES ? lanes_load(x + k + i)
+                                        : lanes_load_some(x + k + i, left > 0 ? left : 0);
+            if (split) {
+                struct bf16_split both = bf16_split(value);
+                lanes_store(to + i, lanes_from_bits(both.high));
+                lanes_store(to + TILE_ROWS * BLOCK_TERMS + i, lanes_from_bits(both.low));
+            } else {
+                lanes_store(to + i, lanes_from_bits(bf16_round(value)));
+            }
+        }
+        to += parts * TILE_ROWS * BLOCK_TERMS;
+    }
+}
+
 LANES_INLINE void pack_rows(const struct region *r, const bool split)
 {
     const struct product *p = r->p;
+    if (p->a_depth == 1) {
+        for (int64_t i = 0; i < r->rows; i++) pack_row(r, i, split);
+        return;
+    }
     uint32_t words[2 * BLOCK_WORDS];
     for (int64_t i = 0; i < r->rows; i += BLOCK_LINES) {
         for (int64_t block = 0; block < r->blocks; block++) {
