@@ -53,9 +53,10 @@ static double residual_deviation(const struct model_config *c)
     return c->init_deviation / sqrt((double)c->layers);
 }
 
-// [batch, tokens, width] -> the same. cache and position are NULL in training.
+// [batch, tokens, width] -> the same, added to `residual` unless it is NULL. cache and position are NULL in training.
 static struct value *attention(struct builder *b, const struct model_config *c, struct value *x,
-                               struct value *lengths, struct value *cache, struct value *position)
+                               struct value *residual, struct value *lengths, struct value *cache,
+                               struct value *position)
 {
     return nn_attention(b, x,
                         &(struct attention_module){.qkv = "attn.c_attn",
@@ -65,19 +66,21 @@ static struct value *attention(struct builder *b, const struct model_config *c, 
                                                    .deviation = c->init_deviation,
                                                    .out_deviation = residual_deviation(c),
                                                    .heads = (int)c->heads,
+                                                   .residual = residual,
                                                    .dropout = c->attention_dropout,
                                                    .lengths = lengths,
                                                    .cache = cache,
                                                    .position = position});
 }
 
-// [batch, tokens, width] -> the same, through [batch, tokens, hidden].
-static struct value *mlp(struct builder *b, const struct model_config *c, struct value *x)
+// [batch, tokens, width] -> the same, through [batch, tokens, hidden]; residual as above.
+static struct value *mlp(struct builder *b, const struct model_config *c, struct value *x,
+                         struct value *residual)
 {
     struct value *y = nn_linear(b, x, "mlp.c_fc", c->hidden, c->bias, c->activation, LAYOUT_IN_OUT,
                                 c->init_deviation);
-    return nn_linear(b, y, "mlp.c_proj", c->width, c->bias, ACTIVATION_NONE, LAYOUT_IN_OUT,
-                     residual_deviation(c));
+    return nn_linear_add(b, y, residual, "mlp.c_proj", c->width, c->bias, LAYOUT_IN_OUT,
+                         residual_deviation(c));
 }
 
 static struct value *layer(struct builder *b, const struct model_config *c, struct value *x,
@@ -85,15 +88,20 @@ static struct value *layer(struct builder *b, const struct model_config *c, stru
                            struct value *position)
 {
     bool again = !cache && number < c->recompute_layers;
+    // Products add to the residual stream themselves where nothing is dropped in between; the last one of a layer that is computed
+    // again does not, as its result stays while its input goes.
+    bool adds = c->residual_dropout == 0;
     prefix_push(b, "h.%d", (int)number);
     if (again) region_begin(b->g);
     struct value *y = nn_layer_norm(b, x, "ln_1", c->bias, c->norm_epsilon);
-    y = attention(b, c, y, lengths, cache, position);
-    x = op_add(b->g, x, nn_dropout(b, y, c->residual_dropout));
-    y = mlp(b, c, nn_layer_norm(b, x, "ln_2", c->bias, c->norm_epsilon));
+    y = attention(b, c, y, adds ? x : NULL, lengths, cache, position);
     y = nn_dropout(b, y, c->residual_dropout);
+    x = adds ? y : op_add(b->g, x, y);
+    adds = adds && !again;
+    y = nn_layer_norm(b, x, "ln_2", c->bias, c->norm_epsilon);
+    y = nn_dropout(b, mlp(b, c, y, adds ? x : NULL), c->residual_dropout);
     if (again) region_end(b->g); // the layer's result stays: it is where the next region starts
-    x = op_add(b->g, x, y);
+    x = adds ? y : op_add(b->g, x, y);
     prefix_pop(b);
     return x;
 }

@@ -125,17 +125,32 @@ static struct value *part_of(struct builder *b, const char *name, const char *pa
 
 // ---- modules ----
 
-struct value *nn_linear(struct builder *b, struct value *x, const char *name, int64_t out,
-                        bool bias, enum activation activation, enum layout layout, double deviation)
+static struct value *linear(struct builder *b, struct value *x, struct value *residual,
+                            const char *name, int64_t out, bool bias, enum activation activation,
+                            enum layout layout, double deviation)
 {
     int64_t in = shape_last(x->shape);
     struct shape shape = layout == LAYOUT_IN_OUT ? shape_of(2, in, out) : shape_of(2, out, in);
     scope_push(b->g, "%s", name);
     struct value *w = part_of(b, name, "weight", shape, INIT_NORMAL, deviation);
     struct value *add = bias ? part_of(b, name, "bias", shape_of(1, out), INIT_ZERO, 0) : NULL;
-    struct value *y = op_linear(b->g, x, w, add, activation, layout);
+    struct value *y = residual ? op_linear_add(b->g, x, w, add, residual, layout)
+                               : op_linear(b->g, x, w, add, activation, layout);
     scope_pop(b->g);
     return y;
+}
+
+struct value *nn_linear(struct builder *b, struct value *x, const char *name, int64_t out,
+                        bool bias, enum activation activation, enum layout layout, double deviation)
+{
+    return linear(b, x, NULL, name, out, bias, activation, layout, deviation);
+}
+
+struct value *nn_linear_add(struct builder *b, struct value *x, struct value *residual,
+                            const char *name, int64_t out, bool bias, enum layout layout,
+                            double deviation)
+{
+    return linear(b, x, residual, name, out, bias, ACTIVATION_NONE, layout, deviation);
 }
 
 struct value *nn_layer_norm(struct builder *b, struct value *x, const char *name, bool bias,
@@ -195,7 +210,7 @@ struct value *nn_attention(struct builder *b, struct value *x, const struct atte
         y = op_attention_cached(b->g, qkv, a->cache, a->position, a->heads, attributes.kv_heads);
     else
         y = op_attention(b->g, qkv, b->random, a->lengths, &attributes);
-    return nn_linear(b, y, a->out, width, a->bias, ACTIVATION_NONE, a->layout, a->out_deviation);
+    return nn_linear_add(b, y, a->residual, a->out, width, a->bias, a->layout, a->out_deviation);
 }
 
 // "weight_ih_l0" below the layer's name, from N(0, deviation), or zeros for a bias.

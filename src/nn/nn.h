@@ -68,6 +68,10 @@ struct value *nn_parameter(struct builder *b, const char *name, struct shape sha
 struct value *nn_linear(struct builder *b, struct value *x, const char *name, int64_t out,
                         bool bias, enum activation activation, enum layout layout,
                         double deviation);
+// residual [.., out] + the same without activation, as one operation; residual NULL: nothing is added.
+struct value *nn_linear_add(struct builder *b, struct value *x, struct value *residual,
+                            const char *name, int64_t out, bool bias, enum layout layout,
+                            double deviation);
 struct value *nn_layer_norm(struct builder *b, struct value *x, const char *name, bool bias,
                             double epsilon);
 struct value *nn_rms_norm(struct builder *b, struct value *x, const char *name, double epsilon);
@@ -86,6 +90,7 @@ struct attention_module {
     int heads, kv_heads;            // kv_heads 0: as many as heads
     int64_t head_size;              // 0: width / heads
     bool bidirectional;             // else causal
+    struct value *residual;         // (optional) added to the result
     double dropout;                 // of probabilities
     struct value *lengths;          // (optional) I32 [batch], of padded sequences
     struct value *cache, *position; // decoding (op_attention_cached), else NULL

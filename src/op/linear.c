@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// activation(x · w + bias) in both layouts of w, and its gradients: two more products and a sum
+// activation(x · w + bias) + residual in both layouts of w, and its gradients: two more products and a sum
 // over rows.
 #include "op/activation.h"
 #include "op/common.h"
@@ -52,6 +52,7 @@ static void infer(struct graph *g, struct value *y)
         graph_fail(g, STATUS_USAGE, "linear: there is no activation %d",
                    (int)attributes_of(y)->activation);
     y->shape = shape_with_last(y->input[0]->shape, out);
+    if (y->inputs > 3) check_shape(g, y, 3, "residual", F32, y->shape);
 }
 
 static void infer_aux(struct graph *g, const struct value *y, struct value *aux)
@@ -71,6 +72,7 @@ static void vjp(struct graph *g, struct value *y, struct value *dy, struct value
     if (wants(y, 1)) dx[1] = op_linear_grad_weight(g, y->input[0], dz, layout);
     if (wants(y, 2)) dx[2] = op_column_sum(g, dz);
     if (wants(y, 0)) dx[0] = op_linear_grad_input(g, dz, y->input[1], layout);
+    if (y->inputs > 3 && wants(y, 3)) dx[3] = dy;
 }
 
 // Only the activation, from what went into it, which its own gradient reads.
@@ -90,6 +92,7 @@ static void reference(const struct op_call *call)
 {
     const struct value *v = call->value;
     const real *x = call->input[0], *w = call->input[1], *bias = call->input[2];
+    const real *residual = call->input[3];
     real *y = call->output[0], *before = call->output[1];
     enum layout layout = attributes_of(v)->layout;
     int64_t rows = shape_rows(v->shape), out = shape_last(v->shape),
@@ -100,7 +103,8 @@ static void reference(const struct op_call *call)
             for (int64_t i = 0; i < in; i++) sum += x[row * in + i] * w[at(layout, out, in, o, i)];
             if (bias) sum += bias[o];
             if (before) before[row * out + o] = sum;
-            y[row * out + o] = activation_value(attributes_of(v)->activation, sum);
+            sum = activation_value(attributes_of(v)->activation, sum);
+            y[row * out + o] = residual ? residual[row * out + o] + sum : sum;
         }
 }
 
@@ -134,7 +138,13 @@ static struct cost cost(const struct value *y)
          LINEAR(ACTIVATION_SILU, LAYOUT_IN_OUT)},                                                  \
         {.inputs = 3,                                                                              \
          .input = {SHAPE2(n, n), SHAPE2(n, 3), ABSENT},                                            \
-         LINEAR(ACTIVATION_RELU, LAYOUT_IN_OUT)},
+         LINEAR(ACTIVATION_RELU, LAYOUT_IN_OUT)},                                                  \
+        {.inputs = 4,                                                                              \
+         .input = {SHAPE3(2, n, 9), SHAPE2(9, n), SHAPE1(n), SHAPE3(2, n, n)},                     \
+         LINEAR(ACTIVATION_NONE, LAYOUT_IN_OUT)},                                                  \
+        {.inputs = 4,                                                                              \
+         .input = {SHAPE2(n, 11), SHAPE2(6, 11), ABSENT, SHAPE2(n, 6)},                            \
+         LINEAR(ACTIVATION_SILU, LAYOUT_OUT_IN)},
 static const struct op_case cases[] = {ODD_SIZES(CASE)};
 
 const struct op linear_op = {.name = "linear",
@@ -153,6 +163,14 @@ struct value *(op_linear)(struct graph *g, struct value *x, struct value *w, str
 {
     struct linear_attributes attributes = {activation, layout};
     return graph_append(g, &linear_op, (struct value *[]){x, w, bias}, 3, &attributes,
+                        sizeof attributes);
+}
+
+struct value *(op_linear_add)(struct graph *g, struct value *x, struct value *w, struct value *bias,
+                              struct value *residual, enum layout layout)
+{
+    struct linear_attributes attributes = {ACTIVATION_NONE, layout};
+    return graph_append(g, &linear_op, (struct value *[]){x, w, bias, residual}, 4, &attributes,
                         sizeof attributes);
 }
 

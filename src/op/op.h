@@ -74,6 +74,9 @@ extern const struct op linear_op, linear_grad_input_op, linear_grad_weight_op, c
 // 0: what goes into the activation. Gradient: x, w, bias.
 struct value *op_linear(struct graph *g, struct value *x, struct value *w, struct value *bias,
                         enum activation activation, enum layout layout);
+// residual + (x · w + bias), the bits of op_add of the two: residual [rows.., out]. Gradient: it, too.
+struct value *op_linear_add(struct graph *g, struct value *x, struct value *w, struct value *bias,
+                            struct value *residual, enum layout layout);
 struct value *op_linear_grad_input(struct graph *g, struct value *dy, struct value *w,
                                    enum layout layout);
 // dw in the layout of w; rows add upwards.
@@ -286,6 +289,7 @@ struct value *op_class_loss(struct graph *g, struct value *scores, struct value 
 #define op_embedding(g, ...)            PLACED(g, op_embedding(g, __VA_ARGS__))
 #define op_embedding_grad(g, ...)       PLACED(g, op_embedding_grad(g, __VA_ARGS__))
 #define op_linear(g, ...)               PLACED(g, op_linear(g, __VA_ARGS__))
+#define op_linear_add(g, ...)           PLACED(g, op_linear_add(g, __VA_ARGS__))
 #define op_linear_grad_input(g, ...)    PLACED(g, op_linear_grad_input(g, __VA_ARGS__))
 #define op_linear_grad_weight(g, ...)   PLACED(g, op_linear_grad_weight(g, __VA_ARGS__))
 #define op_column_sum(g, ...)           PLACED(g, op_column_sum(g, __VA_ARGS__))

@@ -224,11 +224,46 @@ static void rounds_once(void **state)
     }
 }
 
+// A residual is what add() of it and of the product gives, whatever the shape and the epilogue before it.
+static void a_residual_is_an_addition(void **state)
+{
+    (void)state;
+    for (int i = 0; i < SIZES; i++)
+        for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
+            if (!isa_available(isa) || !products[isa]) continue;
+            const struct size *s = &sizes[i];
+            int64_t n = s->rows * s->cols;
+            struct product p = {.rows = s->rows,
+                                .cols = s->cols,
+                                .depth = s->depth,
+                                .a = random_floats(s->rows * s->depth, 21, 1),
+                                .a_row = s->depth,
+                                .a_depth = 1,
+                                .b = random_floats(s->depth * s->cols, 22, 1),
+                                .b_depth = i % 2 ? 1 : s->cols,
+                                .b_col = i % 2 ? s->depth : 1,
+                                .c = floats(n),
+                                .c_row = s->cols,
+                                .bias = i % 3 ? random_floats(s->cols, 23, 1) : NULL,
+                                .activation = i % 4 == 3 ? ACTIVATION_GELU : ACTIVATION_NONE};
+            float *sum = floats(n), *residual = random_floats(n, 24, 1);
+            void *scratch = scratch_of(scratch_bytes[isa](s->rows, s->cols, s->depth));
+            products[isa](&p, scratch);
+            add_generic(sum, residual, p.c, n);
+            p.residual = residual;
+            p.c = floats(n);
+            products[isa](&p, scratch);
+            assert_same_bits(sum, p.c, (size_t)n * 4, "with a residual", isa);
+            buffers_check_and_free();
+        }
+}
+
 int main(void)
 {
     cpu_flush_to_zero();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_definition),
+        cmocka_unit_test(a_residual_is_an_addition),
         cmocka_unit_test(spreads_nan_and_infinity),
         cmocka_unit_test(rounds_once),
     };

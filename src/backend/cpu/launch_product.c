@@ -139,6 +139,7 @@ void launch_linear(const struct step *step, const struct part *part)
     product.bias = call->input[2];
     product.c = call->output[0];
     product.before = call->output[1];
+    product.residual = call->input[3];
     product_run(step, &product, part);
 }
 

@@ -53,6 +53,7 @@ struct product {
     const float *bias;  // [cols] or NULL; added (one rounding) after the sum
     float *before;      // (optional) what goes into the activation, laid out as C
     enum activation activation;
+    const float *residual; // (optional) laid out as C and apart from it; added last (one rounding)
 };
 KERNEL(void, product, const struct product *p, void *scratch)
 KERNEL(size_t, product_scratch_bytes, int64_t rows, int64_t cols, int64_t depth)

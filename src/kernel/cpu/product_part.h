@@ -14,6 +14,7 @@ static inline void product_take_rows(struct product *p, struct range r)
     p->a += r.first * p->a_row;
     p->c += r.first * p->c_row;
     if (p->before) p->before += r.first * p->c_row;
+    if (p->residual) p->residual += r.first * p->c_row;
     p->rows = r.last - r.first;
 }
 
@@ -26,6 +27,7 @@ static inline void product_take_columns(struct product *p, struct range r,
     p->c += r.first;
     if (p->bias) p->bias += r.first;
     if (p->before) p->before += r.first;
+    if (p->residual) p->residual += r.first;
     p->cols = r.last - r.first;
 }
 

@@ -59,10 +59,11 @@ struct tile {
     int64_t b_step;
     float *c; // [rows][groups * 16], all of them present
     int64_t c_row;
-    bool continues;      // the sums go on from what C holds
-    const float *bias;   // [groups * 16], added at the end, or NULL
-    const float *next_c; // the next tile's part of C, as far from row to row
-    int64_t next_rows;   // of it, for FETCH_DEPTH terms
+    bool continues;        // the sums go on from what C holds
+    const float *bias;     // [groups * 16], added at the end, or NULL
+    const float *residual; // added after it, or NULL; as far from row to row as C
+    const float *next_c;   // the next tile's part of C, as far from row to row
+    int64_t next_rows;     // of it, for FETCH_DEPTH terms
     struct fetch *next_b;
     int64_t next_lines; // of next_b, for FETCH_DEPTH terms
 };
@@ -118,6 +119,10 @@ LANES_INLINE void tile_run(const int rows, const int groups, const bool turned,
             lanes bias = lanes_load(t->bias + g * LANES);
             UNROLL for (int i = 0; i < rows; i++) sum[i][g] = lanes_add(sum[i][g], bias);
         }
+    }
+    if (t->residual) {
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) sum[i][g] =
+            lanes_add(lanes_load(t->residual + i * t->c_row + g * LANES), sum[i][g]);
     }
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++)
         lanes_store(t->c + i * t->c_row + g * LANES, sum[i][g]);
@@ -579,8 +584,12 @@ static void block_tile(const struct block *b, struct tile *tile, int64_t row, in
     float beside[TILE_ROWS * TILE_COLS], *c = p->c + row * p->c_row + col;
     int64_t groups = (cols + LANES - 1) / LANES;
     bool whole = cols == groups * LANES;
-    bool with_bias = b->finishes && whole && !p->before && p->activation == ACTIVATION_NONE;
-    tile->bias = with_bias ? p->bias + col : NULL;
+    bool plain = b->finishes && whole && !p->before && p->activation == ACTIVATION_NONE;
+    tile->bias = plain && p->bias ? p->bias + col : NULL;
+    tile->residual = plain && p->residual ? p->residual + row * p->c_row + col : NULL;
+    for (int64_t i = 0; tile->residual && i < height; i++) // it is there when the sums are
+        for (int64_t g = 0; g <= groups; g++)
+            __builtin_prefetch(tile->residual + i * p->c_row + g * LANES - (g == groups), 0, 3);
     tile->c = whole ? c : beside;
     tile->c_row = whole ? p->c_row : TILE_COLS;
     if (!whole) tile->next_rows = 0;
@@ -589,7 +598,7 @@ static void block_tile(const struct block *b, struct tile *tile, int64_t row, in
     tile_table[tile->a_step == 1 && tile->a_row != 1][groups - 1][height - 1](tile);
     for (int64_t i = 0; !whole && i < height; i++)
         memcpy(c + i * p->c_row, beside + i * TILE_COLS, (size_t)cols * sizeof *c);
-    if (b->finishes && !with_bias) product_finish(p, row, height, col, cols);
+    if (b->finishes && !plain) product_finish(p, row, height, col, cols);
 }
 
 static void block_panel(const struct block *b, int64_t col)

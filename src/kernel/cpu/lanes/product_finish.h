@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What products do with their finished sums: bias, the value before the activation, the activation.
+// What products do with their finished sums: bias, the value before the activation, the activation, a residual.
 #ifndef STN_KERNEL_CPU_LANES_PRODUCT_FINISH_H
 #define STN_KERNEL_CPU_LANES_PRODUCT_FINISH_H
 
@@ -16,14 +16,16 @@ static inline void product_finish(const struct product *p, int64_t row, int64_t 
             lanes x = lanes_load_some(p->c + at, n);
             if (p->bias) x = lanes_add(x, lanes_load_some(p->bias + j, n));
             if (p->before) lanes_store_some(p->before + at, x, n);
-            lanes_store_some(p->c + at, lanes_activation(x, p->activation), n);
+            x = lanes_activation(x, p->activation);
+            if (p->residual) x = lanes_add(lanes_load_some(p->residual + at, n), x);
+            lanes_store_some(p->c + at, x, n);
         }
     }
 }
 
 static inline bool product_has_finish(const struct product *p)
 {
-    return p->bias || p->before || p->activation != ACTIVATION_NONE;
+    return p->bias || p->before || p->residual || p->activation != ACTIVATION_NONE;
 }
 
 // The product when depth is 0.
