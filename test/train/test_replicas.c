@@ -259,7 +259,7 @@ static void averaging_every_step_is_synchronous(void **state)
 static void replicas_that_update_for_themselves_learn(void **state)
 {
     (void)state;
-    static const double outer[][2] = {{1, 0}, {0.7, 0.9}};
+    static const double outer[][2] = {{1, 0}, {0.7, 0.9}, {1, 0.7}};
     for (int i = 0; i < 2; i++) {
         struct child_result result[MOST_REPLICAS], again[MOST_REPLICAS];
         struct run_config config = local_run("learn", 5, outer[i][0], outer[i][1]);
