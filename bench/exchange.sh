@@ -4,6 +4,7 @@
 # Our exchange under Open MPI and under MPICH and both libraries' all-reduce (bench/mpi/all_reduce.c) take turns, TURNS times; medians of
 # the turns' medians, and the least of all rounds, which a busy machine disturbs less. of_best: our time over the better library's
 # all-reduce. One line of JSON for each exchange and size.
+# WAY=direct measures that one alone, as the libraries' program has its all-reduce alone: where all take turns each finds the caches full of the others' memory.
 #   bench/exchange.sh [sizes, default "1000000 4000000 25000000 100000000 500000000"] [turns, default 5] [ranks, default 2]
 set -eu
 cd "$(dirname "$0")/.."
@@ -24,7 +25,7 @@ list=$(echo "$sizes" | tr ' ' ',')
 i=0
 while [ $i -lt "$turns" ]; do
     for library in $libraries; do
-        mpirun.$library -n "$ranks" "$BUILD/stentor" bench exchange --transport mpi --sizes "$list" --rounds "$rounds" --bucket-mb "${BUCKET_MB:-25}" --json |
+        mpirun.$library -n "$ranks" "$BUILD/stentor" bench exchange --transport mpi --sizes "$list" --rounds "$rounds" --bucket-mb "${BUCKET_MB:-25}" ${WAY:+--exchange "$WAY"} --json |
             sed "s/^{/{\"library\": \"$library\", /" >>"$work/ours"
         # shellcheck disable=SC2086
         mpirun.$library -n "$ranks" "$work/all_reduce.$library" "$rounds" $sizes | sed "s/^/$library /" >>"$work/theirs"

@@ -16,6 +16,7 @@ static const struct option_row rows[] = {
     {"sizes", "LIST", "exchange: blocks to measure, such as 1M,25M,500M (default 1M,4M,25M,100M)"},
     {"transport", "NAME", "exchange: threads, or mpi under mpirun (default threads)"},
     {"replicas", "N", "exchange: how many, over threads (default 2)"},
+    {"exchange", "WAY", "exchange: this way alone, such as direct (default: all, and the peer)"},
     {"bucket-mb", "N", "exchange: megabytes of a bucket, 0: all in one (default 25)"},
     {"rounds", "N", "exchange: how often each is measured (default 7)"},
     {"cluster-file", "FILE", "writes what `stentor plan` needs to know of this machine"},

@@ -24,6 +24,7 @@ enum { MOST_SIZES = 16, MOST_WAYS = 8, MOST_ROUNDS = 1001, MOST_REPLICAS = 64 };
 struct plan {
     int64_t size[MOST_SIZES]; // bytes of a block
     int sizes, rounds, ways;  // ways: the registry's, and behind them the peer
+    int only;                 // the one that is measured, -1: all
     int64_t bucket_elements;
     bool json, processes;
     int replicas; // of this process
@@ -98,7 +99,12 @@ static enum status read_plan(const struct options *options, struct plan *plan)
     plan->replicas = plan->processes ? 1 : (int)replicas;
     plan->rounds = (int)rounds;
     plan->bucket_elements = (int64_t)(bucket * 1e6 / 4) / SLICE_GRAIN * SLICE_GRAIN;
-    while (travel_way(plan->ways)) plan->ways++;
+    const char *only = option_text(options, "exchange");
+    plan->only = -1;
+    for (; travel_way(plan->ways); plan->ways++)
+        if (only && strcmp(only, travel_way(plan->ways)) == 0) plan->only = plan->ways;
+    if (only && plan->only < 0)
+        FAIL(STATUS_USAGE, "--exchange: \"%s\" is none of %s", only, travel_names());
     return STATUS_OK;
 }
 
@@ -167,6 +173,7 @@ static enum status measure_size(struct runner *runner, int64_t elements)
         for (int i = 0; i <= plan->ways && !status; i++) {
             // Each goes first once.
             int w = (i + round + 1) % (plan->ways + 1);
+            if (plan->only >= 0 && w != plan->only) continue;
             status = take_turn(runner, travel[w], elements, &runner->row[w], round);
         }
     for (int w = 0; w < plan->ways; w++) travel_destroy(travel[w]);

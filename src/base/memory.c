@@ -126,6 +126,13 @@ enum status block_create_sparse(size_t bytes, const char *what, struct block *bl
     return STATUS_OK;
 }
 
+enum status block_create_warm(size_t bytes, const char *what, struct block *block_p)
+{
+    TRY(create_block(bytes, bytes >= HUGE_PAGE && huge_pages_wanted(), what, block_p));
+    memset(block_p->data, 0, block_p->bytes);
+    return STATUS_OK;
+}
+
 void block_destroy(struct block *block)
 {
     if (!block->data) return;

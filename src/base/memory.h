@@ -39,6 +39,8 @@ struct block {
 enum status block_create(size_t bytes, const char *what, struct block *block_p) CHECK_RESULT;
 // The same in small pages, each taken when it is touched: for arrays of which little is used.
 enum status block_create_sparse(size_t bytes, const char *what, struct block *block_p) CHECK_RESULT;
+// For memory that is read and written all the time: touched at once, and in huge pages from one of these (2 MB) on.
+enum status block_create_warm(size_t bytes, const char *what, struct block *block_p) CHECK_RESULT;
 void block_destroy(struct block *block);
 // Bytes that all blocks of this process hold now.
 size_t block_total_bytes(void);

@@ -144,6 +144,11 @@ static void *run_replica(void *context)
         job->touched[rank] =
             (double)travel_touched_bytes(job->way, &setup, job->replicas, rank, job->border) -
             (double)travel_bytes(job->way, &setup, job->replicas) + (double)travel->staging.bytes;
+        // A huge page is touched whole.
+        if (travel->staging.bytes == TRAVEL_STAGING) {
+            assert_true(job->touched[rank] == TRAVEL_STAGING);
+            job->written[rank] = job->touched[rank] = 0;
+        }
     }
     if (!status) status = spread_all(job, travel, rank, sum);
     if (travel) job->spread[rank] = travel_traffic(travel);
