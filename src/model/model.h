@@ -114,8 +114,9 @@ struct model_type {
     struct shape (*state)(const struct model_config *config, int64_t layer);
     // (optional) Numbers of the state that a sequence goes on with from window to window (inputs.state).
     int64_t (*carried)(const struct model_config *config);
-    // (optional) Scores [batch, classes] for tasks of examples, [batch, tokens, 2] for TASK_ANSWER; logits [batch, tokens, vocabulary]
-    // for TASK_TRANSLATE, each of the token behind it. Targets, labels, goals and weights are not read.
+    // (optional) Scores [batch, classes] for tasks of examples, whose loss is parts_loss() of them, [batch, tokens, 2] for TASK_ANSWER;
+    // logits [batch, tokens, vocabulary] for TASK_TRANSLATE, each of the token behind it. Targets, labels, goals and weights are not
+    // read.
     struct value *(*scores)(struct builder *b, const struct model_config *config,
                             struct model_inputs inputs);
     bool chooses_tied; // model.tied: false is possible

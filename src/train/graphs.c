@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The graphs of a run, two for each shape of micro-batches: training (forward and backward of one micro-batch) and evaluation.
+#include "model/parts.h"
 #include "train/internal.h"
 
 #include <string.h>
@@ -93,13 +94,17 @@ enum status evaluation_graph(const struct run_config *config, struct model_sizes
     graph.inputs = model_inputs_create(graph.g, &config->model, run_task(config), sizes);
     carry_on(config, sizes, &graph, &next);
     struct builder builder = {.g = graph.g, .parameters = parameters};
-    // The plain loss, whatever the smoothing: it is what perplexities are made of.
-    graph_yield(graph.g, type->loss(&builder, &config->model, graph.inputs, 0), 0);
+    // The plain loss, whatever the smoothing: it is what perplexities are made of. That of one score an example is made of the same
+    // scores that the measures read.
+    struct value *scores = NULL;
+    if (run_has_scores(config)) scores = type->scores(&builder, &config->model, graph.inputs);
+    if (scores) graph_yield(graph.g, scores, 1);
+    struct value *loss = scores && run_task(config) != TASK_ANSWER
+                             ? parts_loss(&builder, &config->model, scores, graph.inputs, 0)
+                             : type->loss(&builder, &config->model, graph.inputs, 0);
+    graph_yield(graph.g, loss, 0);
     if (next) graph_yield(graph.g, next, 2);
     graph.inputs.next = NULL;
-    // The parts that both share are computed once (pass/).
-    if (run_has_scores(config))
-        graph_yield(graph.g, type->scores(&builder, &config->model, graph.inputs), 1);
     enum status status = graph_status(graph.g);
     if (status) {
         graph_destroy(graph.g);

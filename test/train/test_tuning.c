@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Fine-tuning: what a run takes over from a trained directory, what stays frozen to the bit, how fast layers learn; the same bits for any
 // number of workers and replicas, resumed or not.
+#include "op/op.h"
 #include "replicas.h"
 #include "train/internal.h"
 
@@ -317,6 +318,32 @@ static void frozen_where_replicas_are_averaged(void **state)
     assert_string_equal(result[0].digest, result[1].digest);
 }
 
+// An evaluation computes the body once, for its loss and for its scores.
+static void scores_are_computed_once(void **state)
+{
+    (void)state;
+    struct run_config config = small_run("scores");
+    struct parameters parameters;
+    struct model_graph training, evaluation;
+    int attentions = 0;
+    snprintf(config.task, sizeof config.task, "classify");
+    config.data.header = true;
+    assert_int_equal(run_config_check(&config), STATUS_OK);
+    config.model.vocabulary = 30;
+    config.model.classes = 3;
+    parameters_init(&parameters);
+    struct model_sizes sizes = feed_typical(&config);
+    assert_int_equal(training_graph(&config, sizes, &parameters, &training), STATUS_OK);
+    assert_int_equal(evaluation_graph(&config, sizes, &parameters, &evaluation), STATUS_OK);
+    for (int i = 0; i < evaluation.g->count; i++)
+        attentions += evaluation.g->values[i]->op &&
+                      strcmp(evaluation.g->values[i]->op->name, "attention") == 0;
+    assert_int_equal(attentions, config.model.layers);
+    graph_destroy(training.g);
+    graph_destroy(evaluation.g);
+    parameters_release(&parameters);
+}
+
 static void assert_refused(const struct run_config *config, const char *a, const char *b)
 {
     struct look look = train(config, 0, NULL);
@@ -361,6 +388,7 @@ int main(void)
         cmocka_unit_test(resumed_with_the_same_bits),
         cmocka_unit_test(replicas_start_alike),
         cmocka_unit_test(frozen_where_replicas_are_averaged),
+        cmocka_unit_test(scores_are_computed_once),
         cmocka_unit_test(what_cannot_be_is_refused),
     };
     return cmocka_run_group_tests(tests, train_base, remove_folder);
