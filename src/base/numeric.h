@@ -30,7 +30,7 @@ static inline int cell_kept(enum cell kind)
 }
 
 // Of a sequence to one vector.
-enum pool { POOL_MEAN, POOL_MAX, POOL_FIRST, POOL_LAST, POOL_COUNT };
+enum pool { POOL_MEAN, POOL_MAX, POOL_FIRST, POOL_LAST, POOL_SUM, POOL_COUNT };
 
 // Of a row of scores s. SOFTMAX: cross-entropy of one class. BINARY: -t log sigmoid(s) - (1 - t) log(1 - sigmoid(s)). SQUARED: (s - t)^2.
 // HINGE: max(0, 1 - t s), t = +-1 (of classes: each against the rest). SQUARED_HINGE: its square. Summed over a row.

@@ -47,9 +47,11 @@ extern const struct op *const op_registry[];
 const struct op *op_find(const char *name); // NULL when there is none
 
 // ---- arithmetic ----
-extern const struct op add_op, scale_op, dot_op, ones_op;
+extern const struct op add_op, add_row_op, scale_op, dot_op, ones_op;
 // a + b, equal shapes.
 struct value *op_add(struct graph *g, struct value *a, struct value *b);
+// The same row [cols] to all rows of x [rows.., cols]. Gradient: both.
+struct value *op_add_row(struct graph *g, struct value *x, struct value *row);
 // x * s, s of shape [1]. Returns x itself when s is op_ones().
 struct value *op_scale(struct graph *g, struct value *x, struct value *s);
 // Sum of a * b, shape [1].
@@ -208,7 +210,7 @@ struct value *op_sinusoid(struct graph *g, struct value *positions, int64_t widt
 
 // ---- sequences to vectors ----
 extern const struct op pool_op, pool_grad_op, window_op, window_grad_op;
-// Mean, largest, first or last of the positions of each sequence: x [batch, tokens, width], lengths I32 [batch] or NULL ->
+// Mean, largest, first, last or sum of the positions of each sequence: x [batch, tokens, width], lengths I32 [batch] or NULL ->
 // [batch, width]; a length of more than `tokens` is all of them; 0 for an empty sequence. Gradient: x; of several largest the
 // first has it.
 struct value *op_pool(struct graph *g, struct value *x, struct value *lengths, enum pool pool);
@@ -283,6 +285,7 @@ struct value *op_class_loss(struct graph *g, struct value *scores, struct value 
 
 // ---- the place of the caller, for messages: definitions are written (op_add)(...) ----
 #define op_add(g, ...)                  PLACED(g, op_add(g, __VA_ARGS__))
+#define op_add_row(g, ...)              PLACED(g, op_add_row(g, __VA_ARGS__))
 #define op_scale(g, ...)                PLACED(g, op_scale(g, __VA_ARGS__))
 #define op_dot(g, ...)                  PLACED(g, op_dot(g, __VA_ARGS__))
 #define op_ones(g)                      PLACED(g, op_ones(g))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A sequence as one vector (mean, largest, first, last), and windows of neighbouring positions, which make a convolution a
+// A sequence as one vector (mean, largest, first, last, sum), and windows of neighbouring positions, which make a convolution a
 // linear layer.
 #include "op/common.h"
 
@@ -16,6 +16,8 @@ static bool check_pool(struct graph *g, const struct value *y)
     return !y->input[1] ||
            check_shape(g, y, 1, "lengths", I32, shape_of(1, y->input[0]->shape.size[0]));
 }
+
+static bool adds(enum pool pool) { return pool == POOL_MEAN || pool == POOL_SUM; }
 
 static void infer(struct graph *g, struct value *y)
 {
@@ -56,10 +58,9 @@ static void reference(const struct op_call *call)
         int64_t length = length_of(lengths, b, tokens);
         for (int64_t j = 0; j < width; j++) {
             real sum = 0;
-            for (int64_t t = 0; pool == POOL_MEAN && t < length; t++) sum += x[t * width + j];
+            for (int64_t t = 0; adds(pool) && t < length; t++) sum += x[t * width + j];
             if (pool == POOL_MEAN && length > 0) sum /= (real)length;
-            if (pool != POOL_MEAN && length > 0)
-                sum = x[chosen(pool, x, length, width, j) * width + j];
+            if (!adds(pool) && length > 0) sum = x[chosen(pool, x, length, width, j) * width + j];
             y[b * width + j] = sum;
         }
     }
@@ -82,7 +83,7 @@ static struct cost cost(const struct value *y)
     CASE_OF(kind, 3, 5, 17, ABSENT)                                                                \
     CASE_OF(kind, 7, 4, 33, SHAPE1(7)) CASE_OF(kind, 5, 9, 5, SHAPE1(5))
 static const struct op_case cases[] = {CASE(POOL_MEAN) CASE(POOL_MAX) CASE(POOL_FIRST)
-                                           CASE(POOL_LAST)};
+                                           CASE(POOL_LAST) CASE(POOL_SUM)};
 
 const struct op pool_op = {.name = "pool",
                            .attribute_bytes = sizeof(struct pool_attributes),
@@ -120,9 +121,9 @@ static void reference_grad(const struct op_call *call)
         const real *x = (const real *)call->input[0] + b * tokens * width;
         int64_t length = length_of(lengths, b, tokens);
         for (int64_t j = 0; length > 0 && j < width; j++) {
-            for (int64_t t = 0; pool == POOL_MEAN && t < length; t++)
-                dx[t * width + j] = dy[j] / (real)length;
-            if (pool != POOL_MEAN) dx[chosen(pool, x, length, width, j) * width + j] = dy[j];
+            for (int64_t t = 0; adds(pool) && t < length; t++)
+                dx[t * width + j] = pool == POOL_SUM ? dy[j] : dy[j] / (real)length;
+            if (!adds(pool)) dx[chosen(pool, x, length, width, j) * width + j] = dy[j];
         }
     }
 }
@@ -134,8 +135,8 @@ static void reference_grad(const struct op_call *call)
      .integer_limit = (tokens) + 3,                                                                \
      .attributes = &(const struct pool_attributes){kind}},
 #define CASE_GRAD(kind) CASE_GRAD_OF(kind, 3, 5, 17, ABSENT) CASE_GRAD_OF(kind, 7, 4, 33, SHAPE1(7))
-static const struct op_case cases_grad[] = {CASE_GRAD(POOL_MEAN) CASE_GRAD(POOL_MAX)
-                                                CASE_GRAD(POOL_FIRST) CASE_GRAD(POOL_LAST)};
+static const struct op_case cases_grad[] = {CASE_GRAD(POOL_MEAN) CASE_GRAD(POOL_MAX) CASE_GRAD(
+    POOL_FIRST) CASE_GRAD(POOL_LAST) CASE_GRAD(POOL_SUM)};
 
 const struct op pool_grad_op = {.name = "pool_grad",
                                 .attribute_bytes = sizeof(struct pool_attributes),

@@ -18,7 +18,7 @@ struct own_key {
 static const char *const activations[] = {"none", "gelu_tanh", "gelu", "relu",
                                           "silu", "sigmoid",   "tanh", NULL};
 static const char *const cells[] = {"none", "lstm", "gru", "tanh", NULL};
-static const char *const pools[] = {"mean", "max", "first", "last", NULL};
+static const char *const pools[] = {"mean", "max", "first", "last", "sum", NULL};
 static const char *const losses[] = {"softmax", "binary",        "squared",
                                      "hinge",   "squared_hinge", NULL};
 

@@ -282,8 +282,7 @@ static enum status read_rows(struct trainer *trainer, const struct columns *c)
 static enum status check_kind(const struct trainer *trainer, const struct columns *c)
 {
     const struct run_config *config = &trainer->config;
-    bool numbers = !strcmp(config->model.type, "mlp") || !strcmp(config->model.type, "linear");
-    if (numbers && c->features == 0)
+    if (!strcmp(config->model.type, "mlp") && c->features == 0)
         FAIL_AT(config, "data.features", "%s reads numbers: name their columns, such as 1-10",
                 config->model.type);
     if (c->features && config->data.pair[0])

@@ -133,7 +133,7 @@ static enum status check_scores(struct run_config *config)
 {
     static const char *const losses[] = {"softmax", "binary",        "squared",
                                          "hinge",   "squared_hinge", NULL};
-    static const char *const pools[] = {"mean", "max", "first", "last", NULL};
+    static const char *const pools[] = {"mean", "max", "first", "last", "sum", NULL};
     struct model_config *model = &config->model;
     bool regress = !strcmp(config->task, "regress"), classify = !strcmp(config->task, "classify");
     const char *loss = config->loss, *pool = config->pool;
@@ -177,7 +177,7 @@ static enum status check_model(struct run_config *config)
     struct model_config trial = *model;
     if (!trial.vocabulary) trial.vocabulary = config->vocabulary ? config->vocabulary : 256;
     if (!trial.classes && !strcmp(config->task, "classify")) trial.classes = 2;
-    if (!trial.features) trial.features = 1;
+    if (!trial.features && config->data.features[0]) trial.features = 1;
     TRY(place_error(config, "model", type->validate(&trial)));
     trial.vocabulary = model->vocabulary;
     trial.classes = model->classes;
@@ -236,8 +236,10 @@ static enum status check_rows(const struct run_config *config)
     if (config->data.features[0] && strcmp(config->model.type, "mlp") != 0 &&
         strcmp(config->model.type, "linear") != 0)
         FAIL_KEY(config, "data.features", "%s reads texts, not numbers", config->model.type);
-    if (config->data.ngrams > 1 && strcmp(config->model.type, "bag") != 0)
-        FAIL_KEY(config, "data.ngrams", "%s keeps the order of tokens itself; they are for bag",
+    if (config->data.ngrams > 1 && strcmp(config->model.type, "bag") != 0 &&
+        strcmp(config->model.type, "linear") != 0)
+        FAIL_KEY(config, "data.ngrams",
+                 "%s keeps the order of tokens itself; they are for bag and linear",
                  config->model.type);
     return STATUS_OK;
 }

@@ -83,6 +83,8 @@ static const struct model_config task_cases[] = {
     {.type = "linear", .features = 7, .loss = LOSS_SQUARED, .bias = true},
     {.type = "linear", .features = 7, .classes = 3, .bias = true},
     {.type = "linear", .features = 7, .classes = 3, .loss = LOSS_SQUARED_HINGE},
+    {.type = "linear", .classes = 3, .bias = true, .pool = POOL_SUM},
+    {.type = "linear", .classes = 1, .loss = LOSS_HINGE},
 };
 enum {
     TASK_CASES = sizeof task_cases / sizeof *task_cases,

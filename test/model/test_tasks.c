@@ -196,7 +196,8 @@ static void bad_settings_are_refused(void **state)
         {{.type = "rnn_seq2seq", .width = 7}, "model.width: 7 is odd"},
         {{.type = "convolution", .classes = 2, .context = 4}, "model.context: 4"},
         {{.type = "mlp", .features = -1}, "model.features: -1"},
-        {{.type = "linear"}, "model.features: 0"},
+        {{.type = "linear", .features = -2}, "model.features: -2"},
+        {{.type = "linear", .pool = POOL_MAX}, "model.pool: linear"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const struct model_type *type;

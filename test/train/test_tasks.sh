@@ -57,6 +57,9 @@ data: {train: pairs.tsv, tokenizer: bpe, vocabulary: 280}"
 run_file mlp "task: classify
 model: {type: mlp, layers: 2, hidden: 7, activation: tanh, loss: binary}
 data: {train: points.csv, features: 1-3, target: 4}"
+run_file words "task: classify
+model: {type: linear, context: 48, pool: sum, loss: squared_hinge}
+data: {$texts, ngrams: 2, ngram_hash: 64}"
 run_file linear "task: regress
 model: {type: linear}
 data: {train: line.csv, features: \"1, 2\", target: 3}"
@@ -82,7 +85,7 @@ sed -i 's/^train: {/train: {freeze: "*.wpe.*, *.h.0.*", layer_decay: 0.7, head_l
 # A sanitizer is slow: it sees each kind once, by several workers.
 counts='1 2 3 5' said='1, 2, 3 and 5 workers'
 [ -z "${SANITIZED:-}" ] || counts='1 3' said='1 and 3 workers'
-for name in bag hinge convolution encoder number mlm seq2seq rnn_seq2seq mlp linear mlp_norm lstm tuned; do
+for name in bag hinge convolution encoder number mlm seq2seq rnn_seq2seq mlp words linear mlp_norm lstm tuned; do
     for workers in $counts; do
         rm -rf out
         "$program" train $name.yaml --quiet --json --out out --set parallel.workers=$workers >$workers.json 2>err || break
@@ -108,6 +111,7 @@ learns tuned 'best > 0.95' --set train.steps=150 --set train.measure=accuracy --
 learns lstm 'best > 0.95' --set train.steps=150 --set train.measure=accuracy
 "$program" train tuned.yaml --out said >/dev/null 2>err
 if grep -q 'model.from body: .* copied: transformer.wte.weight' err && grep -q 'model.from body: 1 parameter new: score.weight' err; then ok "what is copied and what is new is said"; else not_ok "what is copied and what is new is said"; fi
+learns words 'best > 0.95' --set train.steps=200 --set train.measure=accuracy
 learns linear 'loss != "" && loss < 1e-6' --set train.steps=600 --set train.learning_rate=0.05 --set train.weight_decay=0 --set train.clip=0
 learns seq2seq 'loss != "" && loss < 1.9' --set train.steps=250 --set data.source_tokenizer= --set data.word_dropout=0
 }

@@ -87,6 +87,7 @@ struct scratch scratch_mix_grad(const struct value *v, kernel_function sizes, in
 void launch_score_loss(const struct step *step, const struct part *part);
 void launch_log_softmax(const struct step *step, const struct part *part);
 void launch_class_loss(const struct step *step, const struct part *part);
+void launch_add_row(const struct step *step, const struct part *part);
 void launch_pool(const struct step *step, const struct part *part);
 void launch_pool_grad(const struct step *step, const struct part *part);
 void launch_window(const struct step *step, const struct part *part);

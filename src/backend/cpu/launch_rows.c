@@ -47,6 +47,17 @@ void launch_log_softmax(const struct step *step, const struct part *part)
      rows.last - rows.first, n);
 }
 
+void launch_add_row(const struct step *step, const struct part *part)
+{
+    const float *x = step->call.input[0], *row = step->call.input[1];
+    struct shape shape = step->call.value->shape;
+    int64_t width = shape_last(shape);
+    struct range rows = part_range(part, shape_rows(shape), 1);
+    float *y = step->call.output[0];
+    for (int64_t i = rows.first; i < rows.last; i++)
+        for (int64_t j = 0; j < width; j++) y[i * width + j] = x[i * width + j] + row[j];
+}
+
 // ---- pooling: by sequences ----
 static int64_t length_of(const int32_t *lengths, int64_t b, int64_t tokens)
 {
@@ -60,12 +71,13 @@ static int64_t chosen(enum pool pool, const float *x, int64_t length, int64_t wi
     return at;
 }
 
-static void mean_row(float *y, const float *x, int64_t length, int64_t width)
+static void add_up(float *y, const float *x, int64_t length, int64_t width, enum pool pool)
 {
+    float count = pool == POOL_MEAN && length > 0 ? (float)length : 1;
     memset(y, 0, (size_t)width * sizeof *y);
     for (int64_t t = 0; t < length; t++)
         for (int64_t j = 0; j < width; j++) y[j] += x[t * width + j];
-    for (int64_t j = 0; length > 0 && j < width; j++) y[j] /= (float)length;
+    for (int64_t j = 0; j < width; j++) y[j] /= count;
 }
 
 void launch_pool(const struct step *step, const struct part *part)
@@ -80,8 +92,8 @@ void launch_pool(const struct step *step, const struct part *part)
         const float *x = (const float *)call->input[0] + b * tokens * width;
         float *y = (float *)call->output[0] + b * width;
         int64_t length = length_of(lengths, b, tokens);
-        if (pool == POOL_MEAN || length == 0)
-            mean_row(y, x, length, width);
+        if (pool == POOL_MEAN || pool == POOL_SUM || length == 0)
+            add_up(y, x, length, width, pool);
         else
             for (int64_t j = 0; j < width; j++)
                 y[j] = x[chosen(pool, x, length, width, j) * width + j];
@@ -102,9 +114,11 @@ void launch_pool_grad(const struct step *step, const struct part *part)
         float *dx = (float *)call->output[0] + b * tokens * width;
         int64_t length = length_of(lengths, b, tokens);
         memset(dx, 0, (size_t)(tokens * width) * sizeof *dx);
-        for (int64_t t = 0; pool == POOL_MEAN && t < length; t++)
-            for (int64_t j = 0; j < width; j++) dx[t * width + j] = dy[j] / (float)length;
-        for (int64_t j = 0; pool != POOL_MEAN && length > 0 && j < width; j++)
+        bool adds = pool == POOL_MEAN || pool == POOL_SUM;
+        float count = pool == POOL_MEAN ? (float)length : 1;
+        for (int64_t t = 0; adds && t < length; t++)
+            for (int64_t j = 0; j < width; j++) dx[t * width + j] = dy[j] / count;
+        for (int64_t j = 0; !adds && length > 0 && j < width; j++)
             dx[chosen(pool, x, length, width, j) * width + j] = dy[j];
     }
 }

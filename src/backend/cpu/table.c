@@ -129,6 +129,7 @@ const struct cpu_row cpu_table[] = {
     PLAIN_ROW(sinusoid, 1e-6)
     PLAIN_ROW(drift, 0)
     PLAIN_ROW(recurrent_previous, 0)
+    PLAIN_ROW(add_row, 0)
     PLAIN_ROW(concat, 0)
     PLAIN_ROW(slice, 0)
     PLAIN_ROW(place, 0)
