@@ -43,6 +43,27 @@ static int64_t write_text(const struct form *form, const struct form_text *text,
     return count;
 }
 
+// Without memory of its own: a micro-batch is filled in every step. Source: Shell 1959.
+static void sort(int32_t *tokens, int64_t n)
+{
+    for (int64_t gap = n / 2; gap > 0; gap /= 2)
+        for (int64_t i = gap; i < n; i++) {
+            int32_t token = tokens[i];
+            int64_t j = i;
+            for (; j >= gap && tokens[j - gap] > token; j -= gap) tokens[j] = tokens[j - gap];
+            tokens[j] = token;
+        }
+}
+
+static int64_t leave_once(int32_t *tokens, int64_t n)
+{
+    int64_t kept = 0;
+    sort(tokens, n);
+    for (int64_t i = 0; i < n; i++)
+        if (i == 0 || tokens[i] != tokens[i - 1]) tokens[kept++] = tokens[i];
+    return kept;
+}
+
 int64_t form_write(const struct form *form, const struct form_text text[2],
                    const struct form_change *change, int32_t *tokens)
 {
@@ -55,7 +76,7 @@ int64_t form_write(const struct form *form, const struct form_text text[2],
         count += write_text(form, &text[1], 1, change, tokens + count);
     }
     if (count == 0) tokens[count++] = special_id(form->size, SPECIAL_END);
-    return count;
+    return form->once ? leave_once(tokens, count) : count;
 }
 
 int64_t form_vocabulary(const struct form *form)

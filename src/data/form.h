@@ -12,6 +12,7 @@ struct form {
     int32_t size;  // ids of the tokenizer
     bool first;    // SPECIAL_FIRST stands before the text
     int64_t order; // words of the longest n-grams that are tokens, too; below 2: none
+    bool once;     // of tokens that are there several times one stays, in the order of ids
     int32_t
         hash; // n-grams are so many ids behind the special ones. Source: Joulin et al. 2016, arXiv:1607.01759
 };
@@ -28,7 +29,7 @@ struct form_change {
     const struct augmentation *augmentation;
     uint32_t epoch, example;
 };
-// Writes form_length tokens, or fewer where a change leaves some out, and returns how many. A text without ids is SPECIAL_END.
+// Writes form_length tokens, or fewer where a change or `once` leaves some out, and returns how many. A text without ids is SPECIAL_END.
 int64_t form_write(const struct form *form, const struct form_text text[2],
                    const struct form_change *change, int32_t *tokens);
 // Rows of the token table.

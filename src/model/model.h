@@ -36,6 +36,7 @@ struct model_config {
     int64_t encoder_layers;    // 0: as many as `layers`
     bool post_norm;  // Transformers: norms behind the sums, as in 2017; else before each part
     bool sinusoidal; // Transformers: positions are sines, not learned
+    bool presence;   // texts: a token counts once, however often it is there
     bool batch_norm; // mlp: before each activation
     bool additive_attention; // rnn_seq2seq: Bahdanau's scores, else Luong's general ones
     bool spans; // encoder: two scores of every token, that an answer begins and that it ends there

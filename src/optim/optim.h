@@ -12,7 +12,7 @@
 
 // ---- optimizers: one row each in optimizer.c ----
 struct optimizer_config {
-    char name[12];       // sgd | rmsprop | adam | adamw
+    char name[12];       // sgd | rmsprop | adam | adamw | count
     double momentum;     // sgd, rmsprop
     bool nesterov;       // sgd
     double beta1, beta2; // adam, adamw; rmsprop smooths with beta2

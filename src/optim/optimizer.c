@@ -37,6 +37,11 @@ struct row {
 };
 
 static int momentum_states(const struct optimizer_config *config) { return config->momentum != 0; }
+static int no_states(const struct optimizer_config *config)
+{
+    (void)config;
+    return 0;
+}
 static int square_and_momentum_states(const struct optimizer_config *config)
 {
     return 1 + (config->momentum != 0);
@@ -78,6 +83,8 @@ static const struct row rows[] = {
     {{"rmsprop", square_and_momentum_states, {"square", "velocity"}}, false, rmsprop_update},
     {{"adam", two_states, {"mean", "square"}}, true, adam_update},
     {{"adamw", two_states, {"mean", "square"}}, false, adam_update},
+    // Weights come of counts, not of gradients (train/count.c).
+    {{"count", no_states, {NULL, NULL}}, false, NULL},
 };
 enum { ROW_COUNT = sizeof rows / sizeof rows[0] };
 
@@ -106,7 +113,7 @@ void optimizer_update(const struct optimizer_config *config, const struct optimi
                       enum isa isa, float *w, float *const state[2], const float *g, int64_t n)
 {
     const struct row *row = row_find(config->name);
-    INVARIANT(row, "optimizer '%s' was not checked", config->name);
+    INVARIANT(row && row->update, "optimizer '%s' was not checked", config->name);
     double decay = step->decay && !row->decay_is_l2 ? config->weight_decay : 0;
     double l2 = step->decay ? config->l2 + (row->decay_is_l2 ? config->weight_decay : 0) : 0;
     struct update u = {

@@ -51,6 +51,7 @@ static const struct own_key keys[] = {
     KEY(bias, BOOLEAN, 0, 0, NULL)
     KEY(post_norm, BOOLEAN, 0, 0, NULL)
     KEY(sinusoidal, BOOLEAN, 0, 0, NULL)
+    KEY(presence, BOOLEAN, 0, 0, NULL)
     KEY(batch_norm, BOOLEAN, 0, 0, NULL)
     KEY(additive_attention, BOOLEAN, 0, 0, NULL)
     KEY(spans, BOOLEAN, 0, 0, NULL)

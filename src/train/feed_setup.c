@@ -195,6 +195,7 @@ enum status setup_vocabulary(struct trainer *trainer)
     struct form *form = &feed->form;
     form->size = tokenizer_size(trainer->tokenizer);
     form->first = !strcmp(config->pool, "first");
+    form->once = config->model.presence;
     form->order = config->data.ngrams;
     form->hash = (int32_t)config->data.ngram_hash;
     config->model.ngrams = form->order;

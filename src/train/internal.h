@@ -109,6 +109,7 @@ enum task {
     TASK_STEP,
     TASK_EVALUATE,
     TASK_EXAMINE,
+    TASK_COUNT,
     TASK_AVERAGE,
     TASK_AVERAGE_STATE,
     TASK_END
@@ -304,6 +305,10 @@ enum status tuning_start(struct trainer *trainer, bool resumed) CHECK_RESULT;
 
 // step.c: where the workers' leaves and sums lie, after borders have moved.
 void route_leaves(struct trainer *trainer);
+
+// count.c: the one step of a run that counts; what its workers do.
+enum status count_step(struct trainer *trainer, struct step_report *report_p) CHECK_RESULT;
+void worker_count(struct worker *worker);
 
 // evaluate.c: groups of the evaluation that replicas before this one compute.
 int64_t groups_before(const struct trainer *trainer, int replica);

@@ -55,6 +55,7 @@ struct run_config {
     struct optimizer_config optimizer; // train.optimizer, momentum, beta1, …
     struct schedule_config schedule;   // train.learning_rate, schedule, warmup, …
     double label_smoothing;
+    double smoothing;                       // train.smoothing: added to counts
     char freeze[RUN_PATH];                  // train.freeze: patterns of parameter names
     double layer_decay, head_learning_rate; // factors of the learning rate (train/tuning.c)
     uint64_t seed;
@@ -106,7 +107,8 @@ enum status run_config_print(const struct run_config *config, char **text_p) CHE
 // Of a checked configuration.
 enum precision run_precision(const struct run_config *config);
 enum model_tasks run_task(const struct run_config *config);
-bool run_has_rows(const struct run_config *config);   // whether its data are rows of examples
+bool run_counts(const struct run_config *config);   // whether weights come of counting, in one step
+bool run_has_rows(const struct run_config *config); // whether its data are rows of examples
 bool run_has_scores(const struct run_config *config); // whether the model scores each of them
 // Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.
 int64_t run_held_out_start(const struct run_config *config, int64_t count);

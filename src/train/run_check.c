@@ -141,7 +141,8 @@ static enum status check_scores(struct run_config *config)
     if (regress && strcmp(loss, "squared") != 0)
         FAIL_KEY(config, "model.loss", "%s is of classes; task: regress takes squared", loss);
     model->loss = (enum score_loss)word_number(loss, losses);
-    model->pool = (enum pool)word_number(!strcmp(pool, "auto") ? "mean" : pool, pools);
+    if (!strcmp(pool, "auto")) pool = !strcmp(model->type, "linear") ? "sum" : "mean";
+    model->pool = (enum pool)word_number(pool, pools);
     model->spans = !strcmp(config->task, "answer");
     if (model->spans) return check_spans(config);
     if (!regress && !classify) {
@@ -236,6 +237,10 @@ static enum status check_rows(const struct run_config *config)
     if (config->data.features[0] && strcmp(config->model.type, "mlp") != 0 &&
         strcmp(config->model.type, "linear") != 0)
         FAIL_KEY(config, "data.features", "%s reads texts, not numbers", config->model.type);
+    if (config->model.presence && strcmp(config->model.type, "bag") != 0 &&
+        strcmp(config->model.type, "linear") != 0)
+        FAIL_KEY(config, "model.presence", "%s reads the order of tokens; it is for bag and linear",
+                 config->model.type);
     if (config->data.ngrams > 1 && strcmp(config->model.type, "bag") != 0 &&
         strcmp(config->model.type, "linear") != 0)
         FAIL_KEY(config, "data.ngrams",
@@ -277,11 +282,43 @@ static enum status check_batch(struct run_config *config)
     return STATUS_OK;
 }
 
+bool run_counts(const struct run_config *config)
+{
+    return !strcmp(config->optimizer.name, "count");
+}
+
+// Counts are the weights of one kind of model.
+static enum status check_count(struct run_config *config)
+{
+    const struct model_config *model = &config->model;
+    const char *exchange = config->parallel.exchange;
+    bool linear = !strcmp(model->type, "linear") && !config->data.features[0];
+    if (!run_counts(config)) return STATUS_OK;
+    if (!linear || strcmp(config->task, "classify") != 0 || model->loss != LOSS_SOFTMAX ||
+        model->pool != POOL_SUM || !model->bias)
+        FAIL_KEY(config, "train.optimizer",
+                 "count is naive Bayes: task: classify, model.type: linear over texts with "
+                 "model.loss: softmax, model.pool: sum and model.bias: true");
+    if (config->from[0] || config->freeze[0])
+        FAIL_KEY(config, config->from[0] ? "model.from" : "train.freeze",
+                 "train.optimizer: count makes all weights anew; leave it out");
+    if (!strcmp(exchange, "local-sgd") || config->parallel.staleness > 0)
+        FAIL_KEY(config, "train.optimizer",
+                 "count adds up all processes' counts; with it leave parallel.exchange and "
+                 "parallel.staleness out");
+    if (config->steps != 1 && config->origin[run_key_find("train.steps")] != RUN_DEFAULT)
+        FAIL_KEY(config, "train.steps", "%lld, but train.optimizer: count takes 1; leave it out",
+                 (long long)config->steps);
+    config->steps = 1;
+    return STATUS_OK;
+}
+
 static enum status check_optimizer(struct run_config *config)
 {
     const struct optimizer *optimizer;
     TRY(place_error(config, "train.optimizer", optimizer_find(config->optimizer.name, &optimizer)));
     TRY(place_error(config, "train.schedule", schedule_check(config->schedule.name)));
+    TRY(check_count(config));
     struct schedule_config *schedule = &config->schedule;
     schedule->steps = config->steps;
     resolve(&schedule->min_learning_rate, schedule->learning_rate / 10);

@@ -424,6 +424,7 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p)
     INVARIANT(trainer->prepared, "trainer_step before trainer_prepare");
     const struct run_config *config = &trainer->config;
     struct run_position *position = &trainer->position;
+    if (run_counts(config)) return count_step(trainer, report_p);
     double start = monotonic_seconds();
     if (move_borders(trainer)) route_leaves(trainer);
     const struct schedule_state schedule = {

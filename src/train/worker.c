@@ -50,6 +50,7 @@ static void carry_out(struct worker *worker, enum task task)
     if (computes) status = refresh_packed(worker);
     if (!status && task == TASK_STEP) status = worker_step(worker);
     if (!status && task == TASK_EXAMINE) worker_examine(worker);
+    if (task == TASK_COUNT) worker_count(worker);
     if (!status && task == TASK_EVALUATE) worker_evaluate(worker);
     if (!status && task == TASK_AVERAGE) status = worker_average(worker);
     if (!status && task == TASK_AVERAGE_STATE) status = worker_average_state(worker);

@@ -67,7 +67,7 @@ static void names_and_states(void **unused)
     assert_int_equal(optimizer_find("lion", &found), STATUS_USAGE);
     assert_ptr_equal(found, before);
     assert_non_null(strstr(error_message(), "'lion'"));
-    assert_non_null(strstr(error_message(), "sgd, rmsprop, adam, adamw"));
+    assert_non_null(strstr(error_message(), "sgd, rmsprop, adam, adamw, count"));
     error_clear();
 }
 
