@@ -27,15 +27,31 @@ static enum status apply(const struct options *options, int i, struct run_config
     return run_config_set(config, assignment, origin);
 }
 
+static enum status read_all(const struct options *options, const char *path,
+                            struct run_config *config)
+{
+    TRY(run_config_read(config, path));
+    TRY(run_config_environment(config));
+    for (int i = 0; i < options->count; i++) TRY(apply(options, i, config));
+    return STATUS_OK;
+}
+
 enum status run_file_read_among(const struct options *options, const char *path, int64_t replicas,
                                 int64_t cores, struct run_config *config_p)
 {
     run_config_defaults(config_p);
     config_p->replicas = replicas;
     config_p->cores = cores;
-    TRY(run_config_read(config_p, path));
-    TRY(run_config_environment(config_p));
-    for (int i = 0; i < options->count; i++) TRY(apply(options, i, config_p));
+    TRY(read_all(options, path, config_p));
+    return run_config_check(config_p);
+}
+
+enum status run_file_read_with(const struct options *options, const char *const *setting, int count,
+                               const char *origin, struct run_config *config_p)
+{
+    run_config_defaults(config_p);
+    TRY(read_all(options, options->argument[0], config_p));
+    for (int i = 0; i < count; i++) TRY(run_config_set(config_p, setting[i], origin));
     return run_config_check(config_p);
 }
 

@@ -2,6 +2,7 @@
 // stentor train: a run file, what the command line changes in it, and the run.
 #include "base/cpu.h"
 #include "base/log.h"
+#include "folds.h"
 #include "options.h"
 #include "output.h"
 #include "profile.h"
@@ -25,6 +26,8 @@ static const struct option_row rows[] = {
     {"workers", "N", "as --set parallel.workers=N; 0: one for each core"},
     {"out", "DIR", "as --set out=DIR"},
     {"resume", NULL, "goes on from the newest checkpoint in out, if there is one"},
+    {"folds", "K",
+     "cross-validation: K runs in out/fold-0 …, each holding out another part of the rows"},
     {"restarts", "N", "starts again when killed, at most N times without a new checkpoint"},
     {"profile", NULL, "prints where the time went: each operation beside the machine's peaks"},
     {"print-config", NULL, "prints the run file with every key resolved, and ends"},
@@ -329,12 +332,45 @@ static enum status run_replica(const struct options *options, const struct repli
     return replicas_run(replicas, &config, train, &task);
 }
 
+struct fold {
+    bool resume;
+    struct fold_result *result;
+};
+
+static enum status train_fold(const void *context, const struct run_config *config,
+                              struct comm *net, bool speaks)
+{
+    const struct fold *fold = context;
+    struct trainer *trainer;
+    struct train_result result;
+    char digest[65];
+    TRY(trainer_create(config, net, &trainer));
+    enum status status = trainer_prepare(trainer, fold->resume);
+    if (!status) status = train_run(trainer, NULL, &result);
+    if (!status) status = trainer_digest(trainer, digest);
+    if (!status && speaks) {
+        fold->result->result = result;
+        memcpy(fold->result->digest, digest, sizeof digest);
+    }
+    trainer_destroy(trainer);
+    return status;
+}
+
+static enum status run_fold(const struct run_config *config, bool resume,
+                            struct fold_result *result_p)
+{
+    const struct replicas alone = {0};
+    const struct fold fold = {resume, result_p};
+    return replicas_run(&alone, config, train_fold, &fold);
+}
+
 static enum status run(const struct options *options)
 {
     static struct run_config config;
     struct replicas replicas;
     bool resume = option_given(options, "resume");
     TRY(terminal_start(option_text(options, "color"), option_given(options, "quiet")));
+    if (option_given(options, "folds")) return folds_run(options, run_fold);
     if (option_given(options, "restarts") && !option_given(options, "print-config")) {
         TRY(run_file_read(options, options->argument[0], &config));
         TRY(go_on_supervised(options, &config, &resume));
