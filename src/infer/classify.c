@@ -86,6 +86,7 @@ static enum status check_model(struct classifier *classifier)
              "the model has no tokenizer that is known here, so it cannot read text");
     classifier->form = (struct form){.size = tokenizer_size(model->tokenizer),
                                      .first = config->pool == POOL_FIRST,
+                                     .once = config->presence,
                                      .order = config->ngrams,
                                      .hash = (int32_t)config->ngram_hash};
     if (form_vocabulary(&classifier->form) > config->vocabulary)

@@ -207,6 +207,20 @@ static enum status check_carry(const struct run_config *config)
     return STATUS_OK;
 }
 
+// Of models that see a text as a bag of tokens.
+static enum status check_bag(const struct run_config *config)
+{
+    const char *type = config->model.type;
+    if (!strcmp(type, "bag") || !strcmp(type, "linear")) return STATUS_OK;
+    if (config->model.presence)
+        FAIL_KEY(config, "model.presence", "%s reads the order of tokens; it is for bag and linear",
+                 type);
+    if (config->data.ngrams > 1)
+        FAIL_KEY(config, "data.ngrams",
+                 "%s keeps the order of tokens itself; they are for bag and linear", type);
+    return STATUS_OK;
+}
+
 // What only rows of examples have is an error where there are none, and the other way round.
 static enum status check_rows(const struct run_config *config)
 {
@@ -237,16 +251,7 @@ static enum status check_rows(const struct run_config *config)
     if (config->data.features[0] && strcmp(config->model.type, "mlp") != 0 &&
         strcmp(config->model.type, "linear") != 0)
         FAIL_KEY(config, "data.features", "%s reads texts, not numbers", config->model.type);
-    if (config->model.presence && strcmp(config->model.type, "bag") != 0 &&
-        strcmp(config->model.type, "linear") != 0)
-        FAIL_KEY(config, "model.presence", "%s reads the order of tokens; it is for bag and linear",
-                 config->model.type);
-    if (config->data.ngrams > 1 && strcmp(config->model.type, "bag") != 0 &&
-        strcmp(config->model.type, "linear") != 0)
-        FAIL_KEY(config, "data.ngrams",
-                 "%s keeps the order of tokens itself; they are for bag and linear",
-                 config->model.type);
-    return STATUS_OK;
+    return check_bag(config);
 }
 
 // The largest divisor of batch that is at most an eighth of it: small enough for the workers, large

@@ -33,6 +33,13 @@ posterior "multinomial, half a count more" '3/4 * (5.5/11)^3 * (0.5/11)^2' '1/4 
 posterior "balanced weights make equal priors" '(6/14)^3 * (1/14)^2' '(2/9)^3 * (2/9)^2' --set data.class_weights=balanced
 grep -q '"model_type": "linear"' out/config.json && ok "the directory holds a linear model" || not_ok "the directory holds a linear model"
 
+for presence in false true; do
+    rm -rf out; "$program" train bayes.yaml --quiet --json --out out --set model.presence=$presence >out.json 2>err
+    printf 'Chinese Chinese Chinese Tokyo Japan Osaka\nMacao\n' | "$program" classify out 2>err | cut -f 1 | tr '\n' ' ' >classes
+    wanted='yes yes '; [ $presence = true ] && wanted='no yes '
+    if [ "$(cat classes)" = "$wanted" ]; then ok "stentor classify, presence $presence"; else cat classes >>err; not_ok "stentor classify, presence $presence"; fi
+done
+
 awk 'BEGIN { srand(3); for (i = 0; i < 211; i++) { n = 1 + int(rand() * 9); s = ""; for (j = 0; j < n; j++) s = s (j ? " " : "") "w" int(rand() * rand() * 40); print s "," int(rand() * 5) } }' >rows.csv
 for presence in false true; do
     for how in 1 2 3 5 ring; do
