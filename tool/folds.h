@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// stentor train --folds K: cross-validation. Each fold is a run of its own in out/fold-0 …, a process of its own; as many run side by side as
-// there are workers, which they share. What a fold gives does not depend on that.
+// stentor train --folds K: cross-validation. Each fold is a run and a process of its own in out/fold-0 …; as many run side by
+// side as there are workers, which they share. What a fold gives does not depend on that.
 #ifndef STN_TOOL_FOLDS_H
 #define STN_TOOL_FOLDS_H
 
