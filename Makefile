@@ -91,7 +91,10 @@ LANES_LEVEL := $(if $(filter asan tsan,$(MODE)),-O1,-O3)
 ISAS_x86_64  := generic avx2 avx512
 ISAS_aarch64 := generic neon
 ISAS := $(or $(ISAS_$(TARGET)),generic)
-FLAGS_generic :=
+# The plain ones spell every lane out and were half the program. They serve processors without vectors of 256 bits, and comparisons:
+# only those that take most of a step of float32 are fast rather than small.
+FAST_generic  := product attention attention_grad output_loss
+FLAGS_generic  = $(if $(filter asan tsan,$(MODE)),,$(if $(filter $(FAST_generic),$(notdir $*)),,-Os))
 FLAGS_avx2    := -mavx2 -mfma
 FLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx2 -mfma -mprefer-vector-width=512
 FLAGS_neon    :=
@@ -139,7 +142,7 @@ $(BUILD)/%.o: %.c Makefile
 define LANES_RULE
 $(BUILD)/%.$(1).o: %.c Makefile
 	@mkdir -p $$(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LANES_LEVEL) $(FLAGS_$(1)) -DLANES_$(1)=1 -DLANES_ISA=$(1) -c $$< -o $$@
+	$(Q)$(CC) $(CFLAGS_ALL) $(LANES_LEVEL) $$(FLAGS_$(1)) -DLANES_$(1)=1 -DLANES_ISA=$(1) -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call LANES_RULE,$(isa))))
 $(AMX:%.c=$(BUILD)/%.o): $(BUILD)/%.o: %.c Makefile

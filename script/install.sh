@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 root=${DESTDIR:-}$PREFIX
 install -d "$root/bin" "$root/include" "$root/lib/pkgconfig" "$root/share/man/man1"
 install -m 755 "$BUILD/stentor" "$root/bin/stentor"
+strip "$root/bin/stentor" 2>/dev/null || true # names of functions are for debuggers
 install -m 644 include/stentor.h "$root/include/stentor.h"
 install -m 644 "$BUILD/install/libstentor.a" "$root/lib/libstentor.a"
 install -m 755 "$BUILD/libstentor.so" "$root/lib/libstentor.so.0"

@@ -55,8 +55,8 @@ static enum status score_held_out(const char *directory, struct loaded_model *mo
     TRY(corpus_open(&source, model->tokenizer, cache, workers, &corpus));
     int64_t first = own_file ? 0 : run_held_out_start(&config, corpus->count);
     snprintf(name, name_bytes, "%s%s", text, own_file ? "" : " (its held-out end)");
-    enum status status = score_corpus(model, corpus, first, corpus->count, config.micro_batch,
-                                      workers, run_precision(&config), carry, score_p);
+    const struct score_way way = {config.micro_batch, workers, run_precision(&config), carry};
+    enum status status = score_corpus(model, corpus, first, corpus->count, &way, score_p);
     corpus_close(corpus);
     return status;
 }

@@ -78,12 +78,14 @@ static enum status read_more(struct line_input *input, bool patient, bool *came_
     // A signal ends the waiting, also where it does not end a read.
     if (poll(&ready, 1, patient ? -1 : PATIENCE) <= 0) return STATUS_OK;
     if (input->room - input->end < PIECE) {
-        memmove(input->text, input->text + input->start, input->end - input->start);
+        if (input->text)
+            memmove(input->text, input->text + input->start, input->end - input->start);
         input->end -= input->start;
         input->start = 0;
         if (input->room - input->end < PIECE) {
-            TRY(memory_grow(&input->text, 2 * input->room + 2 * PIECE, 1, "a line of text"));
-            input->room = 2 * input->room + 2 * PIECE;
+            size_t room = 2 * (input->room + PIECE);
+            TRY(memory_grow(&input->text, room, 1, "a line of text"));
+            input->room = room;
         }
     }
     ssize_t got = read(STDIN_FILENO, input->text + input->end, input->room - input->end);
@@ -99,6 +101,7 @@ static enum status read_more(struct line_input *input, bool patient, bool *came_
 static enum status take(struct line_input *input, size_t last, struct line *line_p)
 {
     static const char mark[] = "\xEF\xBB\xBF";
+    INVARIANT(input->text, "a line that was never read");
     const char *text = input->text + input->start;
     size_t bytes = last - input->start;
     input->start = last < input->end ? last + 1 : last;

@@ -35,7 +35,7 @@ static enum status create_among(struct comm *net, struct run_config *run,
     status = agree(net, status);
     if (!status && net) comm_set_timeout(net, run->parallel.peer_timeout);
     if (!status) status = trainer_create(run, net, &made->trainer);
-    if (status) {
+    if (status || !made) {
         free(made);
         return status;
     }

@@ -226,7 +226,7 @@ static enum status draw(struct search *search, int64_t i, const float *row)
     return STATUS_OK;
 }
 
-static void take(void *context, float *log_probabilities)
+static void take(void *context, const float *log_probabilities)
 {
     struct search *search = context;
     int64_t vocabulary = search->model->config.vocabulary;

@@ -177,13 +177,13 @@ static enum status take_lists(struct search_graph *graph)
 {
     size_t most = MODEL_MEMORY(&graph->model->config), layers = (size_t)graph->model->config.layers;
     size_t origins = checked_multiply((size_t)graph->rows, (size_t)graph->shape.steps);
-    TRY(memory_allocate(5 * most, sizeof *graph->values, "decoding", &graph->values));
+    TRY(memory_allocate(5 * most, sizeof(void *), "decoding", &graph->values));
     graph->encoded.source = graph->values;
     graph->encoded.carried = graph->values + most;
     graph->given.source = graph->values + 2 * most;
     graph->given.carried = graph->values + 3 * most;
     graph->next.carried = graph->values + 4 * most;
-    TRY(memory_allocate(layers, sizeof *graph->cache, "decoding", &graph->cache));
+    TRY(memory_allocate(layers, sizeof(void *), "decoding", &graph->cache));
     TRY(memory_allocate((size_t)graph->shape.batch, sizeof(int32_t), "decoding",
                         &graph->lengths_of));
     if (!caches(graph)) return STATUS_OK;

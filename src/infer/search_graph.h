@@ -36,7 +36,7 @@ int32_t *search_graph_source(struct search_graph *graph, int64_t row, int64_t le
 // Runs the encoder: every beam stands before its first token then.
 void search_graph_encode(struct search_graph *graph);
 // Receives the logs of probabilities of every row's next token, [rows, vocabulary], which are its own for the call.
-typedef void (*search_take)(void *context, float *log_probabilities);
+typedef void (*search_take)(void *context, const float *log_probabilities);
 // Step number `step`, from 0: tokens [rows] are the newest of each row.
 void search_graph_step(struct search_graph *graph, int64_t step, const int32_t *tokens,
                        search_take take, void *context);

@@ -43,7 +43,7 @@ static enum status create_parts(struct translator *translator)
 {
     const struct team_options team = {.threads = translator->workers,
                                       .crowded = translator->workers > cpu_cores()};
-    TRY(memory_allocate((size_t)translator->workers, sizeof *translator->searches, "workers",
+    TRY(memory_allocate((size_t)translator->workers, sizeof(void *), "workers",
                         &translator->searches));
     for (int i = 0; i < translator->workers; i++)
         TRY(search_create(translator->model, &translator->options, &translator->searches[i]));

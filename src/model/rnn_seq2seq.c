@@ -135,7 +135,7 @@ static struct value *layer(struct builder *b, const struct model_config *c, stru
 static struct value *decode(struct builder *b, const struct model_config *c,
                             struct model_inputs inputs, struct value **table_p)
 {
-    struct value *last = NULL, *source[2];
+    struct value *last = NULL, *source[2] = {NULL};
     struct model_memory memory = {.source = source};
     *table_p = nn_embedding_table(b, "shared", c->vocabulary, c->width, c->init_deviation);
     struct value *encoded = encode(b, c, inputs, *table_p, &last);

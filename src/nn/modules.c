@@ -125,17 +125,27 @@ static struct value *part_of(struct builder *b, const char *name, const char *pa
 
 // ---- modules ----
 
+struct linear {
+    const char *name;
+    int64_t out;
+    bool bias;
+    enum activation activation; // without a residual
+    enum layout layout;
+    double deviation;
+};
+
 static struct value *linear(struct builder *b, struct value *x, struct value *residual,
-                            const char *name, int64_t out, bool bias, enum activation activation,
-                            enum layout layout, double deviation)
+                            const struct linear *l)
 {
     int64_t in = shape_last(x->shape);
-    struct shape shape = layout == LAYOUT_IN_OUT ? shape_of(2, in, out) : shape_of(2, out, in);
-    scope_push(b->g, "%s", name);
-    struct value *w = part_of(b, name, "weight", shape, INIT_NORMAL, deviation);
-    struct value *add = bias ? part_of(b, name, "bias", shape_of(1, out), INIT_ZERO, 0) : NULL;
-    struct value *y = residual ? op_linear_add(b->g, x, w, add, residual, layout)
-                               : op_linear(b->g, x, w, add, activation, layout);
+    struct shape shape =
+        l->layout == LAYOUT_IN_OUT ? shape_of(2, in, l->out) : shape_of(2, l->out, in);
+    scope_push(b->g, "%s", l->name);
+    struct value *w = part_of(b, l->name, "weight", shape, INIT_NORMAL, l->deviation);
+    struct value *add =
+        l->bias ? part_of(b, l->name, "bias", shape_of(1, l->out), INIT_ZERO, 0) : NULL;
+    struct value *y = residual ? op_linear_add(b->g, x, w, add, residual, l->layout)
+                               : op_linear(b->g, x, w, add, l->activation, l->layout);
     scope_pop(b->g);
     return y;
 }
@@ -143,14 +153,15 @@ static struct value *linear(struct builder *b, struct value *x, struct value *re
 struct value *nn_linear(struct builder *b, struct value *x, const char *name, int64_t out,
                         bool bias, enum activation activation, enum layout layout, double deviation)
 {
-    return linear(b, x, NULL, name, out, bias, activation, layout, deviation);
+    return linear(b, x, NULL, &(struct linear){name, out, bias, activation, layout, deviation});
 }
 
 struct value *nn_linear_add(struct builder *b, struct value *x, struct value *residual,
                             const char *name, int64_t out, bool bias, enum layout layout,
                             double deviation)
 {
-    return linear(b, x, residual, name, out, bias, ACTIVATION_NONE, layout, deviation);
+    return linear(b, x, residual,
+                  &(struct linear){name, out, bias, ACTIVATION_NONE, layout, deviation});
 }
 
 struct value *nn_layer_norm(struct builder *b, struct value *x, const char *name, bool bias,

@@ -99,11 +99,11 @@ static struct cost cost(const struct value *y)
     {.inputs = 4,                                                                                  \
      .input = {SHAPE3(batch, beams, INT64_C(each) * ((count) + 2 * (kv_count))),                   \
                {.rank = 4,                                                                         \
-                .size = {(int64_t)(batch) * (beams), 2, context, (int64_t)(kv_count) * (each)}},   \
+                .size = {(int64_t)(batch) * (beams), 2, (context), (int64_t)(kv_count) * (each)}}, \
                SHAPE1(1),                                                                          \
                SHAPE2((int64_t)(batch) * (beams), context)},                                       \
      .dtype = {F32, F32, I32, I32},                                                                \
-     .integer_limit = limit,                                                                       \
+     .integer_limit = (limit),                                                                     \
      .attributes =                                                                                 \
          &(const struct attention_attributes){.heads = (count), .kv_heads = (kv_count)}},
 static const struct op_case cases[] = {CASE(1, 1, 1, 1, 1, 1, 1) CASE(3, 5, 17, 2, 2, 7, 15) CASE(

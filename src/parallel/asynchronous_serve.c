@@ -139,7 +139,7 @@ static void name_end(struct asynchronous *a)
 // A worker that is no server has put everything it sends and waits for into one round.
 static enum status receive_request(struct asynchronous *a, int replica)
 {
-    struct request request;
+    struct request request = {0};
     int count = 0;
     asynchronous_add(a, &count, replica, false, &request, sizeof request);
     TRY(asynchronous_round(a, count));

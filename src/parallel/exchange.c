@@ -139,7 +139,7 @@ static enum status set_apart(struct exchange *exchange)
         const struct segment *segment = &setup->segment[i];
         struct apart *before = exchange->aparts ? &exchange->apart[exchange->aparts - 1] : NULL;
         bool frozen = segment->kind == SEGMENT_FROZEN;
-        if (segment->kind == SEGMENT_LEARNS) continue;
+        if (segment->kind == SEGMENT_LEARNS || !exchange->apart) continue;
         if (frozen && before && !before->way && setup->segment[i - 1].kind == SEGMENT_FROZEN) {
             before->last = segment->last;
             continue;

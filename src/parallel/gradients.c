@@ -32,6 +32,7 @@ enum status gradients_create_spare(struct gradients *gradients, int64_t elements
     return STATUS_OK;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): kept, and written to later
 void gradients_borrow(struct gradients *gradients, float *data, int64_t elements, enum isa isa)
 {
     *gradients = (struct gradients){.data = data, .elements = elements, .buffers = 1, .isa = isa};

@@ -37,7 +37,7 @@ static struct counts counts_of(const struct trainer *trainer)
 
 // ---- counting ----
 
-static void add_one(uint32_t *count)
+static void add_one(uint32_t *count) // NOLINT(readability-non-const-parameter): through an atomic
 {
     atomic_fetch_add_explicit((_Atomic uint32_t *)count, 1, memory_order_relaxed);
 }

@@ -109,6 +109,7 @@ static enum status build_graph(struct scoring *scoring, struct parameters *param
     graph_yield(scoring->graph, scoring->model->type->loss(&builder, config, scoring->inputs, 0),
                 0);
     if (next) graph_yield(scoring->graph, next, 1);
+    scoring->inputs.next = NULL; // it points into this frame
     return graph_status(scoring->graph);
 }
 
@@ -164,13 +165,13 @@ static enum status use_stream(struct scoring *scoring, int64_t targets, int *wor
 }
 
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
-                         int64_t last, int64_t rows, int workers, enum precision precision,
-                         bool carry, struct score *score_p)
+                         int64_t last, const struct score_way *way, struct score *score_p)
 {
     struct scoring scoring = {.model = model,
-                              .rows = rows,
+                              .rows = way->rows,
                               .length = model->config.context,
-                              .options = {.precision = precision}};
+                              .options = {.precision = way->precision}};
+    int workers = way->workers;
     struct scorer *scorer = NULL;
     double start = seconds_now();
     if (!(model->type->tasks & TASK_LM))
@@ -178,7 +179,7 @@ enum status score_corpus(struct loaded_model *model, const struct corpus *corpus
              "a model of type %s has no loss on running text; what it is for measures it: "
              "translate or summarize with --reference, or train",
              model->type->name);
-    if (carry) TRY(use_stream(&scoring, last - first - 1, &workers));
+    if (way->carry) TRY(use_stream(&scoring, last - first - 1, &workers));
     TRY(sampler_init(&scoring.sampler, corpus, first, last, scoring.length, 0));
     scoring.windows = sampler_evaluation_windows(&scoring.sampler);
     scoring.groups = (scoring.windows + scoring.rows - 1) / scoring.rows;
@@ -221,8 +222,8 @@ enum status score_text(struct loaded_model *model, const struct corpus_source *s
     struct corpus *corpus;
     enum status status = corpus_open(source, model->tokenizer, cache, workers, &corpus);
     if (status) goto remove_cache;
-    status = score_corpus(model, corpus, 0, corpus->count, rows, workers, PRECISION_FLOAT32, carry,
-                          score_p);
+    const struct score_way way = {rows, workers, PRECISION_FLOAT32, carry};
+    status = score_corpus(model, corpus, 0, corpus->count, &way, score_p);
     corpus_close(corpus);
 
 remove_cache:

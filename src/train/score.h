@@ -15,12 +15,18 @@ struct score {
         characters; // of the targets' text; characters: what UTF-8 makes of it, a stray byte counts as one
     double seconds;
 };
-// Ids [first, last) of the corpus, in windows of the model's context without overlap, `rows` at a time. precision: of products.
-// carry (models that have states to carry): as one stream instead, by one worker; what a window ended with the next begins with.
+struct score_way {
+    int64_t rows; // windows at a time
+    int workers;
+    enum precision precision; // of products
+    // Models that have states to carry: as one stream, by one worker; what a window ended with the next begins with.
+    bool carry;
+};
+// Ids [first, last) of the corpus, in windows of the model's context without overlap.
 // Fails: STATUS_INPUT when the range is too short, STATUS_MEMORY, STATUS_UNSUPPORTED where there is no state to carry.
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
-                         int64_t last, int64_t rows, int workers, enum precision precision,
-                         bool carry, struct score *score_p) CHECK_RESULT;
+                         int64_t last, const struct score_way *way,
+                         struct score *score_p) CHECK_RESULT;
 // The same for text files, in float32: opens them with the model's tokenizer, through a folder for tokens that is removed afterwards.
 enum status score_text(struct loaded_model *model, const struct corpus_source *source, int64_t rows,
                        int workers, bool carry, struct score *score_p) CHECK_RESULT;

@@ -88,7 +88,7 @@ size_t tuning_touched(const struct parameters *parameters, int buffers)
     // Of a large block memory comes in huge pages (base/memory.h).
     size_t model = (size_t)parameters->elements * sizeof(float), touched = 0, next = 0;
     size_t end = model * (size_t)buffers;
-    const size_t page = end >= 2 * HUGE ? HUGE : SMALL;
+    const size_t page = end >= (size_t)2 * HUGE ? HUGE : SMALL;
     for (int b = 0; b < buffers; b++)
         for (int i = 0; i < parameters->count; i++) {
             const struct parameter *p = &parameters->list[i];
@@ -139,7 +139,7 @@ static int layer_of(const char *name, size_t *stack_p)
 // How many steps of the ladder parameter i lies below the head: its stack's top layer 1. 0 for what is in no layer.
 static int depth_of(const struct parameters *parameters, int i)
 {
-    size_t stack = 0, other;
+    size_t stack = 0, other = 0;
     const char *name = parameters->list[i].name;
     int layer = layer_of(name, &stack), top = layer;
     if (layer < 0) return 0;

@@ -128,7 +128,7 @@ if command -v gzip >/dev/null 2>&1; then gzip -c text.txt | head -c 200 >cut.gz;
 head -c 500 /dev/urandom >noise.zst; train "text: a .zst that is none" 3 "noise.zst" --set data.train=noise.zst
 if [ "$(id -u)" -ne 0 ]; then cp text.txt locked.txt; chmod 000 locked.txt; train "text: unreadable" 3 "locked.txt" --set data.train=locked.txt
 else skip "text: unreadable" "root reads everything"; fi
-train "tokenizer: an unknown word" 3 "data.tokenizer: \"bpe\" is neither char, byte, word, bpe nor a tokenizer.json" --set data.tokenizer=bpee
+train "tokenizer: an unknown word" 3 "data.tokenizer: \"bpee\" is neither char, byte, word, bpe nor a tokenizer.json" --set data.tokenizer=bpee
 train "tokenizer: missing" 3 "nowhere" --set data.tokenizer=nowhere/tokenizer.json
 head -c 20000 /dev/urandom >binary.txt
 train "text: binary, for characters" 3 "binary.txt" --set data.train=binary.txt

@@ -77,6 +77,6 @@ for tokenizer in bpe word; do
     check "$tokenizer: text from it" sh -c 'test -n "$("$1" generate "$2-1" --prompt "the run" --max-tokens 5 --seed 1)"' - "$program" $tokenizer
     check "$tokenizer: inspect names it" sh -c '"$1" inspect "$2-1" | grep -q "^tokenizer: $2, "' - "$program" $tokenizer
 done
-check "an unknown tokenizer in a run file" sh -c '"$1" train run.yaml --set data.tokenizer=wrod --out x 2>err2; test $? -eq 3 && grep -q "neither char, byte, word nor a tokenizer.json" err2' - "$program"
+check "an unknown tokenizer in a run file" sh -c '"$1" train run.yaml --set data.tokenizer=wrod --out x 2>err2; test $? -eq 3 && grep -q "neither char, byte, word, bpe nor a tokenizer.json" err2' - "$program"
 echo "1..$count"
 [ "$failures" -eq 0 ]
