@@ -293,7 +293,7 @@ void answers_release(struct answers *answers)
 size_t answers_bytes(const struct answers *a, const struct examples *windows)
 {
     size_t count = (size_t)windows->count;
-    if (count == 0) return 0;
+    if (!a->last) return 0; // rows without questions
     return count * (sizeof *a->last + sizeof *a->asked) +
            (size_t)windows->place[2 * count] * sizeof *a->offset +
            (size_t)a->count * sizeof *a->question + a->text.bytes;

@@ -138,5 +138,5 @@ struct text text_strip(struct text text)
         if (!unicode_is_space(code)) break;
         i += (size_t)length;
     }
-    return (struct text){text.at + i, text.bytes - i};
+    return i ? (struct text){text.at + i, text.bytes - i} : text;
 }
