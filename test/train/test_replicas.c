@@ -417,7 +417,8 @@ static void one_that_leaves_ends_all(void **state)
                  overlap ? "on" : "off");
         run_replicas(&config, 3, NULL, one_leaves, NULL, result);
         for (int r = 0; r < 3; r++) {
-            assert_int_equal(result[r].step, 3);
+            // It leaves behind its own third step: the others may still be ending theirs.
+            assert_in_range(result[r].step, r == 1 ? 3 : 2, 3);
             if (r != 1) assert_int_equal(result[r].status, STATUS_PEER);
         }
     }
