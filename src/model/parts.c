@@ -40,9 +40,11 @@ struct value *parts_embed(struct builder *b, const struct model_config *c, struc
                           const char *positions_name, struct value *tokens, struct value *positions)
 {
     struct value *x = op_embedding(b->g, table, tokens), *places;
-    if (c->sinusoidal)
+    if (c->sinusoidal) {
+        // Sines are as large as 1: section 3.4 of Vaswani et al. 2017 makes the tokens as large.
+        x = op_multiply(b->g, x, sqrt((double)c->width));
         places = op_sinusoid(b->g, positions, c->width);
-    else
+    } else
         places = op_embedding(
             b->g, nn_embedding_table(b, positions_name, c->context, c->width, c->init_deviation),
             positions);

@@ -59,6 +59,9 @@ struct score_loss_attributes {
     enum score_loss loss;
     double smoothing; // SOFTMAX
 };
+struct multiply_attributes {
+    double factor;
+};
 struct sinusoid_attributes {
     int64_t width;
 };

@@ -47,13 +47,15 @@ extern const struct op *const op_registry[];
 const struct op *op_find(const char *name); // NULL when there is none
 
 // ---- arithmetic ----
-extern const struct op add_op, add_row_op, scale_op, dot_op, ones_op;
+extern const struct op add_op, add_row_op, scale_op, multiply_op, dot_op, ones_op;
 // a + b, equal shapes.
 struct value *op_add(struct graph *g, struct value *a, struct value *b);
 // The same row [cols] to all rows of x [rows.., cols]. Gradient: both.
 struct value *op_add_row(struct graph *g, struct value *x, struct value *row);
 // x * s, s of shape [1]. Returns x itself when s is op_ones().
 struct value *op_scale(struct graph *g, struct value *x, struct value *s);
+// x * factor. Gradient: x.
+struct value *op_multiply(struct graph *g, struct value *x, double factor);
 // Sum of a * b, shape [1].
 struct value *op_dot(struct graph *g, struct value *a, struct value *b);
 // The number 1, shape [1]: the seed of the backward pass.
@@ -287,6 +289,7 @@ struct value *op_class_loss(struct graph *g, struct value *scores, struct value 
 #define op_add(g, ...)                  PLACED(g, op_add(g, __VA_ARGS__))
 #define op_add_row(g, ...)              PLACED(g, op_add_row(g, __VA_ARGS__))
 #define op_scale(g, ...)                PLACED(g, op_scale(g, __VA_ARGS__))
+#define op_multiply(g, ...)             PLACED(g, op_multiply(g, __VA_ARGS__))
 #define op_dot(g, ...)                  PLACED(g, op_dot(g, __VA_ARGS__))
 #define op_ones(g)                      PLACED(g, op_ones(g))
 #define op_embedding(g, ...)            PLACED(g, op_embedding(g, __VA_ARGS__))

@@ -8,6 +8,7 @@ const struct op *const op_registry[] = {
     &add_op,
     &add_row_op,
     &scale_op,
+    &multiply_op,
     &dot_op,
     &ones_op,
     &embedding_op,

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Every type of model on the CPU's kernels: the reference's loss; what padding holds changes no bit; scores can be built; a model comes
-// back from its directory; what only a language model can do is refused by name. Gradients: test/double/test_models.c.
+// back from its directory; what only a language model can do is refused by name; tokens beside sines. Gradients: test/double/test_models.c.
 #include "infer/decoder.h"
+#include "model/parts.h"
 #include "model/small_model.h"
 #include "model/task_cases.h"
 #include "scratch.h"
@@ -209,6 +210,47 @@ static void bad_settings_are_refused(void **state)
     }
 }
 
+static void keep(void *context, int tag, const void *data)
+{
+    memcpy(context, data, 6 * sizeof(float));
+    assert_int_equal(tag, 7);
+}
+
+// Section 3.4 of Vaswani et al. 2017: the token's row times the root of the width, and the sines of its place.
+static void tokens_are_as_large_as_sines(void **state)
+{
+    (void)state;
+    enum { WIDTH = 6 };
+    const struct model_config config = {.width = WIDTH, .context = 9, .sinusoidal = true};
+    struct parameters parameters;
+    struct graph *g;
+    struct program *program;
+    const struct backend *backend;
+    float weights[3 * WIDTH + 16], x[WIDTH];
+    parameters_init(&parameters);
+    assert_ok(graph_create(&g));
+    struct builder b = {.g = g, .parameters = &parameters};
+    struct value *table = nn_embedding_table(&b, "tokens", 3, WIDTH, 1);
+    struct value *token = graph_input(g, "token", I32, shape_of(1, INT64_C(1)));
+    struct value *place = graph_input(g, "place", I32, shape_of(1, INT64_C(1)));
+    graph_yield(g, parts_embed(&b, &config, table, "positions", token, place), 7);
+    assert_ok(backend_find("cpu", &backend));
+    assert_ok(program_create(backend, g, NULL, &program));
+    for (int i = 0; i < 3 * WIDTH; i++) weights[i] = (float)i / 8;
+    assert_ok(program_prepare(program, weights, NULL));
+    *(int32_t *)program_input(program, token) = 2;
+    *(int32_t *)program_input(program, place) = 5;
+    program_run(program, keep, x);
+    for (int i = 0; i < WIDTH; i++) {
+        double angle = 5 * pow(10000, -(double)(i - i % 2) / WIDTH);
+        double right = (2 * WIDTH + i) / 8.0 * sqrt(WIDTH) + (i % 2 ? cos(angle) : sin(angle));
+        assert_true(fabs((double)x[i] - right) < 1e-5);
+    }
+    program_destroy(program);
+    graph_destroy(g);
+    parameters_release(&parameters);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +260,7 @@ int main(void)
         cmocka_unit_test(scores_have_their_shape),
         cmocka_unit_test(only_language_models_continue_a_text),
         cmocka_unit_test(bad_settings_are_refused),
+        cmocka_unit_test(tokens_are_as_large_as_sines),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return scratch_remove() || failed;

@@ -17,6 +17,7 @@ enum { COLUMN_UNIT = 32 };
 // ---- launch_elementwise.c ----
 void launch_add(const struct step *step, const struct part *part);
 void launch_scale(const struct step *step, const struct part *part);
+void launch_multiply(const struct step *step, const struct part *part);
 void launch_dot(const struct step *step, const struct part *part);
 void launch_ones(const struct step *step, const struct part *part);
 void launch_activation(const struct step *step, const struct part *part);

@@ -28,6 +28,16 @@ void launch_scale(const struct step *step, const struct part *part)
     KERNEL_OF(step, scale)(y + r.first, x + r.first, *factor, r.last - r.first);
 }
 
+void launch_multiply(const struct step *step, const struct part *part)
+{
+    const struct multiply_attributes *attributes = step->call.value->attributes;
+    const float *x = step->call.input[0];
+    float *y = step->call.output[0];
+    struct range r = elements_of(step, part);
+    KERNEL_OF(step, scale)
+    (y + r.first, x + r.first, (float)attributes->factor, r.last - r.first);
+}
+
 // One number: one thread.
 void launch_dot(const struct step *step, const struct part *part)
 {

@@ -78,6 +78,7 @@
 const struct cpu_row cpu_table[] = {
     LANES_ROWS(add, add, 0)
     LANES_ROWS(scale, scale, 0)
+    LANES_ROWS(multiply, scale, 0)
     LANES_ROWS(dot, dot, 1e-6)
     {.op = &ones_op, .isa = ISA_GENERIC, .launch = launch_ones},
     LANES_ROWS(embedding, embedding, 0)
