@@ -22,7 +22,7 @@ if want layers; then
         allow("model", "base graph op nn"); allow("backend", "base graph op pass kernel"); allow("optim", "base kernel")
         allow("parallel", "base kernel graph op pass comm optim"); allow("store", "base graph op nn model text")
         below = "base text data kernel comm graph op pass nn model backend optim parallel store"
-        allow("train", below); allow("infer", below); allow("api", below " train infer"); 
+        allow("infer", below); allow("train", below " infer"); allow("api", below " train infer"); 
         n = split(files, list, "\n")
         for (i = 1; i <= n; i++) {
             file = list[i]; split(file, part, "/"); room = part[2]

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/number.h"
+#include "text/unicode.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -302,16 +303,8 @@ size_t answers_bytes(const struct answers *a, const struct examples *windows)
 // ---- what a model says ----
 enum answer_kind answers_kind(const struct answers *answers)
 {
-    int64_t chinese = 0, latin = 0;
-    for (size_t i = 0; i < answers->text.bytes;) {
-        uint32_t code = 0;
-        const uint8_t *at = (const uint8_t *)answers->text.at + i;
-        int length = utf8_read(at, answers->text.bytes - i, &code);
-        chinese += code >= 0x4E00 && code <= 0x9FA5;
-        latin += (code | 32) >= 'a' && (code | 32) <= 'z';
-        i += (size_t)(length > 0 ? length : 1);
-    }
-    return chinese > latin ? ANSWER_CMRC : ANSWER_SQUAD;
+    const uint8_t *text = (const uint8_t *)answers->text.at;
+    return unicode_is_chinese(text, answers->text.bytes) ? ANSWER_CMRC : ANSWER_SQUAD;
 }
 
 int64_t answers_base(const struct examples *windows, int64_t window)

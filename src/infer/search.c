@@ -174,17 +174,40 @@ static int64_t batch_for(const struct search *search, int64_t sources)
     return smaller(batch, search->options.batch);
 }
 
+static struct search_shape shape_of_sources(const struct search *search, int64_t count,
+                                            int64_t longest)
+{
+    int64_t unit = longest <= FINE_TO ? FINE : COARSE;
+    int64_t source = smaller((longest + unit - 1) / unit * unit, search->model->config.context);
+    return (struct search_shape){.batch = batch_for(search, count),
+                                 .beams = search->width,
+                                 .source = source,
+                                 .steps = most_of(search, source) + 1};
+}
+
 static struct search_shape shape_for(const struct search *search)
 {
     int64_t longest = 1;
     for (int64_t i = 0; i < search->count; i++)
         if (search->sources[i].count > longest) longest = search->sources[i].count;
-    int64_t unit = longest <= FINE_TO ? FINE : COARSE;
-    int64_t source = smaller((longest + unit - 1) / unit * unit, search->model->config.context);
-    return (struct search_shape){.batch = batch_for(search, search->count),
-                                 .beams = search->width,
-                                 .source = source,
-                                 .steps = most_of(search, source) + 1};
+    return shape_of_sources(search, search->count, longest);
+}
+
+enum status search_bytes(const struct search *search, int64_t longest, size_t *bytes_p)
+{
+    struct search_graph *graph;
+    int64_t batch = search->options.batch, sizes = 1;
+    struct search_shape shape = shape_of_sources(search, batch, longest);
+    TRY(search_graph_create(search->model, search->backend, shape, &graph));
+    // There is one for each length, of the whole batch, halves and quarters of it, ….
+    int64_t fine = smaller(shape.source, FINE_TO), lengths = (fine + FINE - 1) / FINE;
+    lengths += (shape.source - fine + COARSE - 1) / COARSE;
+    for (int64_t rows = 1; rows < batch; rows *= 2) sizes++;
+    size_t own = checked_multiply(search_graph_bytes(graph), (size_t)(sizes * lengths));
+    size_t bytes = search_graph_memory(graph);
+    search_graph_destroy(graph);
+    *bytes_p = own > SIZE_MAX - bytes ? SIZE_MAX : own + bytes;
+    return STATUS_OK;
 }
 
 static enum status graph_of(struct search *search, struct search_shape shape,

@@ -56,6 +56,9 @@ int64_t search_most_tokens(const struct search *search);
 // The end of a target, and of a source.
 int32_t search_end(const struct search *search);
 int32_t search_source_end(const struct search *search);
+// Bytes that it takes, about, when it has searched for sources of up to `longest` ids in batches of all sizes. Fails: STATUS_MEMORY.
+enum status search_bytes(const struct search *search, int64_t longest,
+                         size_t *bytes_p) CHECK_RESULT;
 // Searches for the targets of at most `batch` sources; a batch of sources of nearly the same length is done soonest. results [count]
 // are the caller's, who releases them; on failure none is there.
 // Fails: STATUS_MEMORY; STATUS_USAGE for ids out of range; STATUS_DIVERGED when probabilities are not finite.

@@ -235,6 +235,27 @@ const struct search_shape *search_graph_shape(const struct search_graph *graph)
     return &graph->shape;
 }
 
+static size_t graph_bytes(const struct graph *graph)
+{
+    size_t each = sizeof(struct value) + sizeof(struct value *) + 32 + sizeof(struct step) +
+                  2 * sizeof(int64_t) + sizeof(bool);
+    return (size_t)graph->count * each;
+}
+
+size_t search_graph_memory(const struct search_graph *graph)
+{
+    size_t bytes = arena_bytes(graph);
+    add_bytes(&bytes, graph->kept_bytes);
+    return bytes;
+}
+
+size_t search_graph_bytes(const struct search_graph *graph)
+{
+    size_t origins = (size_t)graph->rows * (size_t)graph->shape.steps * sizeof(int32_t);
+    return graph_bytes(graph->encoder_graph) + graph_bytes(graph->step_graph) +
+           (caches(graph) ? 2 * origins : 0);
+}
+
 // ---- running ----
 int32_t *search_graph_source(struct search_graph *graph, int64_t row, int64_t length)
 {

@@ -82,6 +82,14 @@ void translator_destroy(struct translator *translator)
     free(translator);
 }
 
+enum status translator_bytes(const struct translator *translator, int64_t longest, size_t *bytes_p)
+{
+    size_t bytes;
+    TRY(search_bytes(translator->searches[0], longest, &bytes));
+    *bytes_p = checked_multiply(bytes, (size_t)translator->workers);
+    return STATUS_OK;
+}
+
 void translator_stop(struct translator *translator) { atomic_store(&translator->stop, true); }
 
 void translation_release(struct translation *translation)

@@ -77,3 +77,15 @@ uint32_t unicode_lower(uint32_t code)
     if (code < 0x80) return code >= 'A' && code <= 'Z' ? code + 32 : code;
     return code < UNICODE_STRAY ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)code) : code;
 }
+
+bool unicode_is_chinese(const uint8_t *text, size_t bytes)
+{
+    int64_t chinese = 0, latin = 0;
+    for (size_t i = 0; i < bytes;) {
+        uint32_t code = 0;
+        i += (size_t)unicode_read(text + i, bytes - i, &code);
+        chinese += code >= 0x4E00 && code <= 0x9FA5;
+        latin += (code | 32) >= 'a' && (code | 32) <= 'z';
+    }
+    return chinese > latin;
+}

@@ -44,7 +44,9 @@ struct feed_kind {
     // (optional) takes the scores of group g [rows of its shape, classes]; by any worker.
     void (*take)(const struct trainer *trainer, int64_t g, const float *scores);
     // (optional) adds what the last evaluation is worth besides its loss. Collective.
-    enum status (*measure)(const struct trainer *trainer, struct evaluation_report *report);
+    enum status (*measure)(struct trainer *trainer, struct evaluation_report *report);
+    // (optional) when the graphs are there: what `measure` takes besides.
+    enum status (*plan)(struct trainer *trainer);
     // (optional) what belongs into a model directory beside the tokenizer.
     void (*words)(const struct trainer *trainer, struct model_words *words);
     // For messages: which sample of the data row `row` of micro-batch m is; -1: padding.
@@ -59,8 +61,9 @@ struct feed {
     int64_t groups;            // micro-batches of the held-out data; 0: there is none
     int64_t chain; // of them, one behind the other, that one worker computes in order; 0: 1
     uint64_t hash; // of everything that is learned from
-    uint64_t held_out_hash; // of what is not, where it has files of its own
-    size_t bytes;           // of the data in memory, mapped or read
+    uint64_t held_out_hash;           // of what is not, where it has files of its own
+    size_t bytes;                     // of the data in memory, mapped or read
+    size_t decoding, worker_decoding; // most bytes that `measure` takes; and for each thread
     struct text_report report;
     void *own; // the kind's
 };

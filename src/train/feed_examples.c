@@ -6,6 +6,7 @@
 #include "data/row_tokenizer.h"
 #include "data/sampler.h"
 #include "train/feed_answer.h"
+#include "train/feed_translate.h"
 #include "train/run_schema.h"
 
 #include <math.h>
@@ -281,7 +282,7 @@ static enum status describe(struct trainer *trainer)
     feed->bytes = rows_bytes(&own->read[0]) + rows_bytes(&own->read[1]) +
                   answers_bytes(&own->answers[0], &own->read[0]) +
                   answers_bytes(&own->answers[1], &own->read[1]) + share_bytes(&own->learned) +
-                  share_bytes(&own->held_out) +
+                  share_bytes(&own->held_out) + translate_text_bytes(own) +
                   (own->verdict ? verdicts * sizeof *own->verdict : 0);
     feed->report = (struct text_report){
         .tokens = tokens_of(&own->learned),
@@ -308,6 +309,7 @@ static enum status examples_open(struct trainer *trainer)
     TRY(split_rows(trainer));
     TRY(balance_classes(trainer));
     TRY(make_shapes(trainer));
+    TRY(translate_open(trainer));
     return describe(trainer);
 }
 
@@ -330,6 +332,7 @@ static void examples_close(struct trainer *trainer)
         examples_release(&feed->read[i]);
         answers_release(&feed->answers[i]);
     }
+    translate_close(feed);
     labels_release(&feed->labels);
     tokenizer_destroy(feed->source_tokenizer);
     free(feed->class_weight);
@@ -405,5 +408,6 @@ const struct feed_kind example_feed = {
     .sample = examples_sample,
     .take = take_scores,
     .measure = measure_held_out,
+    .plan = translate_plan,
     .words = examples_words,
 };

@@ -25,6 +25,7 @@ struct verdict {
     float score;       // of the second of two classes, less the first's; of a regression the number
     int32_t last;      // of an answer: place of its last token
 };
+struct held_texts;
 struct example_feed {
     struct examples read[2];   // data.train, data.valid
     struct answers answers[2]; // of the same files; their windows are `read`
@@ -34,8 +35,9 @@ struct example_feed {
     struct augmentation augmentation;
     bool augments;
     struct share learned, held_out;
-    float *class_weight;     // [labels], NULL: 1
-    struct verdict *verdict; // [groups * held_out.buckets.most_rows]
+    float *class_weight;      // [labels], NULL: 1
+    struct verdict *verdict;  // [groups * held_out.buckets.most_rows]
+    struct held_texts *texts; // that are translated to measure (feed_translate.c); NULL: none are
 };
 static inline struct example_feed *examples_of(const struct trainer *trainer)
 {
@@ -60,6 +62,6 @@ int64_t fill_rows(const struct trainer *trainer, const struct share *share, int6
 // feed_measure.c: adds a measure; takes the scores of group g; what they are worth when all are known.
 void report_add(struct evaluation_report *report, const char *tag, double value);
 void take_scores(const struct trainer *trainer, int64_t g, const float *scores);
-enum status measure_held_out(const struct trainer *trainer,
+enum status measure_held_out(struct trainer *trainer,
                              struct evaluation_report *report) CHECK_RESULT;
 #endif

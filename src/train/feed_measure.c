@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What scores of held-out examples are worth: accuracy, F1, the area under the curve; errors of numbers.
+// What scores of held-out examples are worth: accuracy, F1, the area under the curve; errors of numbers; what translations are.
 #include "comm/comm.h"
 #include "text/auc.h"
 #include "text/confusion.h"
 #include "train/feed_answer.h"
+#include "train/feed_translate.h"
 
 #include <math.h>
 
@@ -133,12 +134,12 @@ static enum status measure_numbers(const struct trainer *trainer, struct evaluat
     return STATUS_OK;
 }
 
-enum status measure_held_out(const struct trainer *trainer, struct evaluation_report *report)
+enum status measure_held_out(struct trainer *trainer, struct evaluation_report *report)
 {
     const struct example_feed *feed = examples_of(trainer);
     if (!feed->verdict) {
         report_add(report, "val/perplexity", exp(report->loss));
-        return STATUS_OK;
+        return translate_measure(trainer, report);
     }
     TRY(share_verdicts(trainer));
     if (trainer->config.model.spans) return answer_measure(trainer, report);

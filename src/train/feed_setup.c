@@ -94,6 +94,12 @@ static struct rows_setup rows_of(const struct run_config *config, const struct c
     return setup;
 }
 
+void setup_pairs(const struct run_config *config, int file, struct rows_setup *setup_p)
+{
+    const struct columns columns = {.texts = 2, .column = {config->data.text, config->data.target}};
+    *setup_p = rows_of(config, &columns, file, 0, columns.texts);
+}
+
 // ---- tokenizers ----
 
 struct tokenizer_training setup_training(const struct run_config *config, bool words)

@@ -314,7 +314,7 @@ static int64_t text_fill_group(const struct trainer *trainer, int64_t g,
     return targets;
 }
 
-static enum status text_measure(const struct trainer *trainer, struct evaluation_report *report)
+static enum status text_measure(struct trainer *trainer, struct evaluation_report *report)
 {
     (void)trainer;
     report->measure[report->measures++] = (struct measure){"val/perplexity", exp(report->loss)};

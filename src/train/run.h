@@ -48,6 +48,7 @@ struct run_config {
     } data;
     int64_t batch_tokens; // train.batch_tokens: places of a step; 0: batch rows of any length
     char measure[16];     // train.measure: what tells the best weights
+    int64_t measure_beam; // of decoding for it
     int64_t folds, fold;  // train.folds, train.fold
     int64_t steps, batch,
         micro_batch; // train.*: batch in sequences; micro_batch 0: chosen (largest divisor of batch <= max(1, batch / 8))
@@ -110,6 +111,8 @@ enum model_tasks run_task(const struct run_config *config);
 bool run_counts(const struct run_config *config);   // whether weights come of counting, in one step
 bool run_has_rows(const struct run_config *config); // whether its data are rows of examples
 bool run_has_scores(const struct run_config *config); // whether the model scores each of them
+bool run_decodes(
+    const struct run_config *config); // whether its measure needs texts that the model writes
 // Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.
 int64_t run_held_out_start(const struct run_config *config, int64_t count);
 // Of what must not change between resumes: the keys that the schema does not mark as free to

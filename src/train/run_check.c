@@ -73,12 +73,17 @@ bool run_has_scores(const struct run_config *config)
 
 bool run_has_rows(const struct run_config *config) { return strcmp(config->task, "lm") != 0; }
 
+static unsigned asked_task(const struct run_config *config)
+{
+    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
+        if (!strcmp(config->task, tasks[i].name)) return tasks[i].task;
+    return 0;
+}
+
 static enum status check_type(const struct run_config *config, const struct model_type *type)
 {
     char names[160] = "";
-    unsigned asked = 0;
-    for (size_t i = 0; i < sizeof tasks / sizeof *tasks; i++)
-        if (!strcmp(config->task, tasks[i].name)) asked = tasks[i].task;
+    unsigned asked = asked_task(config);
     if (type->tasks & asked) return STATUS_OK;
     for (int i = 0; model_registry[i]; i++) {
         size_t used = strlen(names);
@@ -117,15 +122,54 @@ static enum status check_spans(struct run_config *config)
     if (model->classes && model->classes != 2)
         FAIL_KEY(config, "model.classes", "%lld; an answer has 2 scores, of its ends",
                  (long long)model->classes);
-    if (strcmp(config->measure, "loss") != 0 && strcmp(config->measure, "exact") != 0 &&
-        strcmp(config->measure, "f1") != 0)
-        FAIL_KEY(config, "train.measure", "%s is of classes; task: answer takes loss, exact or f1",
-                 config->measure);
     if (model->context < ANSWERS_CONTEXT)
         FAIL_KEY(config, "model.context", "%lld leaves no place for a question and a context",
                  (long long)model->context);
     model->classes = 2;
     return STATUS_OK;
+}
+
+// What held-out data of a task can be worth besides their loss.
+static const struct {
+    const char *name, *of;
+    unsigned tasks;
+} measures[] = {
+    {"accuracy", "classes", TASK_CLASSIFY},
+    {"exact", "answers", TASK_ANSWER},
+    {"f1", "classes and answers", TASK_CLASSIFY | TASK_ANSWER},
+    {"auc", "classes", TASK_CLASSIFY},
+    {"bleu", "texts that are written", TASK_TRANSLATE},
+    {"chrf", "texts that are written", TASK_TRANSLATE},
+    {"rouge1", "texts that are written", TASK_TRANSLATE},
+    {"rouge2", "texts that are written", TASK_TRANSLATE},
+    {"rougeL", "texts that are written", TASK_TRANSLATE},
+};
+enum { MEASURES = sizeof measures / sizeof *measures };
+
+bool run_decodes(const struct run_config *config)
+{
+    for (int i = 0; i < MEASURES; i++)
+        if (!strcmp(config->measure, measures[i].name)) return measures[i].tasks == TASK_TRANSLATE;
+    return false;
+}
+
+static enum status check_measure(const struct run_config *config)
+{
+    char takes[128] = "loss";
+    unsigned task = asked_task(config);
+    int wanted = 0, last = -1;
+    while (wanted < MEASURES && strcmp(config->measure, measures[wanted].name) != 0) wanted++;
+    if (wanted == MEASURES || measures[wanted].tasks & task) return STATUS_OK;
+    for (int i = 0; i < MEASURES; i++)
+        if (measures[i].tasks & task) last = i;
+    for (int i = 0; i <= last; i++) {
+        size_t used = strlen(takes);
+        if (measures[i].tasks & task)
+            snprintf(takes + used, sizeof takes - used, "%s%s", i == last ? " or " : ", ",
+                     measures[i].name);
+    }
+    FAIL_KEY(config, "train.measure", "%s is of %s; task: %s takes %s", config->measure,
+             measures[wanted].of, config->task, takes);
 }
 
 // The losses and pools of run files; auto is each task's own.
@@ -145,15 +189,8 @@ static enum status check_scores(struct run_config *config)
     model->pool = (enum pool)word_number(pool, pools);
     model->spans = !strcmp(config->task, "answer");
     if (model->spans) return check_spans(config);
-    if (!regress && !classify) {
-        if (model->classes)
-            FAIL_KEY(config, "model.classes", "task: %s has no classes", config->task);
-        if (strcmp(config->measure, "loss") != 0)
-            FAIL_KEY(config, "train.measure", "%s is of classes; task: %s takes loss",
-                     config->measure, config->task);
-    }
-    if (!strcmp(config->measure, "exact"))
-        FAIL_KEY(config, "train.measure", "exact is of answers; task: %s has none", config->task);
+    if (!regress && !classify && model->classes)
+        FAIL_KEY(config, "model.classes", "task: %s has no classes", config->task);
     if (regress && !model->classes) model->classes = 1;
     return STATUS_OK;
 }
@@ -168,6 +205,7 @@ static enum status check_model(struct run_config *config)
     TRY(place_error(config, "model.type", model_find(model->type, &type)));
     TRY(check_type(config, type));
     TRY(check_scores(config));
+    TRY(check_measure(config));
     if (!model->tied && !type->chooses_tied)
         FAIL_KEY(config, "model.tied", "false, but the output layer of %s is its token table",
                  type->name);
@@ -230,7 +268,8 @@ static enum status check_rows(const struct run_config *config)
         "data.buckets",       "data.class_weights", "data.sampling",      "data.ngrams",
         "data.ngram_hash",    "data.word_dropout",  "data.swap",          "data.mask",
         "data.unknown",       "data.mask_rate",     "data.answer_tokens", "data.source_tokenizer",
-        "train.batch_tokens", "train.folds",        "train.fold",         "train.measure"};
+        "train.batch_tokens", "train.folds",        "train.fold",         "train.measure",
+        "train.measure_beam"};
     bool rows = run_has_rows(config);
     for (size_t i = 0; i < sizeof own / sizeof *own && !rows; i++)
         if (config->origin[run_key_find(own[i])] != RUN_DEFAULT &&

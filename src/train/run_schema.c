@@ -218,8 +218,13 @@ const struct run_key run_schema[] = {
     INTEGER("train.keep", keep, "2", 1, 1000, FREE, "newest checkpoints that are kept"),
     INTEGER("train.log_every", log_every, "10", 1, BIG, FREE,
             "steps between lines of log.jsonl and of plain progress"),
-    CHOICE("train.measure", RUN_CHOICE, measure, "loss", "loss | accuracy | f1 | auc | exact", FREE,
-           "what tells the best weights, for patience and best/: of held-out data"),
+    CHOICE("train.measure", RUN_CHOICE, measure, "loss",
+           "loss | accuracy | f1 | auc | exact | bleu | chrf | rouge1 | rouge2 | rougeL", FREE,
+           "what tells the best weights, for patience and best/: of held-out data; bleu and those "
+           "behind it: of what the model writes for them"),
+    INTEGER("train.measure_beam", measure_beam, "1", 1, 1024, FREE,
+            "hypotheses of a text that are followed where train.measure has the model write; 1: "
+            "greedy"),
     INTEGER("train.folds", folds, "0", 0, 100, FIXED,
             "parts of the rows for cross-validation; 0: none"),
     INTEGER("train.fold", fold, "0", 0, 99, FIXED,

@@ -108,7 +108,7 @@ static enum status build_graphs(struct trainer *trainer)
              trainer->crew.all, (long long)trainer->micro_batches);
     TRY(tuning_segments(trainer));
     TRY(programs_create(trainer));
-    return STATUS_OK;
+    return trainer->feed.kind->plan ? trainer->feed.kind->plan(trainer) : STATUS_OK;
 }
 
 static enum status build(struct trainer *trainer)

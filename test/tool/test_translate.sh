@@ -103,6 +103,37 @@ check "with the same words for 3 workers" cmp out.txt other.txt
 "$program" translate taught held.src --beam 1 --reference held.ref --tokenize none >other.txt 2>err.txt
 check "and one beam" sh -c 'cat err.txt; grep -q "^BLEU .* = \(9[0-9]\|100\)" err.txt'
 
+# ---- training that is measured by what is written ----
+sed -i 's/steps: 1500/steps: 120/; s/micro_batch: 32/micro_batch: 4/; s/eval_every: 500, save_every: 0/eval_every: 30, save_every: 60, measure: bleu/; s/train: pairs.tsv/train: pairs.tsv, valid: held.tsv/' run.yaml
+figures() { grep -o '"val/[a-z]*": [-0-9.e]*' "$1/log.jsonl"; }
+# Of the measured run's own JSON, and of translate's last object.
+value() { tail -1 "$2" | grep -o "\"$1\": [-0-9.e]*" | tail -1 | sed 's/.*: //'; }
+for workers in 1 2 3; do
+    timeout 100 "$program" train run.yaml --out by$workers --quiet --json --set parallel.workers=$workers >by$workers.json 2>err.txt
+    figures by$workers >figures.$workers
+done
+check "measure bleu: figures for every evaluation" sh -c 'cat err.txt; test $(grep -c val/bleu figures.1) -eq 4 && test $(grep -c val/chrf figures.1) -eq 4'
+check "measure bleu: the same bits with 1, 2 and 3 workers" sh -c 'cmp figures.1 figures.2 && cmp figures.1 figures.3'
+"$program" translate by1 held.src --beam 1 --reference held.ref --json >out.txt 2>err.txt
+check "measure bleu: what translate says of the same lines" test "$(value bleu out.txt)" = "$(value bleu by1.json)"
+"$program" translate by1/best held.src --beam 1 --reference held.ref --json >out.txt 2>err.txt
+check "measure bleu: best/ has the best" awk -v a="$(value bleu out.txt)" -v b="$(value best by1.json)" 'BEGIN { exit !(a > 1 && a - b < 1e-9 && b - a < 1e-9) }'
+timeout 100 "$program" train run.yaml --out half --quiet --set train.steps=60 --set train.decay_steps=120 --set parallel.workers=2 >log 2>err.txt
+timeout 100 "$program" train run.yaml --out half --quiet --set train.decay_steps=120 --resume >log 2>err.txt
+timeout 100 "$program" train run.yaml --out whole --quiet --set train.decay_steps=120 >log 2>err.txt
+figures half >figures.half; figures whole >figures.whole
+check "measure bleu: the same after a pause" cmp figures.half figures.whole
+timeout 100 "$program" train run.yaml --out beams --quiet --json --set train.measure_beam=4 >beams.json 2>err.txt
+"$program" translate beams held.src --beam 4 --reference held.ref --json >out.txt 2>err.txt
+check "measure_beam: the same as translate --beam" test "$(value bleu out.txt)" = "$(value bleu beams.json)"
+timeout 100 "$program" train run.yaml --out rouge --quiet --json --set task=summarize --set train.measure=rougeL >rouge.json 2>err.txt
+"$program" summarize rouge held.src --beam 1 --reference held.ref --json >out.txt 2>err.txt
+check "measure rougeL: what summarize says of the same lines" test "$(value rougeL out.txt)" = "$(value rougeL rouge.json)"
+: >in.txt
+fails "a measure of classes" 2 "train.measure: accuracy is of classes; task: translate takes loss, bleu, chrf, rouge1, rouge2 or rougeL" "$program" train run.yaml --out refused --set train.measure=accuracy
+sed "s/^task: .*/task: lm/; s/{type: rnn_seq2seq[^}]*}/{type: gpt2}/; s/, source_tokenizer: word//" run.yaml >lm.yaml
+fails "a measure of another task" 2 "lm.yaml:4: train.measure: bleu is of texts that are written; task: lm takes loss" "$program" train lm.yaml --out refused
+
 # ---- bad input ----
 printf 'one\ntwo\nbad \377 byte\nfour\n' >in.txt
 fails "bytes that are no UTF-8" 3 "standard input line 3: byte 5 (0xFF) is not UTF-8" "$program" translate seq2seq

@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a translator is worth by what it writes: held-out texts are decoded, as `stentor translate` does it, and compared with their
+// targets.
+//
+// Texts are dealt out to the workers of all replicas in turn. What is written for one depends on itself and the weights alone, and
+// measures are sums of whole numbers: the same bits for any number of workers.
+#include "train/feed_translate.h"
+
+#include "base/memory.h"
+#include "infer/translate.h"
+#include "text/bleu.h"
+#include "text/chrf.h"
+#include "text/rouge.h"
+#include "text/unicode.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SOURCE, TARGET, SIDES };
+
+// Texts of the held-out rows, in their order.
+struct held_texts {
+    int64_t count;
+    struct buffer text[SIDES];
+    int64_t *place[SIDES]; // [count + 1] in it
+    bool chinese;          // the targets
+};
+// Nothing but int64_t: counts are summed over replicas.
+struct written {
+    struct bleu_counts bleu;
+    struct chrf_counts chrf;
+    struct rouge_counts rouge;
+};
+struct scoring {
+    bool rouge; // else BLEU and chrF
+    struct bleu_options bleu;
+    struct chrf_options chrf;
+    struct rouge_options rouge_options;
+    struct measure_work *work;
+    struct written written;
+};
+
+static struct text held_text(const struct held_texts *held, int side, int64_t i)
+{
+    const int64_t *place = held->place[side] + i;
+    return (struct text){held->text[side].at + place[0], (size_t)(place[1] - place[0])};
+}
+
+// ---- the texts ----
+static enum status add_row(struct held_texts *held, const struct row *row)
+{
+    for (int side = 0; side < SIDES; side++) {
+        const struct row_field *field = &row->field[side];
+        TRY(buffer_add(&held->text[side], (struct text){field->text, field->bytes}));
+        held->place[side][held->count + 1] = (int64_t)held->text[side].bytes;
+    }
+    held->count++;
+    return STATUS_OK;
+}
+
+// Rows that are held out stand in the order of the file.
+static enum status add_rows(const struct share *share, struct rows *rows, struct held_texts *held)
+{
+    struct row row = {.path = ""};
+    bool more = true;
+    for (int32_t number = 0; held->count < share->count; number++) {
+        TRY(rows_next(rows, &row, &more));
+        if (!more) FAIL(STATUS_INPUT, "a file of rows has become shorter while it was read");
+        if (share->row[held->count] == number) TRY(add_row(held, &row));
+    }
+    return STATUS_OK;
+}
+
+static enum status read_texts(const struct trainer *trainer, struct held_texts *held)
+{
+    const struct share *share = &examples_of(trainer)->held_out;
+    struct rows_setup setup;
+    struct rows *rows;
+    for (int side = 0; side < SIDES; side++)
+        TRY(memory_allocate((size_t)share->count + 1, sizeof *held->place[side],
+                            "the held-out texts", &held->place[side]));
+    setup_pairs(&trainer->config, trainer->config.data.valid[0] ? 1 : 0, &setup);
+    TRY(rows_open(&setup, &rows));
+    enum status status = add_rows(share, rows, held);
+    rows_close(rows);
+    TRY(status);
+    const struct buffer *target = &held->text[TARGET];
+    held->chinese = unicode_is_chinese((const uint8_t *)target->at, target->bytes);
+    return STATUS_OK;
+}
+
+enum status translate_open(struct trainer *trainer)
+{
+    struct example_feed *feed = examples_of(trainer);
+    if (!run_decodes(&trainer->config) || feed->held_out.count == 0) return STATUS_OK;
+    TRY(memory_allocate(1, sizeof *feed->texts, "the held-out texts", &feed->texts));
+    return read_texts(trainer, feed->texts);
+}
+
+size_t translate_text_bytes(const struct example_feed *feed)
+{
+    const struct held_texts *held = feed->texts;
+    if (!held) return 0;
+    return held->text[SOURCE].room + held->text[TARGET].room +
+           SIDES * (size_t)(held->count + 1) * sizeof *held->place[0];
+}
+
+void translate_close(struct example_feed *feed)
+{
+    for (int side = 0; feed->texts && side < SIDES; side++) {
+        buffer_release(&feed->texts->text[side]);
+        free(feed->texts->place[side]);
+    }
+    free(feed->texts);
+    feed->texts = NULL;
+}
+
+// ---- decoding ----
+// The run's model, as it would be read from its directory; borrowed.
+static enum status model_of(const struct trainer *trainer, struct loaded_model *model_p)
+{
+    struct loaded_model model = {
+        .config = trainer->config.model,
+        .parameters = trainer->parameters,
+        .weights = trainer->weights,
+        .tokenizer = trainer->tokenizer,
+        .source_tokenizer = examples_of(trainer)->source_tokenizer,
+    };
+    TRY(model_find(model.config.type, &model.type));
+    *model_p = model;
+    return STATUS_OK;
+}
+
+static struct search_options search_of(const struct trainer *trainer)
+{
+    struct search_options options;
+    search_defaults(&options);
+    options.beams = trainer->config.measure_beam;
+    return options;
+}
+
+// Of the held-out sources, their end counted.
+static int64_t longest_source(const struct share *share)
+{
+    int64_t longest = 0, count;
+    for (int64_t i = 0; i < share->count; i++) {
+        (void)example_text(share->rows, share->row[i], 0, &count);
+        if (count > longest) longest = count;
+    }
+    return longest + 1;
+}
+
+enum status translate_plan(struct trainer *trainer)
+{
+    struct loaded_model model;
+    struct translator *translator;
+    struct search_options options = search_of(trainer);
+    const struct held_texts *held = examples_of(trainer)->texts;
+    size_t bytes, results;
+    if (!held) return STATUS_OK;
+    TRY(model_of(trainer, &model));
+    TRY(translator_create(&model, &options, 1, &translator));
+    enum status status =
+        translator_bytes(translator, longest_source(&examples_of(trainer)->held_out), &bytes);
+    translator_destroy(translator);
+    TRY(status);
+    results = (size_t)held->count * (sizeof(struct translation) + sizeof(struct candidate_text) +
+                                     sizeof(struct text) + sizeof(uint64_t));
+    trainer->feed.worker_decoding = bytes;
+    trainer->feed.decoding = results + 2 * held->text[TARGET].bytes;
+    return STATUS_OK;
+}
+
+static bool is_own(const struct trainer *trainer, int64_t i)
+{
+    const struct crew *crew = &trainer->crew;
+    int64_t worker = i % crew->all - crew->first;
+    return worker >= 0 && worker < trainer->workers;
+}
+
+// ---- scoring ----
+static enum status score(struct scoring *s, const struct translation *translation,
+                         struct text target)
+{
+    struct text text = {"", 0};
+    if (translation->count) text = buffer_text(&translation->best[0].text);
+    if (s->rouge) return rouge_add(s->work, &s->rouge_options, text, &target, 1, &s->written.rouge);
+    TRY(bleu_add(s->work, &s->bleu, text, &target, 1, &s->written.bleu));
+    return chrf_add(s->work, &s->chrf, text, &target, 1, &s->written.chrf);
+}
+
+// What this replica translates.
+struct decoding {
+    struct text *text;
+    uint64_t *row;
+    struct translation *translation;
+    int64_t count;
+};
+
+static enum status take_own(const struct trainer *trainer, const struct held_texts *held,
+                            struct decoding *own)
+{
+    const char *what = "translations of held-out texts";
+    size_t room = (size_t)held->count;
+    TRY(memory_allocate(room, sizeof *own->text, what, &own->text));
+    TRY(memory_allocate(room, sizeof *own->row, what, &own->row));
+    TRY(memory_allocate(room, sizeof *own->translation, what, &own->translation));
+    for (int64_t i = 0; i < held->count; i++)
+        if (is_own(trainer, i)) {
+            own->text[own->count] = held_text(held, SOURCE, i);
+            own->row[own->count++] = (uint64_t)i;
+        }
+    return STATUS_OK;
+}
+
+static enum status decode_own(const struct trainer *trainer, struct decoding *own)
+{
+    struct loaded_model model;
+    struct translator *translator;
+    struct search_options options = search_of(trainer);
+    TRY(model_of(trainer, &model));
+    TRY(translator_create(&model, &options, trainer->workers * trainer->threads, &translator));
+    enum status status =
+        translator_run(translator, own->text, own->row, own->count, own->translation);
+    translator_destroy(translator);
+    return status;
+}
+
+static enum status score_own(const struct trainer *trainer, const struct held_texts *held,
+                             struct scoring *scoring)
+{
+    struct decoding own = {0};
+    enum status status = take_own(trainer, held, &own);
+    if (!status) status = decode_own(trainer, &own);
+    for (int64_t i = 0; i < own.count && !status; i++)
+        status = score(scoring, &own.translation[i], held_text(held, TARGET, (int64_t)own.row[i]));
+    for (int64_t i = 0; i < own.count; i++) translation_release(&own.translation[i]);
+    free(own.text);
+    free(own.row);
+    free(own.translation);
+    return status;
+}
+
+// The counts of all replicas, at each.
+static enum status sum_written(const struct trainer *trainer, struct written *all,
+                               struct written *written)
+{
+    const struct crew *crew = &trainer->crew;
+    if (!crew->net) return STATUS_OK;
+    TRY(comm_gather(crew->net, written, sizeof *written, all));
+    *written = (struct written){0};
+    for (int r = 0; r < crew->replicas; r++) counts_add(written, &all[r], sizeof *written);
+    return STATUS_OK;
+}
+
+static enum status score_all(struct trainer *trainer, const struct held_texts *held,
+                             struct scoring *scoring)
+{
+    struct written *all = NULL;
+    enum status status =
+        memory_allocate((size_t)trainer->crew.replicas, sizeof *all, "measures", &all);
+    if (!status) status = measure_work_create(&scoring->work);
+    if (!status) status = score_own(trainer, held, scoring);
+    measure_work_destroy(scoring->work);
+    status = crew_agree(trainer, status);
+    if (!status) status = sum_written(trainer, all, &scoring->written);
+    free(all);
+    return status;
+}
+
+static void report_written(const struct scoring *s, struct evaluation_report *report)
+{
+    if (!s->rouge) {
+        report_add(report, "val/bleu", bleu_score(&s->bleu, &s->written.bleu).score);
+        report_add(report, "val/chrf", chrf_score(&s->chrf, &s->written.chrf));
+        return;
+    }
+    struct rouge_score rouge = rouge_score(&s->written.rouge);
+    report_add(report, "val/rouge1", rouge.f1[ROUGE_1]);
+    report_add(report, "val/rouge2", rouge.f1[ROUGE_2]);
+    report_add(report, "val/rougeL", rouge.f1[ROUGE_L]);
+}
+
+enum status translate_measure(struct trainer *trainer, struct evaluation_report *report)
+{
+    const struct run_config *config = &trainer->config;
+    const struct held_texts *held = examples_of(trainer)->texts;
+    bool lower_case = config->data.lower_case;
+    if (!held) return STATUS_OK;
+    struct scoring scoring = {
+        .rouge = strncmp(config->measure, "rouge", 5) == 0,
+        .bleu = {.tokenizer = held->chinese ? BLEU_ZH : BLEU_13A, .lower_case = lower_case},
+        .chrf = {.lower_case = lower_case},
+        .rouge_options = {.characters = held->chinese},
+    };
+    // Weights without a finite loss write nothing, and that is worth 0.
+    if (isfinite(report->loss)) TRY(score_all(trainer, held, &scoring));
+    report_written(&scoring, report);
+    return STATUS_OK;
+}
