@@ -72,13 +72,18 @@ static enum status checkpoint_digest(const char *directory, const struct run_con
     return status;
 }
 
+static enum status read_run(const char *directory, struct run_config *run)
+{
+    char path[PATH_BYTES];
+    run_config_defaults(run);
+    TRY(path_join(path, sizeof path, directory, "run.yaml"));
+    return run_config_read(run, path);
+}
+
 static enum status digest_of(const char *directory, char digest[65])
 {
     static struct run_config run;
-    char path[PATH_BYTES];
-    TRY(path_join(path, sizeof path, directory, "run.yaml"));
-    run_config_defaults(&run);
-    TRY(run_config_read(&run, path));
+    TRY(read_run(directory, &run));
     TRY(run_config_check(&run));
     return checkpoint_digest(directory, &run, digest);
 }
@@ -112,30 +117,42 @@ void inspect_crew_json(const struct manifest *manifest, json_t *object)
     json_object_set_new(object, "start", json_integer((json_int_t)manifest->term));
 }
 
-static enum status print_checkpoint(const struct options *options, const struct manifest *manifest,
+// What the best evaluation is worth, by the measure of the run.
+struct best {
+    const char *measure;
+    double value;
+};
+
+static enum status print_object(const struct manifest *manifest, struct best best,
+                                const char *digest)
+{
+    const struct run_position *p = &manifest->position;
+    json_t *files = json_object(), *value = output_json_number(best.value);
+    for (int i = 0; i < manifest->files; i++)
+        json_object_set_new(files, manifest->file[i].name,
+                            json_integer((json_int_t)manifest->file[i].bytes));
+    json_t *object =
+        json_pack("{s:s, s:I, s:I, s:s, s:o, s:I, s:f, s:o, s:b}", "kind", "checkpoint", "step",
+                  (json_int_t)p->step, "samples", (json_int_t)p->samples, "measure", best.measure,
+                  "best", value, "best_step", (json_int_t)p->best_step, "seconds", p->seconds,
+                  "files", files, "verified", 1);
+    if (object && !strcmp(best.measure, "loss"))
+        json_object_set_new(object, "best_validation_loss", output_json_number(best.value));
+    inspect_crew_json(manifest, object);
+    if (digest) json_object_set_new(object, "sha256", json_string(digest));
+    return output_json(object);
+}
+
+static enum status print_checkpoint(const struct manifest *manifest, struct best best,
                                     const char *digest)
 {
     const struct run_position *p = &manifest->position;
     char a[32], crew[160];
-    if (option_given(options, "json")) {
-        json_t *files = json_object();
-        for (int i = 0; i < manifest->files; i++)
-            json_object_set_new(files, manifest->file[i].name,
-                                json_integer((json_int_t)manifest->file[i].bytes));
-        json_t *object = json_pack("{s:s, s:I, s:I, s:o, s:I, s:f, s:o, s:b}", "kind", "checkpoint",
-                                   "step", (json_int_t)p->step, "samples", (json_int_t)p->samples,
-                                   "best_validation_loss", output_json_number(p->best_loss),
-                                   "best_step", (json_int_t)p->best_step, "seconds", p->seconds,
-                                   "files", files, "verified", 1);
-        inspect_crew_json(manifest, object);
-        if (digest) json_object_set_new(object, "sha256", json_string(digest));
-        return output_json(object);
-    }
     TRY(output_print("checkpoint after step %lld, %s sequences and %.0f s of training\n",
                      (long long)p->step, output_count((double)p->samples, a), p->seconds));
     if (inspect_crew(manifest, crew)[0]) TRY(output_print("%s\n", crew));
-    if (isfinite(p->best_loss))
-        TRY(output_print("best validation loss %.4f, at step %lld\n", p->best_loss,
+    if (isfinite(best.value))
+        TRY(output_print("best validation %s %.4f, at step %lld\n", best.measure, best.value,
                          (long long)p->best_step));
     for (int i = 0; i < manifest->files; i++)
         TRY(output_print("  %-28s %16s bytes  xxh3 %s\n", manifest->file[i].name,
@@ -147,12 +164,17 @@ static enum status print_checkpoint(const struct options *options, const struct 
 enum status inspect_checkpoint(const struct options *options, const char *directory)
 {
     static struct manifest manifest;
+    static struct run_config run;
     char digest[65];
     bool wanted = option_given(options, "digest");
     TRY(checkpoint_verify(directory));
     if (wanted) TRY(digest_of(directory, digest));
+    if (read_run(directory, &run)) error_clear(); // of another build: by default, the loss
     TRY(manifest_read(directory, &manifest));
-    enum status status = print_checkpoint(options, &manifest, wanted ? digest : NULL);
+    struct best best = {run.measure, run_best(&run, manifest.position.best_loss)};
+    enum status status = option_given(options, "json")
+                             ? print_object(&manifest, best, wanted ? digest : NULL)
+                             : print_checkpoint(&manifest, best, wanted ? digest : NULL);
     manifest_release(&manifest);
     return status;
 }

@@ -159,6 +159,7 @@ static enum status print_json(const struct trainer *trainer, const struct train_
     if (measures) json_object_set_new(object, "validation", measures);
     if (object && strcmp(config->measure, "loss") != 0)
         json_object_set_new(object, "best", output_json_number(result->best));
+    if (object) json_object_set_new(object, "measure", json_string(config->measure));
     if (object && profile) json_object_set_new(object, "profile", profile_json(profile));
     return output_json(object);
 }

@@ -14,7 +14,7 @@
 struct run_position {
     int64_t step;     // steps done
     int64_t samples;  // samples drawn
-    double best_loss; // best evaluation so far, infinity when none
+    double best_loss; // badness of the best evaluation so far (train/run.h), infinity when none
     int64_t best_step;
     int64_t evaluations_waited;            // since the best one: early stopping
     double schedule_factor, schedule_best; // struct schedule_state

@@ -95,6 +95,16 @@ struct found {
     int64_t count;
 };
 
+static enum status look_at_measure(const struct trainer *trainer, const char *checkpoints,
+                                   struct run_position *position)
+{
+    char name[64], path[RUN_PATH + 128];
+    snprintf(name, sizeof name, "step-%lld", (long long)position->step);
+    TRY(path_join(path, sizeof path, checkpoints, name));
+    resume_measure(&trainer->config, path, position);
+    return STATUS_OK;
+}
+
 static enum status load(struct trainer *trainer, const struct checkpoint_stream *stream,
                         void *context)
 {
@@ -109,6 +119,7 @@ static enum status load(struct trainer *trainer, const struct checkpoint_stream 
     if (status) return status;
     found->count = any;
     if (any) found->position = content.position;
+    if (any) TRY(look_at_measure(trainer, checkpoints, &found->position));
     // A folder that was copied without its terms.
     if (any && content.term >= trainer->term)
         TRY(folder_claim(trainer->config.out, content.term, &trainer->term));

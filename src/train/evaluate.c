@@ -89,7 +89,7 @@ enum status trainer_evaluate(struct trainer *trainer, double *loss_p, int64_t *t
     return STATUS_OK;
 }
 
-// Of what train.measure asks for: the loss, or how much is missing.
+// Of what train.measure asks for (run_best turns it round): the loss, or how much is missing.
 static double badness_of(const struct run_config *config, const struct evaluation_report *report)
 {
     if (!strcmp(config->measure, "loss")) return report->loss;

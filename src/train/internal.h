@@ -363,6 +363,9 @@ void times_note(struct trainer *trainer);
 // resume.c: the checkpoint failed with `status` as another run's; fails with the keys that differ, and both values.
 enum status resume_explain(const struct run_config *config, const char *checkpoint,
                            enum status status) CHECK_RESULT;
+// Of a checkpoint that fits: where its run was measured by something else, no evaluation is the best yet.
+void resume_measure(const struct run_config *config, const char *checkpoint,
+                    struct run_position *position);
 
 // checkpoints.c: initial weights, or those of the newest checkpoint; collective.
 enum status checkpoints_start(struct trainer *trainer, bool resume) CHECK_RESULT;

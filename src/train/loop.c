@@ -386,7 +386,7 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
     TRY(crew_fail(trainer, status));
     count_seconds(&loop);
     loop.result.steps = position->step;
-    loop.result.best = by_loss ? position->best_loss : 1 - position->best_loss;
+    loop.result.best = run_best(&trainer->config, position->best_loss);
     *result_p = loop.result;
     return STATUS_OK;
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Why a checkpoint is not this run's: its own run file, which lies in it, is compared with the run's, key by key.
+// What a checkpoint's own run file, which lies in it, says against the run's: why it does not fit, key by key, or was measured otherwise.
 #include "base/file.h"
+#include "base/log.h"
 #include "train/internal.h"
 #include "train/run_schema.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -91,4 +93,25 @@ enum status resume_explain(const struct run_config *config, const char *checkpoi
     if (count == 0) count = list_differences(config, &there, checkpoint, true, text, sizeof text);
     if (count == 0) return fail_by_text(config, &there, checkpoint);
     FAIL(STATUS_USAGE, "%s%s", text, count == 1 ? key_advice : keys_advice);
+}
+
+void resume_measure(const struct run_config *config, const char *checkpoint,
+                    struct run_position *position)
+{
+    struct run_config there;
+    struct schedule_state schedule;
+    char path[RUN_PATH * 5];
+    run_config_defaults(&there);
+    if (path_join(path, sizeof path, checkpoint, "run.yaml") || run_config_read(&there, path)) {
+        error_clear(); // then nothing says that it was another
+        return;
+    }
+    if (!strcmp(config->measure, there.measure)) return;
+    log_info("train.measure is %s and was %s: the best weights are looked for anew",
+             config->measure, there.measure);
+    schedule_start(&schedule);
+    position->best_loss = (double)INFINITY;
+    position->best_step = position->evaluations_waited = 0;
+    position->schedule_best = schedule.best;
+    position->schedule_waited = schedule.waited;
 }

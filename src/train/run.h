@@ -111,6 +111,8 @@ enum model_tasks run_task(const struct run_config *config);
 bool run_counts(const struct run_config *config);   // whether weights come of counting, in one step
 bool run_has_rows(const struct run_config *config); // whether its data are rows of examples
 bool run_has_scores(const struct run_config *config); // whether the model scores each of them
+// What train.measure is worth where an evaluation is so bad: the loss itself, or 1 - badness.
+double run_best(const struct run_config *config, double badness);
 bool run_decodes(
     const struct run_config *config); // whether its measure needs texts that the model writes
 // Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.

@@ -146,6 +146,11 @@ static const struct {
 };
 enum { MEASURES = sizeof measures / sizeof *measures };
 
+double run_best(const struct run_config *config, double badness)
+{
+    return !strcmp(config->measure, "loss") ? badness : 1 - badness;
+}
+
 bool run_decodes(const struct run_config *config)
 {
     for (int i = 0; i < MEASURES; i++)

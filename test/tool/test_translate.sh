@@ -123,6 +123,13 @@ timeout 100 "$program" train run.yaml --out half --quiet --set train.decay_steps
 timeout 100 "$program" train run.yaml --out whole --quiet --set train.decay_steps=120 >log 2>err.txt
 figures half >figures.half; figures whole >figures.whole
 check "measure bleu: the same after a pause" cmp figures.half figures.whole
+"$program" inspect by1/checkpoints/step-120 >out.txt 2>err.txt
+check "inspect names the measure" grep -q "^best validation bleu $(printf %.4f "$(value best by1.json)"), at step" out.txt
+"$program" inspect by1/checkpoints/step-120 --json >out.txt 2>err.txt
+check "inspect --json, too" sh -c 'grep -q "\"measure\": \"bleu\"" out.txt && ! grep -q best_validation_loss out.txt'
+timeout 100 "$program" train run.yaml --out half --set train.steps=150 --set train.decay_steps=120 --set train.measure=loss --resume >log 2>err.txt
+"$program" inspect half/checkpoints/step-150 >out.txt 2>>err.txt
+check "another measure has a best of its own" sh -c 'cat out.txt err.txt; grep -q "train.measure is loss and was bleu: the best weights are looked for anew" err.txt && grep -q "^best validation loss [0-9.]*, at step 150" out.txt'
 timeout 100 "$program" train run.yaml --out beams --quiet --json --set train.measure_beam=4 >beams.json 2>err.txt
 "$program" translate beams held.src --beam 4 --reference held.ref --json >out.txt 2>err.txt
 check "measure_beam: the same as translate --beam" test "$(value bleu out.txt)" = "$(value bleu beams.json)"
