@@ -4,6 +4,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "intervals.h"
 #include "options.h"
 #include "output.h"
 #include "signals.h"
@@ -15,6 +16,7 @@
 // clang-format off
 static const struct option_row rows[] = {
     {"reference", NULL, "prints exact match and F1 against the file's own answers at the end"},
+    INTERVALS_OPTION,
     {"max-tokens", "N", "tokens of the longest answer (30)"},
     {"batch", "N", "windows at a time (16)"},
     {"workers", "N", "workers (one for each core); the result is the same for any number"},
@@ -29,6 +31,7 @@ struct job {
     struct answer_span *spans; // [windows]
     struct measure_work *work;
     struct answer_counts counts;
+    struct intervals intervals;
     enum answer_kind kind;
 };
 
@@ -70,20 +73,43 @@ static enum status write_answer(struct job *job, int64_t i)
     struct text text = answers_text(&job->answers, &job->answers.windows, best, job->spans[best]);
     TRY(job->json ? write_object(job, question, text, job->spans[best].score) : write_line(text));
     if (!job->reference) return STATUS_OK;
-    return answers_score(&job->answers, i, text, job->kind, job->work, &job->counts);
+    struct answer_counts counts = {0};
+    TRY(answers_score(&job->answers, i, text, job->kind, job->work, &counts));
+    counts_add(&job->counts, &counts, sizeof counts);
+    return intervals_keep(&job->intervals, &counts, sizeof counts);
+}
+
+static double exact_of(const void *context, const void *counts)
+{
+    (void)context;
+    return answer_score(counts).exact;
+}
+static double f1_of_answers(const void *context, const void *counts)
+{
+    (void)context;
+    return answer_score(counts).f1;
 }
 
 static enum status write_measures(const struct job *job)
 {
     struct answer_score score = answer_score(&job->counts);
     const char *kind = job->kind == ANSWER_CMRC ? "CMRC" : "SQuAD";
-    if (job->json)
-        return output_json(json_pack("{s:f, s:f, s:I, s:s}", "exact", score.exact, "f1", score.f1,
-                                     "questions", (json_int_t)job->counts.questions, "measure",
-                                     kind));
-    terminal_say("exact %.2f, F1 %.2f of %lld questions (%s)", score.exact, score.f1,
-                 (long long)job->counts.questions, kind);
-    return STATUS_OK;
+    char exact_text[INTERVAL_TEXT], f1_text[INTERVAL_TEXT];
+    struct interval exact, f1;
+    TRY(intervals_say(&job->intervals, exact_of, NULL, 2, exact_text, &exact));
+    TRY(intervals_say(&job->intervals, f1_of_answers, NULL, 2, f1_text, &f1));
+    if (!job->json) {
+        terminal_say("exact %.2f%s, F1 %.2f%s of %lld questions (%s)", score.exact, exact_text,
+                     score.f1, f1_text, (long long)job->counts.questions, kind);
+        return STATUS_OK;
+    }
+    json_t *object = json_pack("{s:f, s:f, s:I, s:s}", "exact", score.exact, "f1", score.f1,
+                               "questions", (json_int_t)job->counts.questions, "measure", kind);
+    if (object && job->intervals.examples)
+        json_object_update_new(object, json_pack("{s:f, s:f, s:f, s:f}", "exact_low", exact.low,
+                                                 "exact_high", exact.high, "f1_low", f1.low,
+                                                 "f1_high", f1.high));
+    return output_json(object);
 }
 
 static enum status write_all(struct job *job)
@@ -131,13 +157,17 @@ static enum status run_model(struct job *job, const struct options *options,
 static enum status run(const struct options *options)
 {
     struct job job = {.json = option_given(options, "json"),
-                      .reference = option_given(options, "reference")};
+                      .reference = option_given(options, "reference"),
+                      .intervals.wanted = option_given(options, "intervals")};
     struct loaded_model *model;
+    if (job.intervals.wanted && !job.reference)
+        FAIL(STATUS_USAGE, "--intervals is for measuring; add --reference");
     TRY(model_directory_load(options->argument[0], &model));
     enum status status = run_model(&job, options, model);
     loaded_model_destroy(model);
     answers_release(&job.answers);
     measure_work_destroy(job.work);
+    intervals_release(&job.intervals);
     free(job.spans);
     TRY(status);
     TRY(output_finish());

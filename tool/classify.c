@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 #include "data/rows.h"
+#include "intervals.h"
 #include "judge_rows.h"
 #include "line_input.h"
 #include "options.h"
@@ -23,6 +24,7 @@ static const struct option_row rows[] = {
     {"text", "COLUMN", "of FILE: the text, a number from 1 or a name (1)"},
     {"pair", "COLUMN", "of FILE: a second text; on standard input it stands behind a tab"},
     {"target", "COLUMN", "of FILE: the right class or number; measures are printed at the end"},
+    INTERVALS_OPTION,
     {"format", "NAME", "of FILE: lines, csv, tsv, spaced, jsonl, squad (by its ending)"},
     {"header", NULL, "the first row is left out, also where columns are numbers"},
     {"replace", NULL, "bytes that are no UTF-8 become question marks instead of ending it"},
@@ -293,6 +295,8 @@ static enum status open_input(struct job *job, const struct options *options)
                       : "text",
              (long long)job->model->config.features);
     if (target && !file) FAIL(STATUS_USAGE, "--target is for columns of a file");
+    if (!target && option_given(options, "intervals"))
+        FAIL(STATUS_USAGE, "--intervals is for measuring; add --target COLUMN");
     // Rows of numbers are lines.
     if (!file || job->model->config.features)
         return line_input_open(file ? path : NULL, &job->input);
@@ -305,7 +309,8 @@ static enum status open_input(struct job *job, const struct options *options)
     if (pair) setup.column[1] = pair;
     if (target) setup.column[1 + job->pair] = target;
     TRY(rows_open(&setup, &job->rows));
-    if (target) TRY(judge_rows_create(job->model, path, &job->judge));
+    bool intervals = option_given(options, "intervals");
+    if (target) TRY(judge_rows_create(job->model, path, intervals, &job->judge));
     return STATUS_OK;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/number.h"
+#include "intervals.h"
 #include "output.h"
 #include "terminal.h"
 #include "text/auc.h"
@@ -12,22 +13,27 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct row_counts {
+    int64_t rows, right;
+};
 struct judge_rows {
     const struct loaded_model *model;
     const char *path;
     struct confusion confusion;
     struct auc auc;
+    struct intervals intervals;
     int64_t rows;
     double magnitude, square; // of errors
 };
 
-enum status judge_rows_create(const struct loaded_model *model, const char *path,
+enum status judge_rows_create(const struct loaded_model *model, const char *path, bool intervals,
                               struct judge_rows **judge_p)
 {
     struct judge_rows *judge;
     TRY(memory_allocate(1, sizeof *judge, "the measures", &judge));
     judge->model = model;
     judge->path = path;
+    judge->intervals.wanted = intervals && model->labels;
     enum status status =
         model->labels ? confusion_create(model->labels, &judge->confusion) : STATUS_OK;
     if (status) {
@@ -43,6 +49,7 @@ void judge_rows_destroy(struct judge_rows *judge)
     if (!judge) return;
     confusion_release(&judge->confusion);
     auc_release(&judge->auc);
+    intervals_release(&judge->intervals);
     free(judge);
 }
 
@@ -83,7 +90,15 @@ enum status judge_rows_add(struct judge_rows *judge, struct text target,
         TRY(auc_add(&judge->auc, (double)score, truth == 1));
     }
     judge->rows++;
-    return STATUS_OK;
+    const struct row_counts counts = {1, truth == judgement->predicted};
+    return intervals_keep(&judge->intervals, &counts, sizeof counts);
+}
+
+static double accuracy_of(const void *context, const void *counts)
+{
+    const struct row_counts *all = counts;
+    (void)context;
+    return (double)all->right / (double)all->rows;
 }
 
 static enum status print_numbers(const struct judge_rows *judge, bool json)
@@ -108,7 +123,7 @@ static json_t *class_object(const struct judge_rows *judge, int32_t class)
 }
 
 static enum status print_object(const struct judge_rows *judge, const struct confusion_score *score,
-                                double auc)
+                                double auc, const struct interval *accuracy)
 {
     json_t *object = json_pack("{s:I, s:f, s:f}", "rows", (json_int_t)judge->rows, "accuracy",
                                score->accuracy, "f1", score->macro.f1);
@@ -122,6 +137,10 @@ static enum status print_object(const struct judge_rows *judge, const struct con
                                   json_integer(judge->confusion.count[(int64_t)c * count + p]));
         json_array_append_new(matrix, row);
     }
+    if (judge->intervals.examples) {
+        json_object_set_new(object, "accuracy_low", json_real(accuracy->low));
+        json_object_set_new(object, "accuracy_high", json_real(accuracy->high));
+    }
     if (count == 2) json_object_set_new(object, "auc", output_json_number(auc));
     json_object_set_new(object, "classes", classes);
     json_object_set_new(object, "confusion", matrix);
@@ -134,10 +153,13 @@ enum status judge_rows_print(struct judge_rows *judge, bool json)
     if (!judge->model->labels) return print_numbers(judge, json);
     struct confusion_score score = confusion_score(&judge->confusion);
     double auc = judge->model->labels == 2 ? auc_score(&judge->auc) : 0;
-    if (json) return print_object(judge, &score, auc);
-    terminal_say("%lld rows: accuracy %.4f, macro precision %.4f, recall %.4f, F1 %.4f",
-                 (long long)judge->rows, score.accuracy, score.macro.precision, score.macro.recall,
-                 score.macro.f1);
+    char interval[INTERVAL_TEXT];
+    struct interval accuracy;
+    TRY(intervals_say(&judge->intervals, accuracy_of, NULL, 4, interval, &accuracy));
+    if (json) return print_object(judge, &score, auc, &accuracy);
+    terminal_say("%lld rows: accuracy %.4f%s, macro precision %.4f, recall %.4f, F1 %.4f",
+                 (long long)judge->rows, score.accuracy, interval, score.macro.precision,
+                 score.macro.recall, score.macro.f1);
     if (judge->model->labels == 2) terminal_say("area under the curve %.4f", auc);
     return STATUS_OK;
 }

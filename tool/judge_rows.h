@@ -6,8 +6,8 @@
 #include "infer/classify.h"
 
 struct judge_rows;
-// Borrows the model, and the file's name for messages.
-enum status judge_rows_create(const struct loaded_model *model, const char *path,
+// Borrows the model, and the file's name for messages. intervals: of confidence, of the accuracy of classes.
+enum status judge_rows_create(const struct loaded_model *model, const char *path, bool intervals,
                               struct judge_rows **judge_p) CHECK_RESULT;
 void judge_rows_destroy(struct judge_rows *judge); // NULL is fine
 // Fails: STATUS_INPUT for a target that is none of the model's classes, or no number, naming the line.

@@ -3,12 +3,22 @@
 
 #include "base/memory.h"
 #include "data/lines.h"
+#include "intervals.h"
 #include "output.h"
 #include "terminal.h"
+#include "text/distinct.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { KINDS = 2 }; // distinct-1 and distinct-2
+
+// What a line adds.
+struct line_counts {
+    struct bleu_counts bleu;
+    struct chrf_counts chrf;
+    struct rouge_counts rouge;
+};
 struct score_lines {
     struct score_options options;
     struct lines *reference;
@@ -16,9 +26,9 @@ struct score_lines {
     int64_t count, there; // lines that came, and of them those that the file had
     enum status status;   // the first failure
     char message[1024];
-    struct bleu_counts bleu;
-    struct chrf_counts chrf;
-    struct rouge_counts rouge;
+    struct line_counts all;
+    struct intervals intervals;
+    struct distinct distinct[KINDS];
 };
 
 enum status score_lines_create(const struct score_options *options, struct score_lines **scores_p)
@@ -26,6 +36,11 @@ enum status score_lines_create(const struct score_options *options, struct score
     struct score_lines *scores;
     TRY(memory_allocate(1, sizeof *scores, "measures", &scores));
     scores->options = *options;
+    scores->intervals.wanted = options->intervals;
+    bool characters =
+        options->rouge ? options->rouge_options.characters
+                       : options->bleu.tokenizer == BLEU_ZH || options->bleu.tokenizer == BLEU_CHAR;
+    for (int n = 0; n < KINDS; n++) distinct_init(&scores->distinct[n], n + 1, characters);
     enum status status = lines_open(options->reference, false, &scores->reference);
     if (!status) status = measure_work_create(&scores->work);
     if (status) {
@@ -41,21 +56,32 @@ void score_lines_destroy(struct score_lines *scores)
     if (!scores) return;
     lines_close(scores->reference);
     measure_work_destroy(scores->work);
+    intervals_release(&scores->intervals);
+    for (int n = 0; n < KINDS; n++) distinct_release(&scores->distinct[n]);
     free(scores);
+}
+
+static enum status count(struct score_lines *s, struct text line, struct text wanted,
+                         struct line_counts *counts)
+{
+    const struct score_options *o = &s->options;
+    if (o->rouge) return rouge_add(s->work, &o->rouge_options, line, &wanted, 1, &counts->rouge);
+    TRY(bleu_add(s->work, &o->bleu, line, &wanted, 1, &counts->bleu));
+    return chrf_add(s->work, &o->chrf, line, &wanted, 1, &counts->chrf);
 }
 
 static enum status add(struct score_lines *s, struct text line)
 {
+    struct line_counts counts = {0};
     struct line reference;
     bool more;
     TRY(lines_next(s->reference, &reference, &more));
     if (!more) return STATUS_OK;
     s->there++;
-    const struct text wanted = {reference.text, reference.bytes};
-    if (s->options.rouge)
-        return rouge_add(s->work, &s->options.rouge_options, line, &wanted, 1, &s->rouge);
-    TRY(bleu_add(s->work, &s->options.bleu, line, &wanted, 1, &s->bleu));
-    return chrf_add(s->work, &s->options.chrf, line, &wanted, 1, &s->chrf);
+    TRY(count(s, line, (struct text){reference.text, reference.bytes}, &counts));
+    for (int n = 0; n < KINDS; n++) TRY(distinct_add(&s->distinct[n], line));
+    counts_add(&s->all, &counts, sizeof counts);
+    return intervals_keep(&s->intervals, &counts, sizeof counts);
 }
 
 void score_lines_add(struct score_lines *s, struct text line)
@@ -68,40 +94,98 @@ void score_lines_add(struct score_lines *s, struct text line)
     error_clear();
 }
 
-static enum status print_rouge(const struct score_lines *s, bool json)
+// ---- intervals of summed counts ----
+struct rouge_of {
+    enum rouge_type type;
+};
+static double rouge_f1(const void *context, const void *counts)
 {
-    struct rouge_score score = rouge_score(&s->rouge);
-    const char *by = s->options.rouge_options.characters ? "characters" : "words";
-    bool stem = s->options.rouge_options.stem;
-    if (!json) {
-        for (int i = 0; i < ROUGE_TYPES; i++)
-            terminal_say("%-9s by:%s|stem:%s = %.4f (precision %.4f, recall %.4f)", rouge_names[i],
-                         by, stem ? "yes" : "no", score.f1[i], score.precision[i], score.recall[i]);
-        return STATUS_OK;
-    }
-    json_t *object = json_pack("{s:I, s:s, s:b}", "lines", (json_int_t)s->count, "rouge_by", by,
-                               "rouge_stem", stem);
-    for (int i = 0; object && i < ROUGE_TYPES; i++)
-        json_object_set_new(object, rouge_names[i], json_real(score.f1[i]));
-    return output_json(object);
+    const struct rouge_of *of = context;
+    return rouge_score(&((const struct line_counts *)counts)->rouge).f1[of->type];
+}
+static double bleu_of(const void *context, const void *counts)
+{
+    const struct score_options *options = context;
+    return bleu_score(&options->bleu, &((const struct line_counts *)counts)->bleu).score;
+}
+static double chrf_of(const void *context, const void *counts)
+{
+    const struct score_options *options = context;
+    return chrf_score(&options->chrf, &((const struct line_counts *)counts)->chrf);
 }
 
-static enum status print_bleu(const struct score_lines *s, bool json)
+// Adds `name`, and where intervals are wanted name_low and name_high; or says the interval in `text`.
+static enum status with_interval(const struct score_lines *s, bootstrap_score score,
+                                 const void *context, int decimals, const char *name,
+                                 json_t *object, char text[INTERVAL_TEXT])
 {
-    struct bleu_score bleu = bleu_score(&s->options.bleu, &s->bleu);
-    double chrf = chrf_score(&s->options.chrf, &s->chrf);
-    char bleu_text[160], chrf_text[160];
-    bleu_signature(&s->options.bleu, 1, bleu_text);
-    chrf_signature(&s->options.chrf, 1, chrf_text);
-    if (json)
-        return output_json(json_pack("{s:I, s:f, s:s, s:f, s:f, s:s}", "lines",
-                                     (json_int_t)s->count, "bleu", bleu.score, "bleu_signature",
-                                     bleu_text, "brevity_penalty", bleu.brevity_penalty, "chrf",
-                                     chrf, "chrf_signature", chrf_text));
-    terminal_say("BLEU %s = %.2f (%.1f/%.1f/%.1f/%.1f, brevity penalty %.3f)", bleu_text,
-                 bleu.score, bleu.precision[0], bleu.precision[1], bleu.precision[2],
+    struct interval interval;
+    char key[32];
+    TRY(intervals_say(&s->intervals, score, context, decimals, text, &interval));
+    if (!object) return STATUS_OK;
+    json_object_set_new(object, name, json_real(score(context, &s->all)));
+    if (!s->intervals.examples) return STATUS_OK;
+    snprintf(key, sizeof key, "%s_low", name);
+    json_object_set_new(object, key, json_real(interval.low));
+    snprintf(key, sizeof key, "%s_high", name);
+    json_object_set_new(object, key, json_real(interval.high));
+    return STATUS_OK;
+}
+
+// ---- what is said at the end ----
+static enum status say_rouge(const struct score_lines *s, json_t *object)
+{
+    struct rouge_score score = rouge_score(&s->all.rouge);
+    const char *by = s->options.rouge_options.characters ? "characters" : "words";
+    bool stem = s->options.rouge_options.stem;
+    if (object) {
+        json_object_set_new(object, "rouge_by", json_string(by));
+        json_object_set_new(object, "rouge_stem", json_boolean(stem));
+    }
+    for (int i = 0; i < ROUGE_TYPES; i++) {
+        const struct rouge_of of = {(enum rouge_type)i};
+        char interval[INTERVAL_TEXT];
+        TRY(with_interval(s, rouge_f1, &of, 4, rouge_names[i], object, interval));
+        if (!object)
+            terminal_say("%-9s by:%s|stem:%s = %.4f%s (precision %.4f, recall %.4f)",
+                         rouge_names[i], by, stem ? "yes" : "no", score.f1[i], interval,
+                         score.precision[i], score.recall[i]);
+    }
+    return STATUS_OK;
+}
+
+static enum status say_bleu(const struct score_lines *s, json_t *object)
+{
+    const struct score_options *o = &s->options;
+    struct bleu_score bleu = bleu_score(&o->bleu, &s->all.bleu);
+    char bleu_text[160], chrf_text[160], bleu_interval[INTERVAL_TEXT], chrf_interval[INTERVAL_TEXT];
+    bleu_signature(&o->bleu, 1, bleu_text);
+    chrf_signature(&o->chrf, 1, chrf_text);
+    TRY(with_interval(s, bleu_of, o, 2, "bleu", object, bleu_interval));
+    TRY(with_interval(s, chrf_of, o, 2, "chrf", object, chrf_interval));
+    if (object) {
+        json_object_set_new(object, "bleu_signature", json_string(bleu_text));
+        json_object_set_new(object, "brevity_penalty", json_real(bleu.brevity_penalty));
+        json_object_set_new(object, "chrf_signature", json_string(chrf_text));
+        return STATUS_OK;
+    }
+    terminal_say("BLEU %s = %.2f%s (%.1f/%.1f/%.1f/%.1f, brevity penalty %.3f)", bleu_text,
+                 bleu.score, bleu_interval, bleu.precision[0], bleu.precision[1], bleu.precision[2],
                  bleu.precision[3], bleu.brevity_penalty);
-    terminal_say("chrF %s = %.2f", chrf_text, chrf);
+    terminal_say("%s %s = %.2f%s", o->chrf.words ? "chrF++" : "chrF", chrf_text,
+                 chrf_score(&o->chrf, &s->all.chrf), chrf_interval);
+    return STATUS_OK;
+}
+
+static enum status say(const struct score_lines *s, json_t *object)
+{
+    double one = distinct_score(&s->distinct[0]), two = distinct_score(&s->distinct[1]);
+    TRY(s->options.rouge ? say_rouge(s, object) : say_bleu(s, object));
+    if (object) {
+        json_object_set_new(object, "distinct1", json_real(one));
+        json_object_set_new(object, "distinct2", json_real(two));
+    } else
+        terminal_say("distinct-1 %.4f, distinct-2 %.4f", one, two);
     return STATUS_OK;
 }
 
@@ -117,5 +201,11 @@ enum status score_lines_print(struct score_lines *s, bool json)
     if (more)
         FAIL(STATUS_INPUT, "%s has more lines than the input's %lld; a line stands for each",
              s->options.reference, (long long)s->count);
-    return s->options.rouge ? print_rouge(s, json) : print_bleu(s, json);
+    if (!json) return say(s, NULL);
+    json_t *object = json_pack("{s:I}", "lines", (json_int_t)s->count);
+    if (!object) FAIL(STATUS_MEMORY, "not enough memory for the measures");
+    enum status status = say(s, object);
+    if (!status) return output_json(object);
+    json_decref(object);
+    return status;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Measures of lines against a file of references, line by line: BLEU and chrF, or ROUGE.
+// Measures of lines against a file of references, line by line: BLEU and chrF, or ROUGE; and how much the lines differ (distinct-n).
 #ifndef STN_TOOL_SCORE_LINES_H
 #define STN_TOOL_SCORE_LINES_H
 
@@ -9,6 +9,7 @@
 
 struct score_options {
     const char *reference; // file
+    bool intervals;        // of confidence, beside the measures
     bool rouge;            // else BLEU and chrF
     struct bleu_options bleu;
     struct chrf_options chrf;

@@ -6,6 +6,7 @@
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "intervals.h"
 #include "line_input.h"
 #include "options.h"
 #include "output.h"
@@ -36,7 +37,10 @@ static const struct option_row translate_rows[] = {
     ROWS_BEFORE,
     {"reference", "FILE", "what each line should become: BLEU and chrF are printed at the end"},
     {"tokenize", "NAME", "of BLEU: 13a, zh, char or none, as sacreBLEU's (13a)"},
+    {"smooth", "NAME", "of BLEU's orders without a match: exp, floor, add-k or none (exp)"},
+    {"chrf-words", "N", "of chrF: orders of words beside those of characters; 2: chrF++ (0)"},
     {"lower-case", NULL, "measures do not see capital letters"},
+    INTERVALS_OPTION,
     ROWS_BEHIND,
 };
 static const struct option_row summarize_rows[] = {
@@ -44,6 +48,7 @@ static const struct option_row summarize_rows[] = {
     {"reference", "FILE", "what each line should become: ROUGE is printed at the end"},
     {"characters", NULL, "ROUGE by characters, for Chinese; else by words"},
     {"stem", NULL, "ROUGE by the stems of words"},
+    INTERVALS_OPTION,
     ROWS_BEHIND,
 };
 // clang-format on
@@ -102,24 +107,38 @@ static enum status read_search(const struct options *options, struct search_opti
     return search_check(o);
 }
 
-static enum status read_measures(const struct options *options, bool summaries,
-                                 struct score_options *out)
+static enum status read_bleu(const struct options *options, struct score_options *out)
 {
-    const char *tokenize = summaries ? NULL : option_text(options, "tokenize");
-    *out =
-        (struct score_options){.reference = option_text(options, "reference"), .rouge = summaries};
-    static const char *const of_measures[] = {"tokenize", "lower-case", "characters", "stem"};
-    for (int i = 2 * summaries; !out->reference && i < 2 + 2 * summaries; i++)
-        if (option_given(options, of_measures[i]))
-            FAIL(STATUS_USAGE, "--%s is for measuring; add --reference FILE", of_measures[i]);
-    if (summaries) {
-        out->rouge_options.characters = option_given(options, "characters");
-        out->rouge_options.stem = option_given(options, "stem");
-        return STATUS_OK;
-    }
+    const char *tokenize = option_text(options, "tokenize"),
+               *smooth = option_text(options, "smooth");
+    int64_t words = 0;
     out->bleu.lower_case = out->chrf.lower_case = option_given(options, "lower-case");
     if (tokenize && !bleu_tokenizer_find(tokenize, &out->bleu.tokenizer))
         FAIL(STATUS_USAGE, "--tokenize: \"%s\" is none of 13a, zh, char, none", tokenize);
+    if (smooth && !bleu_smoothing_find(smooth, &out->bleu.smoothing))
+        FAIL(STATUS_USAGE, "--smooth: \"%s\" is none of exp, floor, add-k, none", smooth);
+    TRY(option_integer(options, "chrf-words", 0, CHRF_WORDS, &words));
+    out->chrf.words = (int)words;
+    return STATUS_OK;
+}
+
+static enum status read_measures(const struct options *options, bool summaries,
+                                 struct score_options *out)
+{
+    static const char *const of_both[] = {"intervals", NULL};
+    static const char *const of_bleu[] = {"tokenize", "smooth", "chrf-words", "lower-case", NULL};
+    static const char *const of_rouge[] = {"characters", "stem", NULL};
+    const char *const *const lists[] = {of_both, summaries ? of_rouge : of_bleu};
+    *out = (struct score_options){.reference = option_text(options, "reference"),
+                                  .intervals = option_given(options, "intervals"),
+                                  .rouge = summaries};
+    for (int l = 0; l < 2; l++)
+        for (const char *const *name = lists[l]; *name; name++)
+            if (!out->reference && option_given(options, *name))
+                FAIL(STATUS_USAGE, "--%s is for measuring; add --reference FILE", *name);
+    if (!summaries) return read_bleu(options, out);
+    out->rouge_options.characters = option_given(options, "characters");
+    out->rouge_options.stem = option_given(options, "stem");
     return STATUS_OK;
 }
 

@@ -50,9 +50,12 @@ for kind in bag convolution encoder gpt2; do
     check "$kind: lines of a file and of standard input" cmp lines.txt pipe.txt
     check "$kind: and rows are alike" sh -c 'sed -n "s/.*\"class\": \"\([a-z]*\)\".*\"line.*/\1/p; s/.*\"line.*\"class\": \"\([a-z]*\)\".*/\1/p" 1.txt | head -240 | cmp - lines.txt'
 done
+"$program" classify bag rows.tsv --text text --target mood --intervals --json | tail -1 >measured.txt
+check "--intervals: accuracy lies in its own" awk -v low="$(value accuracy_low measured.txt)" -v at="$(value accuracy measured.txt)" -v high="$(value accuracy_high measured.txt)" 'BEGIN { exit !(low != "" && low <= at && at <= high && high <= 1) }'
 "$program" classify number rows.tsv --text text --target degrees >numbers.txt 2>err.txt
 check "numbers: one a row, and their errors" sh -c 'cat err.txt; test $(wc -l <numbers.txt) -eq 240 && grep -q "240 rows: mean error" err.txt'
 : >in.txt
+fails "intervals of nothing" 2 "--intervals is for measuring; add --target COLUMN" "$program" classify bag rows.tsv --intervals
 fails "nothing in, nothing out" 0 "" "$program" classify bag
 check "... nothing" test ! -s out.txt
 printf 'sun\n\nrain\n' >in.txt

@@ -79,6 +79,20 @@ check "--reference: BLEU and chrF with signatures" sh -c 'grep -q "^BLEU .*case:
 "$program" translate seq2seq lines.txt >ref.txt 2>err.txt
 "$program" translate seq2seq lines.txt --reference ref.txt --tokenize char >out.txt 2>err.txt
 check "what is the reference has a BLEU of 100" grep -q '^BLEU .* = 100.00 ' err.txt
+awk 'NR % 3 == 0 { print "else"; next } 1' ref.txt >near.txt
+for workers in 1 3; do "$program" translate seq2seq lines.txt --reference near.txt --tokenize char --intervals --chrf-words 2 --smooth floor --json --workers $workers | tail -1 >measured.$workers; done
+# The value behind "name": in what was measured.
+value() { sed "s/.*\"$1\": \([-0-9.e]*\).*/\1/" measured.1; }
+check "--intervals: the same for any number of workers" cmp measured.1 measured.3
+for name in bleu chrf; do
+    check "--intervals: $name lies in its own" awk -v low="$(value ${name}_low)" -v at="$(value $name)" -v high="$(value ${name}_high)" 'BEGIN { exit !(low != "" && low <= at && at <= high && low < high) }'
+done
+check "--smooth and --chrf-words: in the signatures" grep -q 'smooth:floor\[0.10\].*nw:2' measured.1
+check "distinct-n: of what was written" awk -v one="$(value distinct1)" -v two="$(value distinct2)" 'BEGIN { exit !(one > 0 && one <= 1 && two > 0 && two <= 1) }'
+"$program" translate seq2seq lines.txt --reference ref.txt --tokenize char --intervals >out.txt 2>err.txt
+check "--intervals: of what is the reference" grep -q '^BLEU .* = 100.00 (95 %: 100.00 to 100.00)' err.txt
+"$program" summarize seq2seq lines.txt --reference lines.txt --intervals >out.txt 2>err.txt
+check "--intervals: of ROUGE" grep -q '^rouge1 .* (95 %: 0[.][0-9]* to [01][.][0-9]*)' err.txt
 "$program" summarize seq2seq lines.txt --reference lines.txt --stem >out.txt 2>err.txt
 check "summarize --reference: ROUGE" sh -c 'test $(grep -c "^rouge.*stem:yes = 0\.[0-9]*" err.txt) -eq 4'
 
@@ -169,6 +183,8 @@ fails "generate by a translator" 1 "a model of type seq2seq does not continue a 
 fails "draws and beams" 2 "one of them" "$program" translate seq2seq --beam 3 --temperature 1
 fails "a seed without draws" 2 "--seed is for draws" "$program" translate seq2seq --seed 3
 fails "a measure without references" 2 "--tokenize is for measuring" "$program" translate seq2seq --tokenize zh
+fails "an unknown smoothing of BLEU" 2 "is none of exp, floor, add-k, none" "$program" translate seq2seq --smooth much --reference lines.txt
+fails "intervals of nothing" 2 "--intervals is for measuring; add --reference FILE" "$program" translate seq2seq --intervals
 fails "an unknown tokenizer of BLEU" 2 "is none of 13a, zh, char, none" "$program" translate seq2seq --tokenize ja --reference lines.txt
 
 # ---- a signal ----

@@ -63,7 +63,7 @@ if awk -v best="$(field best out.json)" 'BEGIN { exit !(best > 0.8) }'; then ok 
 
 # stentor answer on the same questions gives what training measured, whatever the workers.
 "$program" train words.yaml --quiet --json --out said --set train.steps=100 --set data.valid=ask.json --set train.patience=0 >said.json 2>err
-for workers in 1 2 3 5; do "$program" answer said ask.json --json --reference --max-tokens 6 --workers $workers >answers.$workers 2>err; done
+for workers in 1 2 3 5; do "$program" answer said ask.json --json --reference --intervals --max-tokens 6 --workers $workers >answers.$workers 2>err; done
 same=yes; for workers in 2 3 5; do cmp -s answers.1 answers.$workers || same=no; done
 if [ $same = yes ] && [ "$(wc -l <answers.1)" = 65 ]; then ok "answers are the same for 1, 2, 3 and 5 workers"; else not_ok "answers are the same for 1, 2, 3 and 5 workers"; fi
 if awk -v a="$(field exact said.json)" -v b="$(field exact answers.1)" 'BEGIN { d = 100 * a - b; exit !(a > 0 && d < 1e-3 && d > -1e-3) }'; then ok "and are worth what training measured"; else tail -1 answers.1 said.json >err; not_ok "and are worth what training measured"; fi
