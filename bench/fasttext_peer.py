@@ -5,7 +5,12 @@
     bench/fasttext_peer.py ../shared/data/sst2/train.tsv ../shared/data/sst2/dev.tsv --text 1 --target 2
     bench/fasttext_peer.py ../shared/data/trec/train.txt --spaced --text 2 --target 1
 
-Without a second file a tenth of the rows is held out (every tenth). Texts are cut into words and marks, small letters, and each Chinese character,
+Without a second file a tenth of the rows is held out (every tenth); --split FOLDER writes both parts there, for `stentor train` on the same:
+
+    bench/fasttext_peer.py ../shared/data/ag_news/train.csv --text 2 --target 1 --split build/ag-news
+    stentor train examples/articles/ag-news.yaml --set data.train=build/ag-news/train.csv --set data.valid=build/ag-news/valid.csv
+
+Texts are cut into words and marks, small letters, and each Chinese character,
 as `data.split: words` cuts them. Needs Python with fasttext; STENTOR_PYTHON names one."""
 import argparse
 import csv
@@ -36,6 +41,18 @@ def write(path, examples):
             file.write(f"__label__{label.replace(' ', '_')} {text}\n")
 
 
+# Every tenth line of the file, and the others, as they are.
+def split(path, folder):
+    os.makedirs(folder, exist_ok=True)
+    ending = os.path.splitext(path)[1]
+    with open(path, "rb") as file:
+        lines = file.readlines()
+    with open(os.path.join(folder, "valid" + ending), "wb") as file:
+        file.writelines(lines[::10])
+    with open(os.path.join(folder, "train" + ending), "wb") as file:
+        file.writelines(line for i, line in enumerate(lines) if i % 10)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("train")
@@ -44,7 +61,12 @@ def main():
     parser.add_argument("--target", type=int, default=2)
     parser.add_argument("--header", action="store_true")
     parser.add_argument("--spaced", action="store_true")
+    parser.add_argument("--split", metavar="FOLDER", help="a row is a line: writes train and valid there")
     args = parser.parse_args()
+    if args.split and (args.valid or args.header):
+        parser.error("--split is for one file without a header")
+    if args.split:
+        split(args.train, args.split)
     import fasttext
 
     examples = list(rows(args.train, args))
