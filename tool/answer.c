@@ -45,10 +45,10 @@ static void stop(void)
 static enum status write_object(const struct job *job, const struct question *question,
                                 struct text text, float score)
 {
-    json_t *object =
-        json_pack("{s:o, s:o, s:f}", "id",
-                  output_json_text(job->answers.text.at + question->id, (size_t)question->id_bytes),
-                  "answer", output_json_text(text.at, text.bytes), "score", (double)score);
+    json_t *object = json_pack(
+        "{s:o, s:o, s:o}", "id",
+        output_json_text(job->answers.text.at + question->id, (size_t)question->id_bytes), "answer",
+        output_json_text(text.at, text.bytes), "score", output_json_number((double)score));
     if (!object) FAIL(STATUS_MEMORY, "not enough memory for the result");
     return output_json(object);
 }

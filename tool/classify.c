@@ -16,6 +16,7 @@
 #include "signals.h"
 #include "terminal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,15 +135,19 @@ static enum status read_numbers(const struct job *job, int64_t i, float *to)
         snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : sizeof word - 1),
                  text.at + at);
         if (length >= sizeof word || !number_parse(word, &value))
-            FAIL(STATUS_INPUT, "line %llu: \"%s\" is no number",
+            FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", line_input_name(job->input),
                  (unsigned long long)job->numbers[i], word);
+        if (!isfinite((float)value))
+            FAIL(STATUS_INPUT, "%s line %llu: %s is out of range; a float32 holds up to 3.4e38",
+                 line_input_name(job->input), (unsigned long long)job->numbers[i], word);
         if (found < wanted) to[found] = (float)value;
         found++;
         at += length;
     }
     if (found != wanted)
-        FAIL(STATUS_INPUT, "line %llu has %lld numbers; the model reads %lld",
-             (unsigned long long)job->numbers[i], (long long)found, (long long)wanted);
+        FAIL(STATUS_INPUT, "%s line %llu has %lld numbers; the model reads %lld",
+             line_input_name(job->input), (unsigned long long)job->numbers[i], (long long)found,
+             (long long)wanted);
     return STATUS_OK;
 }
 
@@ -196,14 +201,15 @@ static enum status write_object(const struct job *job, int64_t i, float *probabi
     json_t *object = json_pack("{s:I}", "line", (json_int_t)job->numbers[i]), *scores;
     bool bad = !object;
     if (classes == 0) {
-        bad |= json_object_set_new(object, "value", json_real((double)judgement->scores[0])) != 0;
+        bad |= json_object_set_new(object, "value",
+                                   output_json_number((double)judgement->scores[0])) != 0;
     } else {
         const char *name = job->model->label[judgement->predicted];
         classifier_probabilities(job->model, judgement->scores, probabilities);
         scores = json_object();
         for (int32_t c = 0; c < classes; c++)
             bad |= json_object_set_new_nocheck(scores, job->model->label[c],
-                                               json_real((double)probabilities[c])) != 0;
+                                               output_json_number((double)probabilities[c])) != 0;
         bad |= json_object_set_new(object, "class", output_json_text(name, strlen(name))) != 0;
         bad |= json_object_set_new(object, "scores", scores) != 0;
     }

@@ -127,15 +127,15 @@ static enum status print_object(const struct judge_rows *judge, const struct con
 {
     json_t *object = json_pack("{s:I, s:f, s:f}", "rows", (json_int_t)judge->rows, "accuracy",
                                score->accuracy, "f1", score->macro.f1);
-    json_t *classes = json_array(), *matrix = json_array();
+    const int64_t *cell = judge->confusion.count; // NULL: very many classes
+    json_t *classes = json_array(), *matrix = cell ? json_array() : NULL;
     int32_t count = judge->model->labels;
     for (int32_t c = 0; c < count; c++) {
-        json_t *row = json_array();
+        json_t *row = cell ? json_array() : NULL;
         json_array_append_new(classes, class_object(judge, c));
-        for (int32_t p = 0; p < count; p++)
-            json_array_append_new(row,
-                                  json_integer(judge->confusion.count[(int64_t)c * count + p]));
-        json_array_append_new(matrix, row);
+        for (int32_t p = 0; cell && p < count; p++)
+            json_array_append_new(row, json_integer(*cell++));
+        if (cell) json_array_append_new(matrix, row);
     }
     if (judge->intervals.examples) {
         json_object_set_new(object, "accuracy_low", json_real(accuracy->low));
@@ -143,7 +143,7 @@ static enum status print_object(const struct judge_rows *judge, const struct con
     }
     if (count == 2) json_object_set_new(object, "auc", output_json_number(auc));
     json_object_set_new(object, "classes", classes);
-    json_object_set_new(object, "confusion", matrix);
+    if (matrix) json_object_set_new(object, "confusion", matrix);
     return output_json(object);
 }
 

@@ -21,6 +21,15 @@ static void quote(char *out, size_t out_bytes, const char *text)
     memcpy(out + used, text[used] ? "..." : "", text[used] ? 4 : 1);
 }
 
+// Two causes that jansson tells in words of its own interface.
+static const char *cause_of(const json_error_t *error)
+{
+    enum json_error_code code = json_error_code(error);
+    if (code == json_error_null_character) return "a text with the character 0 in it";
+    if (code == json_error_null_byte_in_key) return "a key with the character 0 in it";
+    return error->text;
+}
+
 enum status json_parse(const char *text, size_t bytes, const char *source, json_t **root_p)
 {
     json_error_t error;
@@ -30,9 +39,12 @@ enum status json_parse(const char *text, size_t bytes, const char *source, json_
         FAIL(STATUS_MEMORY, "not enough memory to read %s", source);
     if (!root) {
         char cause[JSON_ERROR_TEXT_LENGTH];
-        quote(cause, sizeof cause, error.text);
-        FAIL(STATUS_INPUT, "%s, line %d, column %d: not valid JSON: %s", source, error.line,
-             error.column, cause);
+        bool lines = memchr(text, '\n', bytes);
+        char line[32] = "";
+        quote(cause, sizeof cause, cause_of(&error));
+        if (lines) snprintf(line, sizeof line, "line %d, ", error.line);
+        FAIL(STATUS_INPUT, "%s, %scolumn %d: not valid JSON: %s", source, line, error.column,
+             cause);
     }
     *root_p = root;
     return STATUS_OK;
@@ -43,7 +55,8 @@ enum status json_read_file(const char *path, size_t limit, json_t **root_p)
     char *text;
     size_t bytes;
     TRY(file_read(path, limit, &text, &bytes));
-    enum status status = json_parse(text, bytes, path, root_p);
+    size_t mark = bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+    enum status status = json_parse(text + mark, bytes - mark, path, root_p);
     free(text);
     return status;
 }

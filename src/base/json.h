@@ -11,10 +11,10 @@
 #include <stdint.h>
 
 // Parses one document: duplicates, trailing bytes, bad UTF-8, NUL in keys are refused. `source` names it in messages.
-// The caller owns *root_p (json_decref). Fails: STATUS_INPUT with line and column.
+// The caller owns *root_p (json_decref). Fails: STATUS_INPUT with line (where there are several) and column.
 enum status json_parse(const char *text, size_t bytes, const char *source,
                        json_t **root_p) CHECK_RESULT;
-// Reads and parses a file of at most `limit` bytes.
+// Reads and parses a file of at most `limit` bytes; a byte order mark before the document is left out.
 enum status json_read_file(const char *path, size_t limit, json_t **root_p) CHECK_RESULT;
 // Getters: an absent key (or null) gives `fallback`, unless `required`. A wrong kind or range fails: STATUS_INPUT with
 // source, key, value and what would be right.

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "base/number.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,6 +78,9 @@ static enum status read_number(const struct row *row, const struct row_field *fi
     if (field->bytes >= sizeof text || !number_parse(text, &number))
         FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", row->path,
              (unsigned long long)row->line, text);
+    if (!isfinite((float)number))
+        FAIL(STATUS_INPUT, "%s line %llu: %s is out of range; a float32 holds up to 3.4e38",
+             row->path, (unsigned long long)row->line, text);
     *number_p = (float)number;
     return STATUS_OK;
 }

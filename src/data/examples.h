@@ -12,11 +12,13 @@
 // The classes of a task: their names, numbered in the order of numbers where all are whole numbers, else of bytes.
 struct labels {
     char **name;
+    int32_t
+        *order; // of numbers: of the classes, as the bytes of their names come; NULL: as they are
     int32_t count;
 };
-// All names that stand in the column, which is the setup's first. Fails: STATUS_INPUT, also for an empty name, and more than
-// LABELS_MOST.
-enum { LABELS_MOST = 1 << 20 };
+// All names that stand in the column, which is the setup's first. Fails: STATUS_INPUT, also for a name that is empty, has more
+// than one line or LABEL_BYTES, for more than LABELS_MOST, and for no rows at all.
+enum { LABELS_MOST = 1 << 20, LABEL_BYTES = 1000 };
 enum status labels_collect(const struct rows_setup *setup, struct labels *labels_p) CHECK_RESULT;
 void labels_release(struct labels *labels);
 // The number of a name, -1: there is none such.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/lines.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "text/tokenizer.h"
 
@@ -27,10 +28,11 @@ enum status lines_open(const char *path, bool replace, struct lines **lines_p)
     TRY(memory_allocate(1, sizeof *lines, "a reader of lines", &lines));
     lines->follow = 1;
     lines->replace = replace;
-    enum status status = file_list_create(path, &lines->list);
-    if (!status && (lines->list.count != 1 || strcmp(lines->list.files[0].path, path) != 0))
-        status =
-            error_at(STATUS_INPUT, __FILE__, __LINE__, "%s is a folder; one file is wanted", path);
+    // A folder of text is a list, too.
+    enum status status =
+        directory_exists(path)
+            ? error_at(STATUS_INPUT, __FILE__, __LINE__, "%s is a folder; one file is wanted", path)
+            : file_list_create(path, &lines->list);
     if (!status) status = reader_open(&lines->list.files[0], &lines->reader);
     if (!status) status = memory_allocate(START_ROOM, 1, "a line of text", &lines->text);
     if (status) {

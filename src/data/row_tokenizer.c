@@ -8,6 +8,7 @@ struct gathering {
     struct char_set *set;
     struct tokenizer *blank;
     struct piece_table counts;
+    bool rows, text; // there were some
 };
 
 static enum status gather_row(struct gathering *gathering, const struct row *row, int columns)
@@ -15,6 +16,7 @@ static enum status gather_row(struct gathering *gathering, const struct row *row
     for (int i = 0; i < columns; i++) {
         const uint8_t *text = (const uint8_t *)row->field[i].text;
         size_t bytes = row->field[i].bytes;
+        gathering->text |= bytes > 0;
         if (gathering->set)
             char_set_add(gathering->set, text, bytes);
         else
@@ -30,6 +32,7 @@ static enum status gather_rows(struct gathering *gathering, struct rows *rows, i
     for (;;) {
         TRY(rows_next(rows, &row, &more));
         if (!more) return STATUS_OK;
+        gathering->rows = true;
         TRY(gather_row(gathering, &row, columns));
     }
 }
@@ -43,6 +46,10 @@ static enum status gather(struct gathering *gathering, const struct rows_setup *
         rows_close(rows);
         if (status) return status;
     }
+    if (!gathering->rows) FAIL(STATUS_INPUT, "%s has no rows", setups[0].path);
+    if (!gathering->text)
+        FAIL(STATUS_INPUT, "%s: column %s is empty in all rows; a tokenizer cannot be made of it",
+             setups[0].path, setups[0].column[0]);
     return STATUS_OK;
 }
 

@@ -62,8 +62,10 @@ enum status rows_open(const struct rows_setup *setup, struct rows **rows_p)
     INVARIANT(setup->columns > 0 && setup->columns <= ROW_FIELDS, "%d columns", setup->columns);
     TRY(find_format(setup, &format));
     if (setup->pair && format != &rows_lines)
-        FAIL(STATUS_USAGE, "%s: a second file belongs to plain lines, not to %s", setup->path,
-             format->name);
+        FAIL(STATUS_USAGE,
+             "%s is read as %s, whose rows have both columns; a second file such as %s belongs to "
+             "plain lines (format: lines)",
+             setup->path, format->name, setup->pair);
     TRY(memory_allocate(1, sizeof *rows, "a reader of rows", &rows));
     rows->setup = *setup;
     rows->format = format;

@@ -38,7 +38,8 @@ static enum status append_value(struct rows *rows, const json_t *value, const ch
     if (json_is_string(value)) {
         const char *text = json_string_value(value);
         if (strlen(text) != json_string_length(value))
-            FAIL(STATUS_INPUT, "%s: %s has the character 0 in it; this is no text", source, key);
+            FAIL(STATUS_INPUT, "%s: \"%s\" has the character 0 in it; this is no text", source,
+                 key);
         return append(rows, text, json_string_length(value));
     }
     if (json_is_integer(value))
@@ -47,9 +48,10 @@ static enum status append_value(struct rows *rows, const json_t *value, const ch
     if (json_is_number(value)) return append(rows, number, strlen(number));
     if (json_is_boolean(value))
         return append(rows, json_is_true(value) ? "true" : "false", json_is_true(value) ? 4 : 5);
+    if (!value) FAIL(STATUS_INPUT, "%s: the key \"%s\" is missing", source, key);
     if (!json_is_array(value) || inside)
-        FAIL(STATUS_INPUT, "%s: %s is %s; it must be text, a number, or a list of them", source,
-             key, kind_of(value));
+        FAIL(STATUS_INPUT, "%s: \"%s\" is %s; it must be text or a number%s", source, key,
+             kind_of(value), inside ? "" : ", or a list of them");
     json_array_foreach(value, i, part)
     {
         if (i) TRY(append(rows, "\n", 1));
@@ -215,13 +217,13 @@ static enum status append_answers(struct rows *rows, const json_t *question, con
     size_t i;
     json_t *answer;
     if (answers && !json_is_array(answers))
-        FAIL(STATUS_INPUT, "%s: answers is %s; it must be a list", source, kind_of(answers));
+        FAIL(STATUS_INPUT, "%s: \"answers\" is %s; it must be a list", source, kind_of(answers));
     json_array_foreach(answers, i, answer)
     {
         const json_t *value = json_object_get(answer, key);
         if (i) TRY(append(rows, "\n", 1));
-        if (strcmp(key, "answer_start") == 0 && !json_is_integer(value))
-            FAIL(STATUS_INPUT, "%s: answer_start is %s; it must be a whole number", source,
+        if (value && strcmp(key, "answer_start") == 0 && !json_is_integer(value))
+            FAIL(STATUS_INPUT, "%s: \"answer_start\" is %s; it must be a whole number", source,
                  kind_of(value));
         TRY(append_value(rows, value, key, source, true));
     }

@@ -160,9 +160,19 @@ static enum status find_column(struct rows *rows, const struct line *line, const
                                int *place_p)
 {
     char there[400];
+    int place = -1;
     for (int i = 0; i < rows->fields; i++) {
         if (!field_is(rows, line, i, name)) continue;
-        *place_p = i;
+        if (place >= 0)
+            FAIL(STATUS_INPUT,
+                 "%s line %llu names columns %d and %d both \"%s\"; name the one that is meant by "
+                 "its "
+                 "number",
+                 lines_path(rows->lines), (unsigned long long)line->number, place + 1, i + 1, name);
+        place = i;
+    }
+    if (place >= 0) {
+        *place_p = place;
         return STATUS_OK;
     }
     list_fields(rows, line, there, sizeof there);
@@ -197,14 +207,14 @@ static enum status check_width(struct rows *rows, const struct line *line)
         rows->width = rows->fields;
         for (int i = 0; i < rows->setup.columns; i++)
             if (rows->place[i] >= rows->width)
-                FAIL(STATUS_INPUT, "%s line %llu has %d fields between %s; column %s is not there",
+                FAIL(STATUS_INPUT, "%s line %llu has %d field%s between %s; column %s is not there",
                      lines_path(rows->lines), (unsigned long long)line->number, rows->fields,
-                     table_of(rows)->between, rows->setup.column[i]);
+                     rows->fields == 1 ? "" : "s", table_of(rows)->between, rows->setup.column[i]);
     }
     if (rows->fields == rows->width) return STATUS_OK;
-    FAIL(STATUS_INPUT, "%s line %llu has %d fields between %s, the rows before it %d",
+    FAIL(STATUS_INPUT, "%s line %llu has %d field%s between %s, the rows before it %d",
          lines_path(rows->lines), (unsigned long long)line->number, rows->fields,
-         table_of(rows)->between, rows->width);
+         rows->fields == 1 ? "" : "s", table_of(rows)->between, rows->width);
 }
 
 static enum status next_row(struct rows *rows, struct row *row, bool *more_p)

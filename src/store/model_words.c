@@ -83,14 +83,44 @@ static enum status load_tokenizer(const char *directory, const char *name, int64
     return check_size(path, tokenizer, rows);
 }
 
-// One name a line, as many as the model has classes (two where it has one score for them), none twice as long as a line may be.
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+// A name that stood there twice would be two classes under one name.
+static enum status check_names(const struct loaded_model *model, const char *path)
+{
+    char **sorted;
+    size_t count = (size_t)model->labels;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < count; i++)
+        if (!model->label[i][0])
+            FAIL(STATUS_INPUT, "%s line %zu is empty; it should name a class", path, i + 1);
+    TRY(memory_allocate(count, sizeof *sorted, "the classes", &sorted));
+    memcpy(sorted, model->label, count * sizeof *sorted);
+    qsort(sorted, count, sizeof *sorted, compare_names);
+    for (size_t i = 1; !status && i < count; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            status = error_at(STATUS_INPUT, __FILE__, __LINE__,
+                              "%s names the class \"%.60s\" twice", path, sorted[i]);
+    free(sorted);
+    return status;
+}
+
+// One name a line, as many as the model has classes (two where it has one score for them).
 static enum status split_labels(struct loaded_model *model, const char *path, char *text,
                                 size_t bytes)
 {
     int64_t classes = model->config.classes, lines = 0;
-    for (size_t i = 0; i < bytes; i++) {
-        if (!text[i]) FAIL(STATUS_INPUT, "%s holds a NUL byte (at %zu)", path, i);
+    uint32_t code;
+    for (size_t i = 0; i < bytes;) {
+        int length = utf8_read((const uint8_t *)text + i, bytes - i, &code);
+        if (!text[i] || length == 0)
+            FAIL(STATUS_INPUT, "%s line %lld: byte 0x%02X is not UTF-8 text", path,
+                 (long long)lines + 1, (unsigned char)text[i]);
         lines += text[i] == '\n';
+        i += (size_t)length;
     }
     if (bytes && text[bytes - 1] != '\n')
         FAIL(STATUS_INPUT, "%s does not end in a newline: its last name may be cut", path);
@@ -105,17 +135,18 @@ static enum status split_labels(struct loaded_model *model, const char *path, ch
         if (!name) FAIL(STATUS_MEMORY, "not enough memory for the classes of %s", path);
         model->label[model->labels++] = name;
     }
-    return STATUS_OK;
+    return check_names(model, path);
 }
 
 static enum status load_labels(const char *directory, struct loaded_model *model)
 {
     char path[STORE_PATH], *text;
     size_t bytes;
-    enum { MOST_BYTES = 64 << 20 };
     TRY(path_join(path, sizeof path, directory, LABELS));
     if (!model->config.classes || !file_exists(path)) return STATUS_OK;
-    TRY(file_read(path, MOST_BYTES, &text, &bytes));
+    // As long as data/labels.c takes them.
+    enum { NAME_BYTES = 1001 };
+    TRY(file_read(path, (size_t)(model->config.classes + 1) * NAME_BYTES, &text, &bytes));
     enum status status = split_labels(model, path, text, bytes);
     free(text);
     return status;

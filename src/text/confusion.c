@@ -10,15 +10,25 @@ enum status confusion_create(int classes, struct confusion *confusion_p)
 {
     struct confusion confusion = {.classes = classes};
     if (classes < 1) FAIL(STATUS_USAGE, "a classifier of %d classes; it needs at least 1", classes);
-    TRY(memory_allocate((size_t)classes * (size_t)classes, sizeof *confusion.count,
-                        "a confusion matrix", &confusion.count));
+    size_t n = (size_t)classes;
+    enum status status =
+        memory_allocate(n, sizeof *confusion.class, "counts of classes", &confusion.class);
+    if (!status && classes <= CONFUSION_MOST)
+        status =
+            memory_allocate(n * n, sizeof *confusion.count, "a confusion matrix", &confusion.count);
+    if (status) {
+        confusion_release(&confusion);
+        return status;
+    }
     *confusion_p = confusion;
     return STATUS_OK;
 }
 
 void confusion_release(struct confusion *confusion)
 {
+    free(confusion->class);
     free(confusion->count);
+    confusion->class = NULL;
     confusion->count = NULL;
 }
 
@@ -27,34 +37,27 @@ void confusion_add(struct confusion *confusion, int truth, int predicted)
     INVARIANT(truth >= 0 && truth < confusion->classes && predicted >= 0 &&
                   predicted < confusion->classes,
               "classes %d and %d of %d", truth, predicted, confusion->classes);
-    confusion->count[(int64_t)truth * confusion->classes + predicted]++;
+    confusion->class[truth].there++;
+    confusion->class[predicted].predicted++;
+    if (truth == predicted) confusion->class[truth].right++;
+    if (confusion->count) confusion->count[(int64_t)truth * confusion->classes + predicted]++;
 }
 
 void confusion_merge(struct confusion *into, const struct confusion *from)
 {
     INVARIANT(into->classes == from->classes, "%d and %d classes", into->classes, from->classes);
-    size_t cells = (size_t)into->classes * (size_t)into->classes;
-    counts_add(into->count, from->count, cells * sizeof *into->count);
-}
-
-// What was predicted as `class`.
-static int64_t predicted_count(const struct confusion *confusion, int class)
-{
-    int64_t count = 0;
-    for (int i = 0; i < confusion->classes; i++)
-        count += confusion->count[(int64_t)i * confusion->classes + class];
-    return count;
+    size_t classes = (size_t)into->classes;
+    counts_add(into->class, from->class, classes * sizeof *into->class);
+    if (into->count) counts_add(into->count, from->count, classes * classes * sizeof *into->count);
 }
 
 struct class_score confusion_class(const struct confusion *confusion, int class)
 {
-    const int64_t *row = confusion->count + (int64_t) class * confusion->classes;
-    struct class_score score = {0};
-    int64_t predicted = predicted_count(confusion, class);
-    for (int i = 0; i < confusion->classes; i++) score.support += row[i];
-    double right = (double)row[class];
-    if (predicted) score.precision = right / (double)predicted;
-    if (score.support) score.recall = right / (double)score.support;
+    const struct class_count *count = &confusion->class[class];
+    struct class_score score = {.support = count->there};
+    double right = (double)count->right;
+    if (count->predicted) score.precision = right / (double)count->predicted;
+    if (count->there) score.recall = right / (double)count->there;
     score.f1 = f1_of(score.precision, score.recall);
     return score;
 }
@@ -82,9 +85,9 @@ struct confusion_score confusion_score(const struct confusion *confusion)
     int64_t right = 0;
     for (int i = 0; i < confusion->classes; i++) {
         struct class_score one = confusion_class(confusion, i);
-        right += confusion->count[(int64_t)i * confusion->classes + i];
+        right += confusion->class[i].right;
         add_weighed(&score.weighted, &one, (double)one.support);
-        if (one.support == 0 && predicted_count(confusion, i) == 0) continue;
+        if (one.support == 0 && confusion->class[i].predicted == 0) continue;
         add_weighed(&score.macro, &one, 1);
         occurring++;
     }

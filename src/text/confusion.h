@@ -7,9 +7,16 @@
 
 #include <stdint.h>
 
+// Scores need three counts of a class. The matrix is for reading: of very many classes it would only take memory.
+enum { CONFUSION_MOST = 1024 };
+struct class_count {
+    int64_t there, predicted, right;
+};
 struct confusion {
     int classes;
-    int64_t *count; // [classes of the truth][classes predicted], owned
+    struct class_count *class; // [classes], owned
+    int64_t *
+        count; // [classes of the truth][classes predicted], owned; NULL of more than CONFUSION_MOST
 };
 enum status confusion_create(int classes, struct confusion *confusion_p) CHECK_RESULT;
 void confusion_release(struct confusion *confusion);

@@ -144,8 +144,10 @@ enum status answer_split(struct trainer *trainer)
     TRY(status);
     if (feed->learned.count == 0)
         FAIL(STATUS_INPUT,
-             "%s: none of %lld questions is left to learn from: articles are held out whole, and "
-             "the answers of %lld questions do not stand in their contexts",
+             "%s: no question is left to learn from: of %lld, %lld have answers that do not stand "
+             "in "
+             "their contexts, and the others are held out (articles are held out whole; questions "
+             "of the same title are one)",
              config->data.train, (long long)feed->answers[0].count,
              (long long)feed->answers[0].lost);
     return STATUS_OK;

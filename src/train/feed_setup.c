@@ -67,6 +67,8 @@ static enum status find_columns(const struct run_config *config, struct columns 
     memcpy(c->names, config->data.features, sizeof c->names);
     for (char *word = strtok_r(c->names, ", ", &rest); word; word = strtok_r(NULL, ", ", &rest))
         TRY(add_features(config, c, word));
+    if (config->data.features[0] && c->features == 0)
+        FAIL_AT(config, "data.features", "\"%.200s\" names no column", config->data.features);
     if (c->features == 0) {
         c->column[c->texts++] = config->data.text;
         if (pair) c->column[c->texts++] = config->data.target;

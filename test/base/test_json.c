@@ -39,13 +39,14 @@ static void documents_that_are_not_strict_json_are_refused(void **state)
         size_t bytes;
         const char *says;
     } bad[] = {
-        {"", 0, "config.json, line 1"},
+        {"", 0, "config.json, column 0: not valid JSON"},
         {"{", 1, "not valid JSON"},
         {"{}x", 3, "end of file expected"},
         {"{} {}", 5, "end of file expected"},
         {"{\"a\":1,\"a\":2}", 13, "duplicate"},
         {"{\"a\":1,\"\\u0061\":2}", 18, "duplicate"},
-        {"{\"a\\u0000b\":1}", 14, "not valid JSON"},
+        {"{\"a\\u0000b\":1}", 14, "not valid JSON: a key with the character 0 in it"},
+        {"{\"a\":\"\\u0000\"}", 14, "not valid JSON: a text with the character 0 in it"},
         {"{\"a\":\"b\0c\"}", 11, "not valid JSON"},
         {"{\"a\":\"\xff\"}", 9, "unable to decode byte"},
         {"{\"a\":\"\xc0\xaf\"}", 10, "unable to decode byte"},

@@ -117,6 +117,10 @@ static void numbered_classes_are_in_order(void **state)
     assert_int_equal(labels.count, 3);
     assert_string_equal(labels.name[0], "-1");
     assert_string_equal(labels.name[2], "10");
+    const char *const names[] = {"-1", "9", "10"};
+    for (int32_t i = 0; i < 3; i++)
+        assert_int_equal(labels_find(&labels, names[i], strlen(names[i])), i);
+    assert_int_equal(labels_find(&labels, "1", 1), -1);
     labels_release(&labels);
     // One that is no number: bytes decide.
     labels = collect(put_text("n.txt", "10\n9\nx\n"), "1");
@@ -152,6 +156,25 @@ static void what_does_not_fit_is_named(void **state)
     struct labels none;
     assert_int_equal(labels_collect(&rows, &none), STATUS_INPUT);
     assert_true(error_says("l.tsv line 2: the label is empty"));
+    // Names that labels.txt could not hold.
+    char long_name[1200];
+    memset(long_name, 'x', sizeof long_name);
+    memcpy(long_name, "a,", 2);
+    long_name[sizeof long_name - 1] = 0;
+    const struct {
+        const char *text, *words;
+    } cases[] = {{"a,one\nb,\"t\nwo\"\n", "l.csv line 2: the label has a line break in it"},
+                 {long_name, "has 1197 bytes, more than 1000"},
+                 {"", "l.csv has no rows"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        error_clear();
+        rows.path = put_text("l.csv", cases[i].text);
+        assert_int_equal(labels_collect(&rows, &none), STATUS_INPUT);
+        assert_true(error_says(cases[i].words));
+    }
+    error_clear();
+    setup = setup_of(put_text("a.tsv", "x\t1\ny\t-1e39\n"), 1, TARGET_NUMBER, tokenizer);
+    refuse(&setup, "a.tsv line 2: -1e39 is out of range; a float32 holds up to 3.4e38");
     labels_release(&labels);
     tokenizer_destroy(tokenizer);
 }

@@ -270,6 +270,15 @@ static void classes_are_scored_as_scikit_learn_does(void **state)
     assert_near(confusion_class(&one, 3).f1, 0);
     confusion_release(&one);
     confusion_release(&two);
+    // Of very many classes there is no matrix, which would take gigabytes; scores are there.
+    assert_int_equal(confusion_create(100000, &one), STATUS_OK);
+    assert_null(one.count);
+    for (int i = 0; i < 100000; i++) confusion_add(&one, i, i < 25000 ? i + 1 : i);
+    score = confusion_score(&one);
+    assert_near(score.accuracy, 0.75);
+    assert_near(confusion_class(&one, 25000).precision, 0.5);
+    assert_near(confusion_class(&one, 25000).recall, 1);
+    confusion_release(&one);
     assert_int_equal(confusion_create(0, &one), STATUS_USAGE);
     error_clear();
 }

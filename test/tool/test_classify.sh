@@ -74,6 +74,17 @@ fails "an unknown class" 3 'strange.tsv line 3: "ugly" is none of the model' "$p
 fails "a column that is not there" 3 "strange.tsv" "$program" classify bag strange.tsv --text words
 fails "a missing file" 3 "nowhere.tsv" "$program" classify bag nowhere.tsv
 fails "a missing model" 3 "nowhere" "$program" classify nowhere texts.txt
+"$program" train number.yaml --quiet --out line --set model.type=linear --set data.features=3 --set data.text=1 >out.txt 2>err.txt || cat err.txt
+printf '1\n2.5\n1e39\n' >in.txt
+fails "a number that is too large" 3 "standard input line 3: 1e39 is out of range" "$program" classify line
+check "... the lines before are there" test "$(wc -l <out.txt)" -eq 2
+printf '1\nx\n' >in.txt
+fails "a word for a number" 3 "in.txt line 2: \"x\" is no number" "$program" classify line in.txt
+for names in 'good\ngood\n' '\ngood\n' 'bad\n\377\n'; do
+    printf "$names" >bag/labels.txt
+    fails "labels that are no names" 3 "labels.txt" "$program" classify bag texts.txt
+done
+printf 'bad\ngood\n' >bag/labels.txt
 echo blue >>bag/labels.txt
 fails "labels that do not fit" 3 "labels.txt names 3 classes; the model has 2" "$program" classify bag texts.txt
 echo "1..$count"
