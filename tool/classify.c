@@ -255,11 +255,12 @@ static enum status run_all(struct job *job)
         if (job->count) TRY(run_window(job));
     }
     if (job->shortened)
-        terminal_say("warning: %lld texts were longer than the model reads; the rest was left out",
-                     (long long)job->shortened);
+        terminal_say("warning: %lld text%s longer than the model reads; the rest was left out",
+                     (long long)job->shortened, job->shortened == 1 ? " was" : "s were");
     if (job->unknown)
-        terminal_say("warning: %lld characters that the model does not know were left out",
-                     (long long)job->unknown);
+        terminal_say("warning: %lld character%s that the model does not know %s left out",
+                     (long long)job->unknown, job->unknown == 1 ? "" : "s",
+                     job->unknown == 1 ? "was" : "were");
     if (job->status) return error_adopt(job->status, job->message);
     if (signals_caught()) {
         terminal_say("stopped: the first %lld rows are written", (long long)job->written);

@@ -80,6 +80,12 @@ static enum status check_model(struct classifier *classifier)
         !(model->type->tasks & (TASK_CLASSIFY | TASK_REGRESS)))
         FAIL(STATUS_UNSUPPORTED,
              "the model (%s) scores no examples: it was trained for another task", config->type);
+    if (config->classes > 1 && !model->labels)
+        FAIL(STATUS_INPUT,
+             "the model tells %lld classes apart, and its folder has no labels.txt with their "
+             "names, a "
+             "line each",
+             (long long)config->classes);
     if (config->features) return STATUS_OK;
     if (!model->tokenizer)
         FAIL(STATUS_UNSUPPORTED,
@@ -90,8 +96,12 @@ static enum status check_model(struct classifier *classifier)
                                      .order = config->ngrams,
                                      .hash = (int32_t)config->ngram_hash};
     if (form_vocabulary(&classifier->form) > config->vocabulary)
-        FAIL(STATUS_UNSUPPORTED, "a tokenizer of %d ids does not belong to a model of %lld",
-             tokenizer_size(model->tokenizer), (long long)config->vocabulary);
+        FAIL(
+            STATUS_UNSUPPORTED,
+            "tokenizer.json does not belong to the model: its %d ids, marks and n-grams make %lld, "
+            "and the model's vocabulary has %lld",
+            tokenizer_size(model->tokenizer), (long long)form_vocabulary(&classifier->form),
+            (long long)config->vocabulary);
     return STATUS_OK;
 }
 

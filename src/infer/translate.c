@@ -30,6 +30,9 @@ static enum status check_tokenizers(const struct translator *translator)
         FAIL(STATUS_UNSUPPORTED,
              "the model has no tokenizer that is known here, so it cannot read or write text");
     const struct search *search = translator->searches[0];
+    if (translator->model->config.source_vocabulary && !translator->model->source_tokenizer)
+        FAIL(STATUS_INPUT, "the model has a tokenizer of its own for sources, and its folder no "
+                           "source_tokenizer.json that is known here");
     if (tokenizer_size(target) != search_end(search) ||
         tokenizer_size(translator->source) != search_source_end(search))
         FAIL(STATUS_UNSUPPORTED,

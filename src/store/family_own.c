@@ -114,6 +114,15 @@ static enum status own_read(json_t *root, const char *path, struct model_config 
         else
             TRY(read_word(root, path, key, (int *)(void *)at));
     }
+    if (c->ngrams > 1 && c->ngram_hash < 1)
+        FAIL(
+            STATUS_INPUT,
+            "%s: \"ngrams\" is %lld, but \"ngram_hash\" leaves them no rows; it must be 1 at least",
+            path, (long long)c->ngrams);
+    if (c->features && strcmp(c->type, "mlp") != 0 && strcmp(c->type, "linear") != 0)
+        FAIL(STATUS_INPUT,
+             "%s: \"features\" is %lld, but %s reads texts, not numbers: it must be 0", path,
+             (long long)c->features, c->type);
     return STATUS_OK;
 }
 

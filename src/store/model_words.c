@@ -108,12 +108,14 @@ static enum status check_names(const struct loaded_model *model, const char *pat
     return status;
 }
 
-// One name a line, as many as the model has classes (two where it has one score for them).
+// One name a line, as many as the model has classes (two where it has one score for them). An editor may have added a byte order mark
+// and carriage returns, which no name has.
 static enum status split_labels(struct loaded_model *model, const char *path, char *text,
                                 size_t bytes)
 {
     int64_t classes = model->config.classes, lines = 0;
     uint32_t code;
+    if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0) text += 3, bytes -= 3;
     for (size_t i = 0; i < bytes;) {
         int length = utf8_read((const uint8_t *)text + i, bytes - i, &code);
         if (!text[i] || length == 0)
@@ -124,13 +126,18 @@ static enum status split_labels(struct loaded_model *model, const char *path, ch
     }
     if (bytes && text[bytes - 1] != '\n')
         FAIL(STATUS_INPUT, "%s does not end in a newline: its last name may be cut", path);
-    if (lines != classes && !(classes == 1 && lines == 2))
-        FAIL(STATUS_INPUT, "%s names %lld classes; the model has %lld", path, (long long)lines,
-             (long long)classes);
+    if (classes == 1 && lines != 2)
+        FAIL(STATUS_INPUT,
+             "%s has %lld line%s; a model of one score has two classes, a line each, or "
+             "says numbers and has no such file",
+             path, (long long)lines, lines == 1 ? "" : "s");
+    if (classes > 1 && lines != classes)
+        FAIL(STATUS_INPUT, "%s has %lld line%s; the model tells %lld classes apart, a line each",
+             path, (long long)lines, lines == 1 ? "" : "s", (long long)classes);
     TRY(memory_allocate((size_t)lines, sizeof *model->label, "the classes", &model->label));
     for (char *end; (end = memchr(text, '\n', bytes)); text = end + 1) {
         bytes -= (size_t)(end - text) + 1;
-        *end = 0;
+        end[end > text && end[-1] == '\r' ? -1 : 0] = 0;
         char *name = strdup(text);
         if (!name) FAIL(STATUS_MEMORY, "not enough memory for the classes of %s", path);
         model->label[model->labels++] = name;

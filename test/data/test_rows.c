@@ -209,7 +209,8 @@ static void bad_tables_are_named(void **state)
                 "names no column \"sentence\"; it has text, label");
     refuse_text("r.csv", "text,label,text\na,b,c\n", "label", "text",
                 "r.csv line 1 names columns 1 and 3 both \"text\"");
-    refuse_text("", "", "1", NULL, " is a folder; one file is wanted");
+    refuse(setup_of(scratch_path("."), "1", NULL), STATUS_INPUT,
+           " is a folder; one file is wanted");
     refuse_text("r.csv", "a,\"b\nc,d\n", "1", "2",
                 "r.csv line 1: a quote is opened in this row and not closed");
     refuse_text("r.csv", "a,\"b\"c\n", "1", "2",

@@ -86,6 +86,19 @@ for names in 'good\ngood\n' '\ngood\n' 'bad\n\377\n'; do
 done
 printf 'bad\ngood\n' >bag/labels.txt
 echo blue >>bag/labels.txt
-fails "labels that do not fit" 3 "labels.txt names 3 classes; the model has 2" "$program" classify bag texts.txt
+fails "labels that do not fit" 3 "labels.txt has 3 lines; the model tells 2 classes apart" "$program" classify bag texts.txt
+printf '\357\273\277bad\r\ngood\r\n' >bag/labels.txt
+"$program" classify bag texts.txt >out.txt 2>err.txt
+check "labels as Windows' editors leave them" sh -c 'cat err.txt; sort -u out.txt | tr "\n" " " | grep -qx "bad good "'
+cp bag/config.json config.json
+for change in 's/"ngram_hash": [0-9]*/"ngram_hash": 0/' 's/"features": 0/"features": 3/'; do
+    sed "$change" config.json >bag/config.json
+    fails "a config.json that cannot be: $change" 3 "bag/config.json: \"" "$program" classify bag texts.txt
+done
+cp config.json bag/config.json
+rm bag/labels.txt
+fails "no labels" 3 "no labels.txt" "$program" classify bag texts.txt
+echo one >number/labels.txt
+fails "a label for numbers" 3 "number/labels.txt has 1 line; a model of one score" "$program" classify number texts.txt
 echo "1..$count"
 [ $failures -eq 0 ]

@@ -84,7 +84,7 @@ refused() { # refused NAME MESSAGE ARGUMENT…
 sed 's/"answer_start": [0-9]*/"answer_start": 4000/2' ask.json >far.json
 refused "a start behind the context" "far.json question 2: answer_start is 4000, which is no place in the context" words.yaml --set data.train=far.json
 sed 's/"answers": \[{"text": "[^"]*"/"answers": [{"text": "nowhere"/g' ask.json >lost.json
-refused "answers that stand nowhere" "the answers of 64 questions do not stand in their contexts" words.yaml --set data.train=lost.json
+refused "answers that stand nowhere" "of 64, 64 have answers that do not stand in their contexts" words.yaml --set data.train=lost.json
 sed 's/"context"/"contents"/3' ask.json >lacks.json
 refused "a paragraph without a context" "lacks.json: article 1, paragraph 3 lacks its context" words.yaml --set data.train=lacks.json
 refused "another format" "task: answer reads squad" words.yaml --set data.format=csv
