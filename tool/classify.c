@@ -45,6 +45,7 @@ struct piece {
 struct job {
     bool json, pair, target;
     const struct loaded_model *model;
+    const char *path; // NULL: standard input
     struct classifier *classifier;
     struct rows *rows;        // of a file; else
     struct line_input *input; // standard input
@@ -57,6 +58,7 @@ struct job {
     struct judgement *judgements;
     uint64_t *numbers; // lines
     int64_t room, count, written, shortened, unknown;
+    uint64_t first_shortened, first_unknown; // lines
     enum status status; // what ends it, after the rows before have been written
     char message[1024];
 };
@@ -223,7 +225,8 @@ static enum status write_row(struct job *job, int64_t i)
     const struct judgement *judgement = &job->judgements[i];
     const struct piece *target = &job->pieces[i][2];
     char number[NUMBER_TEXT];
-    job->shortened += judgement->left > 0;
+    if (judgement->left > 0 && job->shortened++ == 0) job->first_shortened = job->numbers[i];
+    if (judgement->unknown && !job->unknown) job->first_unknown = job->numbers[i];
     job->unknown += judgement->unknown;
     if (job->json) {
         TRY(write_object(job, i, job->scores + job->room * job->model->config.classes));
@@ -248,19 +251,28 @@ static enum status run_window(struct job *job)
     return output_finish();
 }
 
+static void say_losses(const struct job *job)
+{
+    const char *name = job->path ? job->path : "standard input";
+    if (job->shortened)
+        terminal_say("warning: %lld text%s longer than the model reads, the first in %s line %llu; "
+                     "the rest of %s was left out",
+                     (long long)job->shortened, job->shortened == 1 ? " is" : "s are", name,
+                     (unsigned long long)job->first_shortened, job->shortened == 1 ? "it" : "each");
+    if (job->unknown)
+        terminal_say("warning: %lld character%s unknown to the model and left out, the first in %s "
+                     "line %llu",
+                     (long long)job->unknown, job->unknown == 1 ? " is" : "s are", name,
+                     (unsigned long long)job->first_unknown);
+}
+
 static enum status run_all(struct job *job)
 {
     for (bool ended = false; !ended;) {
         ended = fill_window(job);
         if (job->count) TRY(run_window(job));
     }
-    if (job->shortened)
-        terminal_say("warning: %lld text%s longer than the model reads; the rest was left out",
-                     (long long)job->shortened, job->shortened == 1 ? " was" : "s were");
-    if (job->unknown)
-        terminal_say("warning: %lld character%s that the model does not know %s left out",
-                     (long long)job->unknown, job->unknown == 1 ? "" : "s",
-                     job->unknown == 1 ? "was" : "were");
+    say_losses(job);
     if (job->status) return error_adopt(job->status, job->message);
     if (signals_caught()) {
         terminal_say("stopped: the first %lld rows are written", (long long)job->written);
@@ -293,6 +305,7 @@ static enum status open_input(struct job *job, const struct options *options)
     const char *text = option_text(options, "text"), *pair = option_text(options, "pair");
     const char *target = option_text(options, "target");
     bool file = strcmp(path, "-") != 0;
+    job->path = file ? path : NULL;
     job->pair = pair != NULL;
     job->target = target != NULL;
     if (job->model->config.features && (pair || target || text))

@@ -97,10 +97,11 @@ static enum status run(int argc, char **argv)
 }
 
 // Whoever closed a standard stream must not see a model written to, or a message in, the file that would get its number.
+// What a command reads or writes there fails, as it would with the stream closed: a result is never lost in silence.
 static bool fill_standard_streams(void)
 {
     int file;
-    do file = open("/dev/null", O_RDWR);
+    do file = open("/dev/null", fcntl(STDIN_FILENO, F_GETFD) < 0 ? O_WRONLY : O_RDONLY);
     while (file >= 0 && file <= STDERR_FILENO);
     return file >= 0 && close(file) == 0;
 }

@@ -96,8 +96,9 @@ struct table {
     enum status (*split)(struct rows *rows, struct line *line);
     const char *between;
 };
-static const struct table commas = {split_commas, "commas"}, tabs = {split_tabs, "tabs"},
-                          blank = {split_blank, "the first blank"};
+static const struct table commas = {split_commas, "between commas"},
+                          tabs = {split_tabs, "between tabs"},
+                          blank = {split_blank, "around the first blank"};
 
 static const struct table *table_of(const struct rows *rows)
 {
@@ -207,12 +208,12 @@ static enum status check_width(struct rows *rows, const struct line *line)
         rows->width = rows->fields;
         for (int i = 0; i < rows->setup.columns; i++)
             if (rows->place[i] >= rows->width)
-                FAIL(STATUS_INPUT, "%s line %llu has %d field%s between %s; column %s is not there",
+                FAIL(STATUS_INPUT, "%s line %llu has %d field%s %s; column %s is not there",
                      lines_path(rows->lines), (unsigned long long)line->number, rows->fields,
                      rows->fields == 1 ? "" : "s", table_of(rows)->between, rows->setup.column[i]);
     }
     if (rows->fields == rows->width) return STATUS_OK;
-    FAIL(STATUS_INPUT, "%s line %llu has %d field%s between %s, the rows before it %d",
+    FAIL(STATUS_INPUT, "%s line %llu has %d field%s %s, the rows before it %d",
          lines_path(rows->lines), (unsigned long long)line->number, rows->fields,
          rows->fields == 1 ? "" : "s", table_of(rows)->between, rows->width);
 }

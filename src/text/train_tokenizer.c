@@ -52,8 +52,8 @@ static enum status check(const struct tokenizer_training *training)
         FAIL(STATUS_USAGE, "special tokens are for BPE; words have <unk> and the newline");
     int least = training->words ? 2 : 256 + training->special_count;
     if ((training->vocabulary || !training->words) && training->vocabulary < least)
-        FAIL(STATUS_USAGE, "a vocabulary of %d; %s needs at least %d", (int)training->vocabulary,
-             training->words ? "words" : "BPE", least);
+        FAIL(STATUS_USAGE, "a vocabulary of %d is too small; %s at least %d",
+             (int)training->vocabulary, training->words ? "words need" : "BPE needs", least);
     return STATUS_OK;
 }
 

@@ -175,12 +175,15 @@ static enum status choose_edges(struct trainer *trainer, int32_t longest, int32_
     return STATUS_OK;
 }
 
-static int64_t rows_of(const struct run_config *config, const struct model_sizes *sizes)
+// Of batch_tokens at most `all` rows: no micro-batch has more.
+static int64_t rows_of(const struct run_config *config, const struct model_sizes *sizes,
+                       int64_t all)
 {
     int64_t places = config->batch_tokens / (config->batch / config->micro_batch);
     int64_t longer = sizes->tokens > sizes->source_tokens ? sizes->tokens : sizes->source_tokens;
     if (!config->batch_tokens) return config->micro_batch;
-    return longer > places ? 1 : places / (longer ? longer : 1);
+    int64_t rows = longer > places ? 1 : places / (longer ? longer : 1);
+    return rows < all ? rows : all;
 }
 
 static enum status deal_out(struct trainer *trainer, struct share *share, bool in_order)
@@ -228,7 +231,7 @@ static enum status make_shapes(struct trainer *trainer)
         // No target in the bucket is longer (pair_length in feed_fill.c).
         if (pair) sizes->source_tokens = edge[i];
         if (pair) sizes->tokens = edge[i] * most[1] / most[0] < 1 ? 1 : edge[i] * most[1] / most[0];
-        sizes->batch = rows_of(&trainer->config, sizes);
+        sizes->batch = rows_of(&trainer->config, sizes, own->learned.count);
         if (sizes->batch > feed->rows) feed->rows = sizes->batch;
         own->learned.buckets.edge[i] = own->held_out.buckets.edge[i] = edge[i];
     }

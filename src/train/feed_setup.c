@@ -128,7 +128,12 @@ enum status setup_tokenizer(const struct run_config *config, const char *key, co
     char path[RUN_PATH + 16];
     if (words || bpe) {
         struct tokenizer_training training = setup_training(config, words);
-        return rows_train_tokenizer(rows, count, &training, tokenizer_p);
+        enum status status = rows_train_tokenizer(rows, count, &training, tokenizer_p);
+        if (status != STATUS_USAGE) return status;
+        char message[256];
+        snprintf(message, sizeof message, "%s", error_message());
+        error_clear();
+        FAIL_AT(config, "data.vocabulary", "%s", message);
     }
     if (!strcmp(name, "char")) return rows_train_tokenizer(rows, count, NULL, tokenizer_p);
     if (!strcmp(name, "byte")) {

@@ -196,7 +196,10 @@ static enum status check_scores(struct run_config *config)
     if (model->spans) return check_spans(config);
     if (!regress && !classify && model->classes)
         FAIL_KEY(config, "model.classes", "task: %s has no classes", config->task);
-    if (regress && !model->classes) model->classes = 1;
+    if (regress && model->classes > 1)
+        FAIL_KEY(config, "model.classes", "%lld; task: regress learns one number",
+                 (long long)model->classes);
+    if (regress) model->classes = 1;
     return STATUS_OK;
 }
 

@@ -241,7 +241,7 @@ static void an_object_a_line(void **state)
                 "b.jsonl line 1: \"t\" is an object; it must be text");
     refuse_text("b.jsonl", "{\"t\": [[\"x\"]]}\n", "t", NULL, "\"t\" is a list; it must be text");
     refuse_text("b.jsonl", "[1]\n", "t", NULL, "b.jsonl line 1 is a list; it must be an object");
-    refuse_text("b.jsonl", "{\"t\": \"x\n", "t", NULL, "b.jsonl line 1, column 7: not valid JSON");
+    refuse_text("b.jsonl", "{\"t\": \"x\n", "t", NULL, "b.jsonl line 1, column 8: not valid JSON");
     refuse_text("b.jsonl", "{\"t\": \"x\"}\n", "1", NULL, "columns of .jsonl are keys");
 }
 

@@ -146,7 +146,8 @@ static void options_that_do_not_fit_are_refused(void **state)
         {{.vocabulary = 300, .special = {"x"}, .special_count = 1}, "too short"},
         {{.vocabulary = 300, .special = {"<s>", "<s>"}, .special_count = 2}, "given twice"},
         {{.words = true, .pattern = SPLIT_GPT2}, "the pattern gpt2 is not for words"},
-        {{.words = true, .pattern = SPLIT_WORDS, .vocabulary = 1}, "words needs at least 2"},
+        {{.words = true, .pattern = SPLIT_WORDS, .vocabulary = 1},
+         "a vocabulary of 1 is too small; words need at least 2"},
     };
     struct tokenizer *blank = NULL;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

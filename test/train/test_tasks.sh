@@ -117,6 +117,9 @@ learns seq2seq 'loss != "" && loss < 1.9' --set train.steps=250 --set data.sourc
 }
 
 # ---- what is wrong is named ----
+printf 'text,class,text\na,b,c\n' >twice.csv
+rm -rf out
+if "$program" train bag.yaml --quiet --out out --set train.batch_tokens=1000000000000 >/dev/null 2>err; then ok "a batch of more places than all rows have"; else not_ok "a batch of more places than all rows have"; fi
 refused() { # refused NAME MESSAGE ARGUMENT…
     what=$1 message=$2; shift 2; rm -rf out
     "$program" train "$@" --quiet --out out >/dev/null 2>err
@@ -141,6 +144,10 @@ refused "one class only" 'one class only, "b"' bag.yaml --set data.train=one.csv
 refused "a model for another task" "bag is no model for task: translate; there are: seq2seq, rnn_seq2seq" seq2seq.yaml --set model.type=bag
 refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2
 refused "classes that do not fit" "model.classes: 5" bag.yaml --set model.classes=5
+refused "scores of one number" "model.classes: 5; task: regress learns one number" number.yaml --set model.classes=5
+refused "a vocabulary of nothing" "data.vocabulary: a vocabulary of 1 is too small; words need at least 2" bag.yaml --set data.vocabulary=1
+refused "nothing to guess" "data.mask_rate: 1e-300" mlm.yaml --set data.mask_rate=1e-300
+refused "columns of one name" 'twice.csv line 1 names columns 1 and 3 both "text"' bag.yaml --set data.train=twice.csv
 refused "auc of three classes" "train.measure" mlp.yaml --set model.loss=softmax --set data.target=1 --set data.features=2 --set train.measure=auc --set data.train=points.csv
 refused "numbers for a text model" "reads texts, not numbers" bag.yaml --set data.features=1-2
 echo "1..$count"
