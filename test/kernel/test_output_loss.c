@@ -22,7 +22,7 @@ static double plain_loss(const struct output_loss *o, const double *x, const dou
     double *logits = malloc((size_t)o->vocabulary * sizeof *logits), total = 0,
            smoothing = (double)o->smoothing;
     for (int64_t r = 0; r < o->rows; r++) {
-        double most = -INFINITY, sum = 0, all = 0, loss = 0;
+        double most = -HUGE_VAL, sum = 0, all = 0, loss = 0;
         for (int64_t v = 0; v < o->vocabulary; v++) {
             logits[v] = 0;
             for (int64_t c = 0; c < o->width; c++)
@@ -127,6 +127,17 @@ static void agrees_with_its_definition(void **state)
         }
 }
 
+// Heights of tiles from 1 on, and vocabularies that end inside, at and just after a block of entries.
+static void every_number_of_rows_agrees(void **state)
+{
+    (void)state;
+    static const int64_t vocabularies[] = {111, 224, 337};
+    for (int64_t rows = 1; rows <= 17; rows++) run(rows, 33, vocabularies[rows % 3], 0, rows % 2);
+    run(35, 20, 449, 0.1f, false);
+    run(70, 49, 225, 0, true);
+    run(97, 17, 113, 0, true); // two chunks
+}
+
 // A vocabulary so large that 50 rows are several chunks: row by row and the sum of the rows'
 // products in order give the same.
 static void chunks_change_no_bit(void **state)
@@ -188,6 +199,48 @@ static void bad_numbers_show(void **state)
         assert_true(isnan(o.losses[2]) && isnan(*o.loss));
         buffers_check_and_free();
     }
+}
+
+struct float_run {
+    enum isa isa;
+    const struct output_loss *o;
+    void *scratch;
+};
+static void run_float_part(void *context, const struct part *part)
+{
+    const struct float_run *run = context;
+    kernels[run->isa](run->o, run->scratch, part);
+}
+
+// Of three threads, some have no columns of dx or no entries.
+static void threads_change_no_bit(void **state)
+{
+    (void)state;
+    enum { THREADS = 3 };
+    static const int64_t several[][3] = {{9, 40, 5}, {35, 100, 700}, {100, 17, 256}};
+    struct team *team = NULL;
+    const struct team_options options = {.threads = THREADS, .crowded = true};
+    assert_int_equal(team_create(&options, &team), STATUS_OK);
+    for (size_t i = 0; i < sizeof several / sizeof *several; i++) {
+        int64_t rows = several[i][0], width = several[i][1], vocabulary = several[i][2];
+        for (enum isa isa = 0; isa < ISA_COUNT; isa++) {
+            if (!isa_available(isa) || !kernels[isa]) continue;
+            struct output_loss o = problem(rows, width, vocabulary, 0.1f, true), shared = o;
+            o.losses = floats(rows), shared.losses = floats(rows), shared.loss = floats(1);
+            o.dx = floats(rows * width), shared.dx = floats(rows * width);
+            o.dw = floats(vocabulary * width), shared.dw = floats(vocabulary * width);
+            kernels[isa](&o, scratch_of(scratch_bytes[isa](rows, width, vocabulary, 1)),
+                         &part_whole);
+            void *scratch = scratch_of(scratch_bytes[isa](rows, width, vocabulary, THREADS));
+            team_run(team, run_float_part, &(struct float_run){isa, &shared, scratch});
+            assert_same_bits(o.loss, shared.loss, 4, "loss", isa);
+            assert_same_bits(o.losses, shared.losses, (size_t)rows * 4, "losses", isa);
+            assert_same_bits(o.dx, shared.dx, (size_t)(rows * width) * 4, "dx", isa);
+            assert_same_bits(o.dw, shared.dw, (size_t)(vocabulary * width) * 4, "dw", isa);
+            buffers_check_and_free();
+        }
+    }
+    team_destroy(team);
 }
 
 // ---- bf16 and bf16x3 ----
@@ -353,7 +406,9 @@ int main(void)
     cpu_flush_to_zero();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_its_definition),
+        cmocka_unit_test(every_number_of_rows_agrees),
         cmocka_unit_test(chunks_change_no_bit),
+        cmocka_unit_test(threads_change_no_bit),
         cmocka_unit_test(bad_numbers_show),
         cmocka_unit_test(bf16_forms_give_the_same_bits),
         cmocka_unit_test(sums_follow_the_largest_logit),

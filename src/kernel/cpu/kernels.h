@@ -54,6 +54,9 @@ struct product {
     float *before;      // (optional) what goes into the activation, laid out as C
     enum activation activation;
     const float *residual; // (optional) laid out as C and apart from it; added last (one rounding)
+    // (optional) [ahead_rows, ahead_cols], ahead_row apart: what the caller reads next, fetched meanwhile; float32 only
+    const float *ahead;
+    int64_t ahead_row, ahead_rows, ahead_cols;
 };
 KERNEL(void, product, const struct product *p, void *scratch)
 KERNEL(size_t, product_scratch_bytes, int64_t rows, int64_t cols, int64_t depth)
@@ -63,7 +66,7 @@ enum { PRODUCT_PANEL = 64 };
 KERNEL(size_t, product_packed_bytes, int64_t cols, int64_t depth)
 // Writes columns [first_col, first_col + cols) of B (b, b_depth, b_col, depth and cols of p) to their place in `packed`, 64-byte
 // aligned memory of product_packed_bytes(p->cols, p->depth). first_col is a multiple of PRODUCT_PANEL, and so is cols or it
-// reaches the end: several threads may pack parts of one B.
+// reaches the end: several threads may pack parts of one B. Zeros fill its columns up to a multiple of 16; a product may read them, too.
 KERNEL(void, product_pack, void *packed, const struct product *p, int64_t first_col, int64_t cols)
 
 // ---- product_bf16.c, amx/product_bf16.c: the same product of operands rounded to bf16, as Intel's TDPBF16PS means it ----

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Cross-entropy fused with the output layer, in chunks of rows. A chunk's logits lie across, [vocabulary, rows], so
-// that everything about a row is done for 16 rows at once, and no product needs w packed: its rows are read where
-// they lie for the logits, and by narrow panels for dx.
+// that everything about a row is done for 16 rows at once, and w is the left operand of the logits and the right one of
+// dx as it lies: with AVX-512 nothing is packed but the rows themselves. The products are product.c's, over blocks of entries;
+// while one runs, the next block's part of w is fetched.
 //
 // Per row: m = the largest logit; e = e^(logit - m); sum = lane reduction of e (16 partial sums, by vocabulary
 // entry mod 16); log of the sum of exponentials L = m + log(sum). loss = (1 - s) (L - logit[target]) + s (L - mean of
@@ -12,9 +13,7 @@
 // their rows: 80 rows of 50,257 entries are 15 MiB. To keep less, a fourth product would have to make the logits
 // again.
 #include "kernel/cpu/kernels.h"
-#include "kernel/cpu/lanes/fetch.h"
 #include "kernel/cpu/lanes/functions.h"
-#include "kernel/cpu/lanes/tile.h"
 
 #include <math.h>
 
@@ -22,28 +21,29 @@ enum {
     CHUNK_BYTES = 16 << 20, // of logits
     LEAST_ROWS = 48,
     MOST_ROWS = 96,
+    // Vocabulary entries at a time. Rows of w for logits and the next ones: 0.7 MB at a width of 768, of a second-level cache of
+    // 1 MB. A block is one product for dx, which is read and written again for each: 112 cost a fifth of dx there, and more
+    // than product.c's block of depth (384, 256) is two products.
+    LOGIT_BLOCK = 112,
 #if defined(LANES_avx512)
-    TILE_ROWS = 8,
-    TILE_VECTORS = 3,
-#elif defined(LANES_generic)
-    TILE_ROWS = 4,
-    TILE_VECTORS = 1,
+    BLOCK = 336,
 #else
-    TILE_ROWS = 6,
-    TILE_VECTORS = 1,
+    BLOCK = 224,
 #endif
-    PANEL = TILE_VECTORS * LANES,
-    BLOCK = 128, // vocabulary entries whose gradients are worked on at a time
+    COLUMNS = 2 * LANES, // of dx, that parts are cut by
 };
 
 static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
+// As few chunks as fit, of the same number of whole lanes but for the last: filled-up columns are computed, too.
 static int64_t chunk_rows(int64_t rows, int64_t vocabulary)
 {
     int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / vocabulary / LANES * LANES;
     if (fit < LEAST_ROWS) fit = LEAST_ROWS;
-    return smaller(smaller(fit, MOST_ROWS), rows);
+    if (fit > MOST_ROWS) fit = MOST_ROWS;
+    int64_t chunks = (rows + fit - 1) / fit;
+    return chunks > 1 ? round_up((rows + chunks - 1) / chunks, LANES) : rows;
 }
 
 // ---- what a chunk works on ----
@@ -51,9 +51,10 @@ struct chunk {
     const struct output_loss *o;
     int64_t start, rows;
     int64_t columns;   // rows, filled up to whole lanes
+    int64_t block;     // vocabulary entries whose gradients are worked on at a time
     float *logits;     // [vocabulary, columns], then e^(logit - most)
-    float *x_across;   // panels [width, PANEL] of rows
-    float *x_panels;   // panels [rows, PANEL] of columns of x
+    float *x_across;   // packed as the logits' operand [width, columns]
+    float *x_packed;   // packed as dw's operand [rows, width]
     float *maxima;     // [parts, columns]
     float *most;       // [columns] the largest logit
     float *factor;     // [columns] 1 / sum
@@ -61,7 +62,7 @@ struct chunk {
     float *sums, *all; // [16, columns] lanes of the sums of e, and of logits
     float *losses;     // [rows of the problem]
     float *gradient;   // own: [BLOCK, columns]
-    float *w_panel;    // own: [BLOCK, PANEL]
+    float *scratch;    // own: of products
 };
 
 // Scratch from its beginning on; without memory only its size is counted.
@@ -76,16 +77,33 @@ static float *take(struct layout *layout, int64_t count)
     return taken;
 }
 
+static int64_t packed_count(int64_t cols, int64_t depth)
+{
+    return (int64_t)(KERNEL_NAME(product_packed_bytes)(cols, depth) / sizeof(float));
+}
+
+// Floats that the three products of a chunk need.
+static int64_t product_count(int64_t rows, int64_t columns, int64_t width)
+{
+    size_t logits = KERNEL_NAME(product_scratch_bytes)(LOGIT_BLOCK, columns, width);
+    size_t dx = KERNEL_NAME(product_scratch_bytes)(rows, width, BLOCK);
+    size_t dw = KERNEL_NAME(product_scratch_bytes)(BLOCK, width, rows), most = logits;
+    if (dx > most) most = dx;
+    if (dw > most) most = dw;
+    return round_up((int64_t)(most / sizeof(float)) + 1, LANES);
+}
+
 // Lays out the scratch of `parts`; returns its bytes.
 static size_t chunk_lay_out(struct chunk *c, const struct output_loss *o, void *scratch, int part,
                             int parts)
 {
     struct layout layout = {scratch, 0};
     int64_t rows = chunk_rows(o->rows, o->vocabulary), columns = round_up(rows, LANES);
-    *c = (struct chunk){.o = o};
+    int64_t share = (o->vocabulary + parts - 1) / parts;
+    *c = (struct chunk){.o = o, .block = smaller(BLOCK, round_up(share, LANES))};
     c->logits = take(&layout, o->vocabulary * columns);
-    c->x_across = take(&layout, o->width * round_up(columns, PANEL));
-    c->x_panels = take(&layout, rows * round_up(o->width, PANEL));
+    c->x_across = take(&layout, packed_count(columns, o->width));
+    c->x_packed = take(&layout, packed_count(o->width, rows));
     c->maxima = take(&layout, parts * columns);
     c->most = take(&layout, columns);
     c->factor = take(&layout, columns);
@@ -94,76 +112,37 @@ static size_t chunk_lay_out(struct chunk *c, const struct output_loss *o, void *
     c->all = take(&layout, LANES * columns);
     c->losses = take(&layout, o->rows);
     if (o->losses) c->losses = o->losses;
-    float *own = take(&layout, parts * BLOCK * (columns + PANEL));
+    int64_t products = product_count(rows, columns, o->width);
+    float *own = take(&layout, parts * (c->block * columns + products));
     if (own) {
-        c->gradient = own + part * BLOCK * (columns + PANEL);
-        c->w_panel = c->gradient + BLOCK * columns;
+        c->gradient = own + part * (c->block * columns + products);
+        c->scratch = c->gradient + c->block * columns;
     }
     return (size_t)layout.used * sizeof(float);
 }
 
+// ---- products ----
 static void pack_x(const struct chunk *c)
 {
     int64_t width = c->o->width;
     const float *x = c->o->x + c->start * width;
-    for (int64_t col = 0; col < c->columns; col += PANEL)
-        for (int64_t r = col; r < col + PANEL; r++)
-            for (int64_t k = 0; k < width; k++)
-                c->x_across[col * width + k * PANEL + r - col] = r < c->rows ? x[r * width + k] : 0;
-    for (int64_t col = 0; col < width; col += PANEL) {
-        float *panel = c->x_panels + col * c->rows;
-        int64_t cols = smaller(PANEL, width - col);
-        for (int64_t r = 0; r < c->rows; r++, panel += PANEL) {
-            memcpy(panel, x + r * width + col, (size_t)cols * sizeof *panel);
-            memset(panel + cols, 0, (size_t)(PANEL - cols) * sizeof *panel);
-        }
-    }
+    const struct product across = {
+        .cols = c->rows, .depth = width, .b = x, .b_depth = 1, .b_col = width};
+    KERNEL_NAME(product_pack)(c->x_across, &across, 0, c->rows);
+    if (!c->o->dx) return;
+    const struct product plain = {
+        .cols = width, .depth = c->rows, .b = x, .b_depth = width, .b_col = 1};
+    KERNEL_NAME(product_pack)(c->x_packed, &plain, 0, width);
 }
 
-// ---- products ----
-LANES_INLINE void multiply_tile(float *c, int64_t c_row, const struct panel *p, const float *a,
-                                bool accumulate, const int rows, int64_t vectors)
+// The product reads `columns` of the rows of w before `entry`; `count` rows from there on come next.
+static void fetch_w(const struct chunk *c, struct product *p, int64_t entry, int64_t count,
+                    struct range columns)
 {
-#if defined(LANES_avx512)
-    if (vectors == 3)
-        tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 3);
-    else if (vectors == 2)
-        tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 2);
-    else
-        tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 1);
-#else
-    (void)vectors;
-    tile_multiply(c, c_row, p, a, p->b, accumulate, rows, 1);
-#endif
-}
-
-// The same for any number of rows; of the last group of columns only those that C has. With each tile, the next
-// one's rows of C are fetched, and a share of `next`.
-static void multiply(float *c, int64_t c_row, const struct panel *p, int64_t rows, int64_t cols,
-                     bool accumulate, struct fetch next)
-{
-    float beside[TILE_ROWS * PANEL];
-    int64_t vectors = (cols + LANES - 1) / LANES;
-    int64_t share = next.count * next.lines * TILE_ROWS / rows + 1;
-    bool whole = cols == vectors * LANES;
-    for (int64_t r = 0, height; r < rows; r += height) {
-        height = rows - r < TILE_ROWS ? 1 : TILE_ROWS;
-        float *corner = c + r * c_row, *to = whole ? corner : beside;
-        int64_t to_row = whole ? c_row : PANEL;
-        for (int64_t i = r + height; i < smaller(r + 2 * height, rows); i++)
-            for (int64_t j = 0; j < cols; j += CACHE_LINE)
-                __builtin_prefetch(c + i * c_row + j, 1, 2);
-        fetch_some(&next, share);
-        for (int64_t i = 0; !whole && accumulate && i < height; i++)
-            memcpy(to + i * to_row, corner + i * c_row, (size_t)cols * sizeof *c);
-        const float *a = p->a + r * p->a_row;
-        if (height == 1)
-            multiply_tile(to, to_row, p, a, accumulate, 1, vectors);
-        else
-            multiply_tile(to, to_row, p, a, accumulate, TILE_ROWS, vectors);
-        for (int64_t i = 0; !whole && i < height; i++)
-            memcpy(corner + i * c_row, to + i * to_row, (size_t)cols * sizeof *c);
-    }
+    p->ahead_rows = smaller(count, c->o->vocabulary - entry);
+    p->ahead_cols = columns.last - columns.first;
+    p->ahead_row = c->o->width;
+    if (p->ahead_rows > 0) p->ahead = c->o->w + entry * c->o->width + columns.first;
 }
 
 // Logits of the vocabulary entries [first, last), and the largest of them in each row.
@@ -171,18 +150,23 @@ static void make_logits(const struct chunk *c, struct range entries, float *maxi
 {
     int64_t width = c->o->width, columns = c->columns;
     for (int64_t g = 0; g < columns; g += LANES) lanes_store(maxima + g, lanes_set(-INFINITY));
-    for (int64_t v = entries.first; v < entries.last; v += TILE_ROWS) {
-        int64_t rows = smaller(TILE_ROWS, entries.last - v);
+    for (int64_t v = entries.first; v < entries.last; v += LOGIT_BLOCK) {
+        int64_t count = smaller(LOGIT_BLOCK, entries.last - v);
         float *logits = c->logits + v * columns;
-        for (int64_t col = 0; col < columns; col += PANEL) {
-            struct panel p = {c->o->w + v * width,       width, 1,
-                              c->x_across + col * width, PANEL, width};
-            multiply(logits + col, columns, &p, rows, smaller(PANEL, columns - col), false,
-                     (struct fetch){0});
-        }
+        struct product p = {.rows = count,
+                            .cols = columns,
+                            .depth = width,
+                            .a = c->o->w + v * width,
+                            .a_row = width,
+                            .a_depth = 1,
+                            .packed = c->x_across,
+                            .c = logits,
+                            .c_row = columns};
+        fetch_w(c, &p, v + count, LOGIT_BLOCK, (struct range){0, width});
+        KERNEL_NAME(product)(&p, c->scratch);
         for (int64_t g = 0; g < columns; g += LANES) {
             lanes most = lanes_load(maxima + g);
-            for (int64_t r = 0; r < rows; r++)
+            for (int64_t r = 0; r < count; r++)
                 most = lanes_max(most, lanes_load(logits + r * columns + g));
             lanes_store(maxima + g, most);
         }
@@ -285,55 +269,41 @@ static void make_gradient(const struct chunk *c, int64_t entry, int64_t count)
     }
 }
 
-static void pack_w(const struct chunk *c, int64_t entry, int64_t count, int64_t col, int64_t cols)
-{
-    const float *w = c->o->w + entry * c->o->width + col;
-    for (int64_t v = 0; v < count; v++, w += c->o->width)
-        for (int64_t j = 0; j < PANEL; j += LANES) {
-            int64_t left = cols - j;
-            lanes_store(c->w_panel + v * PANEL + j,
-                        left >= LANES ? lanes_load(w + j)
-                                      : lanes_load_some(w + j, left > 0 ? left : 0));
-        }
-}
-
-// The panel of w that comes after one that ends before `col`; after the last, the first of the next entries.
-static struct fetch fetch_w(const struct chunk *c, int64_t entry, int64_t count, int64_t col,
-                            struct range columns)
-{
-    int64_t width = c->o->width, rest = c->o->vocabulary - (entry + count);
-    const float *w = c->o->w + entry * width;
-    if (col < columns.last) return (struct fetch){w + col, width, count, PANEL / CACHE_LINE, 0};
-    return (struct fetch){w + count * width + columns.first, width, smaller(BLOCK, rest),
-                          PANEL / CACHE_LINE, 0};
-}
-
 // What `count` entries add to dx, in the columns of x that are this part's.
 static void add_dx(const struct chunk *c, int64_t entry, int64_t count, struct range columns)
 {
     int64_t width = c->o->width;
-    for (int64_t col = columns.first; col < columns.last; col += PANEL) {
-        int64_t cols = smaller(PANEL, width - col);
-        pack_w(c, entry, count, col, cols);
-        struct panel p = {c->gradient, 1, c->columns, c->w_panel, PANEL, count};
-        struct fetch next = fetch_w(c, entry, count, col + PANEL, columns);
-        multiply(c->o->dx + c->start * width + col, width, &p, c->rows, cols, entry > 0, next);
-    }
+    struct product p = {.rows = c->rows,
+                        .cols = columns.last - columns.first,
+                        .depth = count,
+                        .a = c->gradient,
+                        .a_row = 1,
+                        .a_depth = c->columns,
+                        .b = c->o->w + entry * width + columns.first,
+                        .b_depth = width,
+                        .b_col = 1,
+                        .c = c->o->dx + c->start * width + columns.first,
+                        .c_row = width,
+                        .accumulate = entry > 0};
+    fetch_w(c, &p, entry + count, c->block, columns);
+    KERNEL_NAME(product)(&p, c->scratch);
 }
 
 // Their rows of dw.
 static void add_dw(const struct chunk *c, int64_t entry, int64_t count)
 {
     int64_t width = c->o->width;
-    for (int64_t col = 0; col < width; col += PANEL) {
-        struct panel p = {c->gradient, c->columns, 1, c->x_panels + col * c->rows, PANEL, c->rows};
-        float *dw = c->o->dw + entry * width + col;
-        struct fetch next = {0};
-        if (col + PANEL < width) // the first rows of C of the next panel
-            next =
-                (struct fetch){dw + PANEL, width, smaller(TILE_ROWS, count), PANEL / CACHE_LINE, 0};
-        multiply(dw, width, &p, count, smaller(PANEL, width - col), c->start > 0, next);
-    }
+    const struct product p = {.rows = count,
+                              .cols = width,
+                              .depth = c->rows,
+                              .a = c->gradient,
+                              .a_row = c->columns,
+                              .a_depth = 1,
+                              .packed = c->x_packed,
+                              .c = c->o->dw + entry * width,
+                              .c_row = width,
+                              .accumulate = c->start > 0};
+    KERNEL_NAME(product)(&p, c->scratch);
 }
 
 static float sum_of(const float *x, int64_t n)
@@ -351,8 +321,8 @@ void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch, const 
 {
     struct chunk c;
     chunk_lay_out(&c, o, scratch, part->index, part->count);
-    struct range entries = part_range(part, o->vocabulary, BLOCK);
-    struct range columns = part_range(part, o->width, PANEL);
+    struct range entries = part_range(part, o->vocabulary, c.block);
+    struct range columns = part_range(part, o->width, COLUMNS);
     int64_t most = chunk_rows(o->rows, o->vocabulary);
     for (; c.start < o->rows; c.start += c.rows) {
         c.rows = smaller(o->rows - c.start, most);
@@ -364,8 +334,8 @@ void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch, const 
         struct range rows = part_range(part, c.columns, LANES);
         sum_rows(&c, rows.first, rows.last, part->count);
         part_meet(part);
-        for (int64_t v = 0; o->dx && v < o->vocabulary; v += BLOCK) {
-            int64_t count = smaller(BLOCK, o->vocabulary - v);
+        for (int64_t v = 0; o->dx && v < o->vocabulary; v += c.block) {
+            int64_t count = smaller(c.block, o->vocabulary - v);
             make_gradient(&c, v, count);
             add_dx(&c, v, count, columns);
             if (v >= entries.first && v < entries.last) add_dw(&c, v, count);

@@ -536,6 +536,8 @@ struct block {
         kept; // all panels of the columns, packed by the first rows' block; NULL where there is no second
     bool a_in_place, b_in_place;
     bool continues, finishes;
+    struct fetch ahead;  // what the caller reads next, while no panel needs fetching
+    int64_t ahead_lines; // of it, for FETCH_DEPTH terms
 };
 
 // How a panel of `cols` columns of B is read: packed before, where it lies, or packed now.
@@ -601,12 +603,12 @@ static void block_tile(const struct block *b, struct tile *tile, int64_t row, in
     if (b->finishes && !plain) product_finish(p, row, height, col, cols);
 }
 
-static void block_panel(const struct block *b, int64_t col)
+static void block_panel(struct block *b, int64_t col)
 {
     const struct product *p = b->p;
     int64_t cols = least(p->cols - col, TILE_COLS), row = b->row;
     struct panel panel = panel_of(b, col, cols);
-    struct fetch next = fetch_panel(b, col + TILE_COLS);
+    struct fetch next_b = fetch_panel(b, col + TILE_COLS);
     int64_t looks = (b->depth + FETCH_DEPTH - 1) / FETCH_DEPTH,
             panel_looks = b->tiles.parts * looks;
     struct tile tile = {.depth = b->depth,
@@ -614,12 +616,20 @@ static void block_panel(const struct block *b, int64_t col)
                         .b = panel.b,
                         .b_step = panel.step,
                         .continues = b->continues,
-                        .next_b = &next,
-                        .next_lines = panel_looks ? next.count * next.lines / panel_looks + 1 : 0};
+                        .next_b = &next_b,
+                        .next_lines =
+                            panel_looks ? next_b.count * next_b.lines / panel_looks + 1 : 0};
+    if (next_b.count <= 0) {
+        tile.next_b = &b->ahead;
+        tile.next_lines = b->ahead_lines;
+    }
     for (int64_t t = 0; t < b->tiles.parts; t++) {
         int64_t height = cut_size(&b->tiles, t), after = row + height;
-        tile.next_c = p->c + after * p->c_row + col;
-        tile.next_rows = t + 1 < b->tiles.parts && looks ? (height + looks - 1) / looks : 0;
+        bool last = t + 1 == b->tiles.parts;
+        int64_t next = last ? cut_size(&b->tiles, 0) : height;
+        tile.next_c = p->c + (last ? b->row * p->c_row + col + TILE_COLS : after * p->c_row + col);
+        if (last && col + TILE_COLS >= b->last_col) next = 0;
+        tile.next_rows = looks ? (next + looks - 1) / looks : 0;
         if (b->a_in_place) {
             tile.a = p->a + row * p->a_row + b->k * p->a_depth;
             tile.a_row = p->a_row;
@@ -671,6 +681,17 @@ size_t KERNEL_NAME(product_scratch_bytes)(int64_t rows, int64_t cols, int64_t de
            64;
 }
 
+// Spreads what the caller reads next over all tiles.
+static void fetch_ahead(struct block *b)
+{
+    const struct product *p = b->p;
+    int64_t lines = (p->ahead_cols + CACHE_LINE - 1) / CACHE_LINE;
+    int64_t tiles = (p->rows + TILE_ROWS - 1) / TILE_ROWS * ((p->cols + TILE_COLS - 1) / TILE_COLS);
+    int64_t looks = tiles * ((p->depth + FETCH_DEPTH - 1) / FETCH_DEPTH);
+    b->ahead = (struct fetch){p->ahead, p->ahead_row, p->ahead_rows, lines, 0};
+    b->ahead_lines = looks ? p->ahead_rows * lines / looks + 1 : 0;
+}
+
 static void block_rows(struct block *b, const struct cut *rows)
 {
     b->row = 0;
@@ -718,6 +739,7 @@ void KERNEL_NAME(product)(const struct product *p, void *scratch)
     struct cut cut_cols =
         cut((p->cols + TILE_COLS - 1) / TILE_COLS, kept ? KEPT_COLS / TILE_COLS : p->cols);
     if (kept) b.kept = b.b + packed_floats(p->rows, p->depth);
+    if (p->ahead_rows > 0) fetch_ahead(&b);
     do {
         b.depth = least(p->depth - b.k, DEPTH_BLOCK);
         b.a = b.b + TILE_COLS * b.depth;
