@@ -147,9 +147,9 @@ static enum status read_numbers(const struct job *job, int64_t i, float *to)
         at += length;
     }
     if (found != wanted)
-        FAIL(STATUS_INPUT, "%s line %llu has %lld numbers; the model reads %lld",
+        FAIL(STATUS_INPUT, "%s line %llu has %lld number%s; the model reads %lld",
              line_input_name(job->input), (unsigned long long)job->numbers[i], (long long)found,
-             (long long)wanted);
+             found == 1 ? "" : "s", (long long)wanted);
     return STATUS_OK;
 }
 
@@ -220,11 +220,28 @@ static enum status write_object(const struct job *job, int64_t i, float *probabi
     FAIL(STATUS_MEMORY, "not enough memory for the result");
 }
 
+// Nothing can be said of such scores; JSON has no word for them either.
+static enum status check_scores(const struct job *job, int64_t i)
+{
+    const struct model_config *config = &job->model->config;
+    const float *scores = job->judgements[i].scores;
+    const char *name = job->path ? job->path : "standard input";
+    for (int64_t c = 0; c < config->classes; c++)
+        if (!isfinite(scores[c]))
+            FAIL(STATUS_DIVERGED,
+                 "%s line %llu: a score is not finite (%g): %sthe weights are no "
+                 "trained model's",
+                 name, (unsigned long long)job->numbers[i], (double)scores[c],
+                 config->features ? "its numbers are too large, or " : "");
+    return STATUS_OK;
+}
+
 static enum status write_row(struct job *job, int64_t i)
 {
     const struct judgement *judgement = &job->judgements[i];
     const struct piece *target = &job->pieces[i][2];
     char number[NUMBER_TEXT];
+    TRY(check_scores(job, i));
     if (judgement->left > 0 && job->shortened++ == 0) job->first_shortened = job->numbers[i];
     if (judgement->unknown && !job->unknown) job->first_unknown = job->numbers[i];
     job->unknown += judgement->unknown;
@@ -314,12 +331,17 @@ static enum status open_input(struct job *job, const struct options *options)
              : target ? "target"
                       : "text",
              (long long)job->model->config.features);
-    if (target && !file) FAIL(STATUS_USAGE, "--target is for columns of a file");
     if (!target && option_given(options, "intervals"))
         FAIL(STATUS_USAGE, "--intervals is for measuring; add --target COLUMN");
     // Rows of numbers are lines.
-    if (!file || job->model->config.features)
+    if (!file || job->model->config.features) {
+        static const char *const of_files[] = {"text", "target", "format", "header", "replace"};
+        for (int i = 0; i < 5; i++)
+            if (option_given(options, of_files[i]))
+                FAIL(STATUS_USAGE, "--%s is for columns of a file; %s", of_files[i],
+                     file ? "this model reads lines of numbers" : "standard input has lines");
         return line_input_open(file ? path : NULL, &job->input);
+    }
     struct rows_setup setup = {.path = path,
                                .format = option_text(options, "format"),
                                .columns = 1 + job->pair + job->target,

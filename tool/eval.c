@@ -95,8 +95,10 @@ static enum status run(const struct options *options)
     struct loaded_model *model;
     TRY(model_directory_load(directory, &model));
     struct score score = {0};
-    enum status status;
-    if (!model->tokenizer) {
+    enum status status = score_check(model);
+    if (status) {
+        // What the model is for is measured elsewhere.
+    } else if (!model->tokenizer) {
         status =
             error_at(STATUS_UNSUPPORTED, __FILE__, __LINE__,
                      "%s: the model has no tokenizer that is known here, so texts cannot be read",

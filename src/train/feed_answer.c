@@ -116,7 +116,7 @@ static enum status split_articles(struct trainer *trainer, bool *held)
     int64_t room = 0, count, have = 0;
     uint64_t *article;
     TRY(list_articles(answers, &article, &count));
-    enum status status = STATUS_OK;
+    enum status status = check_folds(config, count, "articles");
     for (int64_t i = 0; i < answers->count && !status; i++) {
         const struct question *question = &answers->question[i];
         held[i] = row_is_held_out(config, count, place_of(article, count, question->article));

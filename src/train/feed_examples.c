@@ -20,6 +20,13 @@ static const uint64_t SPLIT_SEED = UINT64_C(0xD1B54A32D192ED03);
 
 // ---- who is held out ----
 
+enum status check_folds(const struct run_config *config, int64_t count, const char *what)
+{
+    if (config->folds <= count) return STATUS_OK;
+    FAIL(STATUS_INPUT, "%s: %lld %s cannot be %lld parts (train.folds), each with one at least",
+         config->data.train, (long long)count, what, (long long)config->folds);
+}
+
 bool row_is_held_out(const struct run_config *config, int64_t count, int64_t row)
 {
     if (config->data.valid[0]) return false;
@@ -51,6 +58,7 @@ static enum status split_rows(struct trainer *trainer)
     bool own_file = config->data.valid[0];
     feed->learned.rows = &feed->read[0];
     held_out->rows = &feed->read[own_file ? 1 : 0];
+    TRY(check_folds(config, count, "rows"));
     for (int64_t row = 0; row < count; row++) {
         bool held = row_is_held_out(config, count, row);
         TRY(held ? share_add(held_out, &room[1], (int32_t)row)

@@ -50,6 +50,9 @@ static inline int32_t share_row(const struct share *share, int64_t m, int64_t ro
     return place < 0 ? -1 : share->row[place];
 }
 
+// feed_examples.c: whether each of train.folds parts has one of `count` rows, or articles (`what`). Fails: STATUS_INPUT.
+enum status check_folds(const struct run_config *config, int64_t count,
+                        const char *what) CHECK_RESULT;
 // feed_examples.c: whether one of `count` rows, or articles, of data.train is held out. Adds a row of which *room fit before.
 bool row_is_held_out(const struct run_config *config, int64_t count, int64_t row);
 enum status share_add(struct share *share, int64_t *room, int32_t row) CHECK_RESULT;

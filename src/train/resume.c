@@ -27,11 +27,12 @@ static void add_difference(const struct run_config *here, const struct run_confi
     size_t used = strlen(text);
     run_key_text(here, key, a);
     run_key_text(there, key, b);
+    const char *now = a[0] ? a : "nothing", *then = b[0] ? b : "nothing";
     if (count == 0)
         snprintf(text, bytes, "%.300s%s: %.200s, but the checkpoint %.900s was made with %.200s",
-                 place_of(here, name, place), name, a, checkpoint, b);
+                 place_of(here, name, place), name, now, checkpoint, then);
     else
-        snprintf(text + used, bytes - used, "; %s: %.200s, not %.200s", name, a, b);
+        snprintf(text + used, bytes - used, "; %s: %.200s, not %.200s", name, now, then);
 }
 
 static bool differs(const struct run_config *here, const struct run_config *there, int key)
@@ -61,16 +62,23 @@ static int list_differences(const struct run_config *here, const struct run_conf
     return count;
 }
 
-// No key differs that must not: then it is the text, or the tokenizer.
+// No key differs that must not: then it is the text, its columns, or the tokenizer. Keys of data that differ may say why.
 static enum status fail_by_text(const struct run_config *here, const struct run_config *there,
                                 const char *checkpoint)
 {
+    char keys[1200] = "", a[RUN_PATH], b[RUN_PATH];
+    size_t used = 0;
+    for (int i = 0; i < run_schema_count && used < sizeof keys; i++) {
+        if (strncmp(run_schema[i].name, "data.", 5) != 0 || !differs(here, there, i)) continue;
+        run_key_text(here, i, a), run_key_text(there, i, b);
+        used +=
+            (size_t)snprintf(keys + used, sizeof keys - used, "; %s is %.200s here and was %.200s",
+                             run_schema[i].name, a[0] ? a : "nothing", b[0] ? b : "nothing");
+    }
     FAIL(STATUS_INPUT,
-         "the text or its tokenizer is not the one that the checkpoint %s was made with: "
-         "data.train is %s here and was %s, data.tokenizer is %s here and was %s; give back the "
-         "same text and tokenizer, or choose another out",
-         checkpoint, here->data.train, there->data.train, here->data.tokenizer,
-         there->data.tokenizer);
+         "the text or its tokenizer is not the one that the checkpoint %s was made with%s%s; give "
+         "back the same text and tokenizer, or choose another out",
+         checkpoint, keys, keys[0] ? "" : ": no key differs, so a file has changed");
 }
 
 enum status resume_explain(const struct run_config *config, const char *checkpoint,

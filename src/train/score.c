@@ -164,6 +164,21 @@ static enum status use_stream(struct scoring *scoring, int64_t targets, int *wor
     return STATUS_OK;
 }
 
+enum status score_check(const struct loaded_model *model)
+{
+    const struct model_config *config = &model->config;
+    const char *measure = config->spans ? "answer --reference"
+                          : config->classes && model->type->tasks & TASK_CLASSIFY
+                              ? "classify --target"
+                              : NULL;
+    if (model->type->tasks & TASK_TRANSLATE) measure = "translate or summarize, with --reference";
+    if (model->type->tasks & TASK_LM && config->classes == 0) return STATUS_OK;
+    FAIL(STATUS_UNSUPPORTED, "a model of type %s%s has no loss on running text; %s%s",
+         model->type->name, config->classes ? " with a head over classes" : "",
+         measure ? "what measures it is stentor " : "its log.jsonl says what training measured",
+         measure ? measure : "");
+}
+
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
                          int64_t last, const struct score_way *way, struct score *score_p)
 {
@@ -174,11 +189,7 @@ enum status score_corpus(struct loaded_model *model, const struct corpus *corpus
     int workers = way->workers;
     struct scorer *scorer = NULL;
     double start = seconds_now();
-    if (!(model->type->tasks & TASK_LM))
-        FAIL(STATUS_UNSUPPORTED,
-             "a model of type %s has no loss on running text; what it is for measures it: "
-             "translate or summarize with --reference, or train",
-             model->type->name);
+    TRY(score_check(model));
     if (way->carry) TRY(use_stream(&scoring, last - first - 1, &workers));
     TRY(sampler_init(&scoring.sampler, corpus, first, last, scoring.length, 0));
     scoring.windows = sampler_evaluation_windows(&scoring.sampler);

@@ -22,6 +22,8 @@ struct score_way {
     // Models that have states to carry: as one stream, by one worker; what a window ended with the next begins with.
     bool carry;
 };
+// Whether the model has a loss on running text. Fails: STATUS_UNSUPPORTED, naming what measures it instead.
+enum status score_check(const struct loaded_model *model) CHECK_RESULT;
 // Ids [first, last) of the corpus, in windows of the model's context without overlap.
 // Fails: STATUS_INPUT when the range is too short, STATUS_MEMORY, STATUS_UNSUPPORTED where there is no state to carry.
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,

@@ -70,6 +70,11 @@ fails "bytes that are no UTF-8" 3 "standard input line 2" "$program" classify ba
 fails "a line of 1 MB" 0 "1 text is longer than the model reads, the first in standard input line 2" "$program" classify bag
 check "... two" test "$(wc -l <out.txt)" -eq 2
 printf 'mood\ttext\ngood\tsun\nugly\train\n' >strange.tsv
+printf 'sun\tgood\n' >in.txt
+for option in '--text 2' '--target 2' '--format tsv' '--header' '--replace'; do
+    fails "$option of standard input" 2 "is for columns of a file; standard input has lines" "$program" classify bag $option
+done
+fails "eval of a classifier" 1 "a model of type bag with a head over classes has no loss on running text; what measures it is stentor classify --target" "$program" eval bag --data texts.txt
 check "closed streams are no empty ones" sh -c '"$1" classify bag <&- 2>/dev/null; test $? -eq 3 && { echo sun | "$1" classify bag >&- 2>/dev/null; test $? -eq 4; }' - "$program"
 fails "an unknown class" 3 'strange.tsv line 3: "ugly" is none of the model' "$program" classify bag strange.tsv --text text --target mood
 fails "a column that is not there" 3 "strange.tsv" "$program" classify bag strange.tsv --text words
@@ -81,6 +86,12 @@ fails "a number that is too large" 3 "standard input line 3: 1e39 is out of rang
 check "... the lines before are there" test "$(wc -l <out.txt)" -eq 2
 printf '1\nx\n' >in.txt
 fails "a word for a number" 3 "in.txt line 2: \"x\" is no number" "$program" classify line in.txt
+fails "--format of numbers" 2 "--format is for columns of a file; this model reads lines of numbers" "$program" classify line in.txt --format tsv
+cp -r line large
+printf '\377\377\177\177\377\377\177\177' | dd of=large/model.safetensors bs=1 conv=notrunc seek=$(($(wc -c <line/model.safetensors) - 8)) 2>/dev/null
+printf '0\n3\n0\n' >in.txt
+fails "a score that is not finite" 1 "standard input line 2: a score is not finite (inf)" "$program" classify large --json
+check "... and the line before it" test "$(wc -l <out.txt)" -eq 1
 for names in 'good\ngood\n' '\ngood\n' 'bad\n\377\n'; do
     printf "$names" >bag/labels.txt
     fails "labels that are no names" 3 "labels.txt" "$program" classify bag texts.txt

@@ -43,6 +43,8 @@ check "--resume goes on to the same bits" '[ -s short.json ] && cmp 1.json short
 check "folds that are there are not written over" "[ $? = 2 ] && grep -q 'fold [01]: out1/fold-[01]/checkpoints' err"
 "$program" train run.yaml --folds 3 --quiet --out none --set data.valid=rows.csv >/dev/null 2>err
 check "data.valid is refused" "[ $? = 2 ] && grep -q 'leave out data.valid' err"
+"$program" train run.yaml --folds 100 --quiet --out none >/dev/null 2>err
+check "more folds than rows are refused" "[ $? = 3 ] && grep -q 'rows.csv: 97 rows cannot be 100 parts (train.folds)' err"
 "$program" train run.yaml --folds 1 --quiet --out none >/dev/null 2>err
 check "one fold is refused" "[ $? = 2 ] && grep -q -e '--folds' err"
 echo "1..$count"
