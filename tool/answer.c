@@ -71,7 +71,9 @@ static enum status write_answer(struct job *job, int64_t i)
     for (int64_t w = best + 1; w < question->first_window + question->windows; w++)
         if (job->spans[w].score > job->spans[best].score) best = w;
     struct text text = answers_text(&job->answers, &job->answers.windows, best, job->spans[best]);
-    TRY(job->json ? write_object(job, question, text, job->spans[best].score) : write_line(text));
+    if (output_has_lines())
+        TRY(job->json ? write_object(job, question, text, job->spans[best].score)
+                      : write_line(text));
     if (!job->reference) return STATUS_OK;
     struct answer_counts counts = {0};
     TRY(answers_score(&job->answers, i, text, job->kind, job->work, &counts));
@@ -98,11 +100,10 @@ static enum status write_measures(const struct job *job)
     struct interval exact, f1;
     TRY(intervals_say(&job->intervals, exact_of, NULL, 2, exact_text, &exact));
     TRY(intervals_say(&job->intervals, f1_of_answers, NULL, 2, f1_text, &f1));
-    if (!job->json) {
-        terminal_say("exact %.2f%s, F1 %.2f%s of %lld questions (%s)", score.exact, exact_text,
-                     score.f1, f1_text, (long long)job->counts.questions, kind);
-        return STATUS_OK;
-    }
+    if (!job->json)
+        return output_measure("exact %.2f%s, F1 %.2f%s of %lld questions (%s)", score.exact,
+                              exact_text, score.f1, f1_text, (long long)job->counts.questions,
+                              kind);
     json_t *object = json_pack("{s:f, s:f, s:I, s:s}", "exact", score.exact, "f1", score.f1,
                                "questions", (json_int_t)job->counts.questions, "measure", kind);
     if (object && job->intervals.examples)
@@ -136,7 +137,7 @@ static enum status answer_all(struct job *job, const struct options *options,
     signals_catch(stop, false);
     TRY(answerer_run(answerer, &job->answers, longest, job->spans));
     if (!signals_caught()) return write_all(job);
-    terminal_say("stopped: nothing is written");
+    terminal_say("stopped: nothing is %s", output_has_lines() ? "written" : "measured");
     return STATUS_OK;
 }
 
@@ -157,7 +158,7 @@ static enum status run_model(struct job *job, const struct options *options,
 static enum status run(const struct options *options)
 {
     struct job job = {.json = option_given(options, "json"),
-                      .reference = option_given(options, "reference"),
+                      .reference = option_given(options, "reference") || !output_has_lines(),
                       .intervals.wanted = option_given(options, "intervals")};
     struct loaded_model *model;
     if (job.intervals.wanted && !job.reference)

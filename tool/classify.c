@@ -245,7 +245,9 @@ static enum status write_row(struct job *job, int64_t i)
     if (judgement->left > 0 && job->shortened++ == 0) job->first_shortened = job->numbers[i];
     if (judgement->unknown && !job->unknown) job->first_unknown = job->numbers[i];
     job->unknown += judgement->unknown;
-    if (job->json) {
+    if (!output_has_lines()) {
+        // Nothing is written.
+    } else if (job->json) {
         TRY(write_object(job, i, job->scores + job->room * job->model->config.classes));
     } else if (classifier_classes(job->model)) {
         TRY(output_print("%s\n", job->model->label[judgement->predicted]));
@@ -292,7 +294,8 @@ static enum status run_all(struct job *job)
     say_losses(job);
     if (job->status) return error_adopt(job->status, job->message);
     if (signals_caught()) {
-        terminal_say("stopped: the first %lld rows are written", (long long)job->written);
+        terminal_say("stopped: the first %lld rows are %s", (long long)job->written,
+                     output_has_lines() ? "written" : "done, and nothing is measured");
         return STATUS_OK;
     }
     return job->judge ? judge_rows_print(job->judge, job->json) : STATUS_OK;

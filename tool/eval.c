@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// stentor eval: loss and perplexity of a trained model on a text; by default on what its run held out.
+// stentor eval: what a trained model is worth, by what it is for. Of a language model loss and perplexity on a text, by default on what
+// its run held out; of the others what the commands that use them measure.
 #include "base/cpu.h"
 #include "base/file.h"
+#include "intervals.h"
 #include "options.h"
 #include "output.h"
+#include "store/family.h"
 #include "terminal.h"
 #include "train/run.h"
 #include "train/score.h"
@@ -12,14 +15,53 @@
 #include <stdio.h>
 #include <string.h>
 
+// clang-format off
 static const struct option_row rows[] = {
-    {"data", "FILE", "text, folder, .jsonl, .gz or .zst; else what the run held out"},
-    {"field", "NAME", "the text's name in .jsonl lines (text)"},
-    {"carry", NULL, "one stream, whose states go from window to window (lstm_lm)"},
+    {"data", "FILE", "the same as FILE"},
+    {"field", "NAME", "running text: its name in .jsonl lines (text)"},
+    {"carry", NULL, "running text: one stream, whose states go from window to window (lstm_lm)"},
+    {"text", "COLUMN", "rows: the text, a number from 1 or a name (1)"},
+    {"pair", "COLUMN", "rows: a second text"},
+    {"target", "COLUMN", "rows: the right class or number"},
+    {"format", "NAME", "rows: lines, csv, tsv, spaced, jsonl, squad (by FILE's ending)"},
+    {"header", NULL, "rows: the first is left out, also where columns are numbers"},
+    {"replace", NULL, "rows: bytes that are no UTF-8 become question marks instead of ending it"},
+    {"reference", "FILE", "lines: what each should become, for BLEU, chrF and ROUGE"},
+    {"tokenize", "NAME", "lines: of BLEU: 13a, zh, char or none, as sacreBLEU's (13a)"},
+    {"smooth", "NAME", "lines: of BLEU: exp, floor, add-k or none (exp)"},
+    {"chrf-words", "N", "lines: orders of words in chrF: 0, 1, 2 (chrF++) (0)"},
+    {"lower-case", NULL, "lines: BLEU and chrF do not see capital letters"},
+    {"characters", NULL, "lines: ROUGE by characters, for Chinese; else by words"},
+    {"stem", NULL, "lines: ROUGE by the stems of words"},
+    {"beam", "N", "lines: hypotheses that are followed; 1: greedy (5)"},
+    {"length-penalty", "X", "lines: a score is log probability / length^X (1)"},
+    {"max-tokens", "N", "lines, questions: tokens to write at most (twice those read, and 10; 30)"},
+    INTERVALS_OPTION,
+    {"batch", "N", "rows, lines, questions: at a time; the result is the same for any number"},
     {"workers", "N", "workers (one for each core)"},
     {"json", NULL, "prints the result as one JSON object"},
     {NULL, NULL, NULL},
 };
+// clang-format on
+
+// What a directory is for, which options are not of all, and what does the work of the others than running text.
+static const struct kind {
+    const char *reads;
+    const char *own; // options, between blanks
+    const struct command *command;
+    const char *needs; // an option that says what is right, NULL: the file does
+    const char *usage;
+} kinds[] = {
+    {"running text", " field carry ", NULL, NULL, NULL},
+    {"rows", " text pair target format header replace intervals batch ", &classify_command,
+     "target", "FILE --target COLUMN (and --text COLUMN)"},
+    {"lines",
+     " reference tokenize smooth chrf-words lower-case characters stem intervals beam "
+     "length-penalty max-tokens batch ",
+     &translate_command, "reference", "FILE --reference FILE"},
+    {"questions", " max-tokens intervals batch ", &answer_command, NULL, "FILE.json"},
+};
+enum { RUNNING_TEXT, ROWS, LINES, QUESTIONS, KINDS };
 
 // Sequences in a group where no run file says it; the loss is a mean over all, so this is a matter of speed.
 enum { GROUP = 8 };
@@ -82,16 +124,16 @@ static enum status print_score(const struct options *options, const struct score
     return output_print("bits per character  %.4f\n", per_character);
 }
 
-static enum status run(const struct options *options)
+static enum status eval_text(const struct options *options)
 {
-    const char *directory = options->argument[0], *data = option_text(options, "data");
+    const char *directory = options->argument[0];
+    const char *data = options->arguments > 1 ? options->argument[1] : NULL;
     int64_t workers = cpu_cores();
     bool carry = option_given(options, "carry");
     char name[RUN_PATH + 32];
     TRY(option_integer(options, "workers", 1, 1024, &workers));
     if (option_given(options, "field") && !data)
-        FAIL(STATUS_USAGE,
-             "eval: --field is for --data FILE; without it, the run file says the field");
+        FAIL(STATUS_USAGE, "eval: --field is for a FILE; without it, the run file says the field");
     struct loaded_model *model;
     TRY(model_directory_load(directory, &model));
     struct score score = {0};
@@ -112,13 +154,83 @@ static enum status run(const struct options *options)
         status = score_held_out(directory, model, (int)workers, carry, &score, name, sizeof name);
     }
     loaded_model_destroy(model);
-    if (status) return status;
+    TRY(status);
     if (!isfinite(score.loss))
         FAIL(STATUS_DIVERGED, "%s: the loss is not finite; the weights are not a trained model",
              directory);
     return print_score(options, &score, name);
 }
 
+// ---- the command ----
+
+static enum status find_kind(const char *directory, const struct kind **kind_p)
+{
+    struct model_config config;
+    const struct model_family *family;
+    const struct model_type *type;
+    bool zero_bias;
+    int kind = RUNNING_TEXT;
+    TRY(model_config_read(directory, &config, &family, &zero_bias));
+    TRY(model_find(config.type, &type));
+    if (config.spans)
+        kind = QUESTIONS;
+    else if (config.classes > 0)
+        kind = ROWS;
+    else if (type->encode)
+        kind = LINES;
+    if (config.features)
+        FAIL(STATUS_UNSUPPORTED,
+             "%s reads rows of numbers, which only its training measures (log.jsonl, val/); "
+             "`stentor classify %s FILE` writes what it says of them",
+             directory, directory);
+    *kind_p = &kinds[kind];
+    return STATUS_OK;
+}
+
+// An option of other models than this is a mistake.
+static enum status check_options(const struct options *options, const struct kind *kind)
+{
+    char word[64];
+    for (int i = 0; i < options->count; i++) {
+        const char *name = options->given[i].row->name;
+        const struct kind *whose = NULL;
+        snprintf(word, sizeof word, " %s ", name);
+        for (int k = 0; k < KINDS && whose != kind; k++)
+            if (strstr(kinds[k].own, word) && (!whose || &kinds[k] == kind)) whose = &kinds[k];
+        if (whose && whose != kind)
+            FAIL(STATUS_USAGE, "eval: --%s is for models that read %s; %s reads %s", name,
+                 whose->reads, options->argument[0], kind->reads);
+    }
+    return STATUS_OK;
+}
+
+static enum status run(const struct options *given)
+{
+    static struct options options;
+    const char *data = option_text(given, "data"), *directory = given->argument[0];
+    const struct kind *kind;
+    options = *given;
+    if (data && options.arguments > 1)
+        FAIL(STATUS_USAGE, "eval: %s and --data %s are two files", options.argument[1], data);
+    if (data) options.argument[options.arguments++] = data;
+    TRY(find_kind(directory, &kind));
+    TRY(check_options(&options, kind));
+    if (!kind->command) return eval_text(&options);
+    if (options.arguments < 2 || (kind->needs && !option_given(&options, kind->needs)))
+        FAIL(STATUS_USAGE, "eval: %s reads %s, and nothing says what is right: stentor eval %s %s",
+             directory, kind->reads, directory, kind->usage);
+    output_measures_only();
+    return kind->command->run(&options);
+}
+
+static void help(void)
+{
+    printf("\nOf a model of running text FILE is a text, a folder, .jsonl, .gz or .zst; without it "
+           "the text is\nwhat the run held out. A model of rows gets accuracy, F1 and the area "
+           "under the curve, or errors\nof numbers; of lines BLEU, chrF and ROUGE; of questions "
+           "exact match and F1.\n");
+}
+
 const struct command eval_command = {
-    "eval", "DIR", "loss and perplexity of a model on a text", 1, 1, rows, NULL, run,
+    "eval", "DIR [FILE]", "what a model is worth on a text or on rows", 1, 2, rows, help, run,
 };

@@ -5,7 +5,6 @@
 #include "base/number.h"
 #include "intervals.h"
 #include "output.h"
-#include "terminal.h"
 #include "text/auc.h"
 #include "text/confusion.h"
 
@@ -107,9 +106,8 @@ static enum status print_numbers(const struct judge_rows *judge, bool json)
     if (json)
         return output_json(json_pack("{s:I, s:f, s:f}", "rows", (json_int_t)judge->rows, "mae", mae,
                                      "rmse", rmse));
-    terminal_say("%lld rows: mean error %.6g, root of its mean square %.6g", (long long)judge->rows,
-                 mae, rmse);
-    return STATUS_OK;
+    return output_measure("%lld rows: mean error %.6g, root of its mean square %.6g",
+                          (long long)judge->rows, mae, rmse);
 }
 
 static json_t *class_object(const struct judge_rows *judge, int32_t class)
@@ -157,9 +155,9 @@ enum status judge_rows_print(struct judge_rows *judge, bool json)
     struct interval accuracy;
     TRY(intervals_say(&judge->intervals, accuracy_of, NULL, 4, interval, &accuracy));
     if (json) return print_object(judge, &score, auc, &accuracy);
-    terminal_say("%lld rows: accuracy %.4f%s, macro precision %.4f, recall %.4f, F1 %.4f",
-                 (long long)judge->rows, score.accuracy, interval, score.macro.precision,
-                 score.macro.recall, score.macro.f1);
-    if (judge->model->labels == 2) terminal_say("area under the curve %.4f", auc);
-    return STATUS_OK;
+    TRY(output_measure("%lld rows: accuracy %.4f%s, macro precision %.4f, recall %.4f, F1 %.4f",
+                       (long long)judge->rows, score.accuracy, interval, score.macro.precision,
+                       score.macro.recall, score.macro.f1));
+    if (judge->model->labels != 2) return STATUS_OK;
+    return output_measure("area under the curve %.4f", auc);
 }

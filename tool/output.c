@@ -2,6 +2,7 @@
 #include "output.h"
 
 #include "base/memory.h"
+#include "terminal.h"
 #include "text/tokenizer.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool reader_left;
+static bool reader_left, measures_only;
 
 static enum status failed(void)
 {
@@ -27,6 +28,21 @@ enum status output_print(const char *format, ...)
     int length = vprintf(format, arguments);
     va_end(arguments);
     return length < 0 ? failed() : STATUS_OK;
+}
+
+void output_measures_only(void) { measures_only = true; }
+bool output_has_lines(void) { return !measures_only; }
+
+enum status output_measure(const char *format, ...)
+{
+    char line[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (measures_only) return output_print("%s\n", line);
+    terminal_say("%s", line);
+    return STATUS_OK;
 }
 
 enum status output_write(const void *data, size_t bytes)

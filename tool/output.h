@@ -13,6 +13,12 @@ enum status output_print(const char *format, ...)
     __attribute__((format(printf, 1, 2))) CHECK_RESULT;
 // Writes and flushes. Fails: STATUS_DISK.
 enum status output_write(const void *data, size_t bytes) CHECK_RESULT;
+// A line of measures: beside a command's own lines to standard error; where only measures are wanted (stentor eval), they are the result.
+enum status output_measure(const char *format, ...)
+    __attribute__((format(printf, 1, 2))) CHECK_RESULT;
+// From here on no lines are wanted; whether they are.
+void output_measures_only(void);
+bool output_has_lines(void);
 // One object as a line (indented when standard output is a terminal); takes over `object`.
 enum status output_json(json_t *object) CHECK_RESULT;
 // A number, null where it is not finite (no held-out text, say).

@@ -5,7 +5,6 @@
 #include "data/lines.h"
 #include "intervals.h"
 #include "output.h"
-#include "terminal.h"
 #include "text/distinct.h"
 
 #include <stdio.h>
@@ -37,9 +36,8 @@ enum status score_lines_create(const struct score_options *options, struct score
     TRY(memory_allocate(1, sizeof *scores, "measures", &scores));
     scores->options = *options;
     scores->intervals.wanted = options->intervals;
-    bool characters =
-        options->rouge ? options->rouge_options.characters
-                       : options->bleu.tokenizer == BLEU_ZH || options->bleu.tokenizer == BLEU_CHAR;
+    bool characters = (options->rouge && options->rouge_options.characters) ||
+                      options->bleu.tokenizer == BLEU_ZH || options->bleu.tokenizer == BLEU_CHAR;
     for (int n = 0; n < KINDS; n++) distinct_init(&scores->distinct[n], n + 1, characters);
     enum status status = lines_open(options->reference, false, &scores->reference);
     if (!status) status = measure_work_create(&scores->work);
@@ -65,7 +63,8 @@ static enum status count(struct score_lines *s, struct text line, struct text wa
                          struct line_counts *counts)
 {
     const struct score_options *o = &s->options;
-    if (o->rouge) return rouge_add(s->work, &o->rouge_options, line, &wanted, 1, &counts->rouge);
+    if (o->rouge) TRY(rouge_add(s->work, &o->rouge_options, line, &wanted, 1, &counts->rouge));
+    if (!o->bleu_chrf) return STATUS_OK;
     TRY(bleu_add(s->work, &o->bleu, line, &wanted, 1, &counts->bleu));
     return chrf_add(s->work, &o->chrf, line, &wanted, 1, &counts->chrf);
 }
@@ -147,9 +146,9 @@ static enum status say_rouge(const struct score_lines *s, json_t *object)
         char interval[INTERVAL_TEXT];
         TRY(with_interval(s, rouge_f1, &of, 4, rouge_names[i], object, interval));
         if (!object)
-            terminal_say("%-9s by:%s|stem:%s = %.4f%s (precision %.4f, recall %.4f)",
-                         rouge_names[i], by, stem ? "yes" : "no", score.f1[i], interval,
-                         score.precision[i], score.recall[i]);
+            TRY(output_measure("%-9s by:%s|stem:%s = %.4f%s (precision %.4f, recall %.4f)",
+                               rouge_names[i], by, stem ? "yes" : "no", score.f1[i], interval,
+                               score.precision[i], score.recall[i]));
     }
     return STATUS_OK;
 }
@@ -169,23 +168,23 @@ static enum status say_bleu(const struct score_lines *s, json_t *object)
         json_object_set_new(object, "chrf_signature", json_string(chrf_text));
         return STATUS_OK;
     }
-    terminal_say("BLEU %s = %.2f%s (%.1f/%.1f/%.1f/%.1f, brevity penalty %.3f)", bleu_text,
-                 bleu.score, bleu_interval, bleu.precision[0], bleu.precision[1], bleu.precision[2],
-                 bleu.precision[3], bleu.brevity_penalty);
-    terminal_say("%s %s = %.2f%s", o->chrf.words ? "chrF++" : "chrF", chrf_text,
-                 chrf_score(&o->chrf, &s->all.chrf), chrf_interval);
-    return STATUS_OK;
+    TRY(output_measure("BLEU %s = %.2f%s (%.1f/%.1f/%.1f/%.1f, brevity penalty %.3f)", bleu_text,
+                       bleu.score, bleu_interval, bleu.precision[0], bleu.precision[1],
+                       bleu.precision[2], bleu.precision[3], bleu.brevity_penalty));
+    return output_measure("%s %s = %.2f%s", o->chrf.words ? "chrF++" : "chrF", chrf_text,
+                          chrf_score(&o->chrf, &s->all.chrf), chrf_interval);
 }
 
 static enum status say(const struct score_lines *s, json_t *object)
 {
     double one = distinct_score(&s->distinct[0]), two = distinct_score(&s->distinct[1]);
-    TRY(s->options.rouge ? say_rouge(s, object) : say_bleu(s, object));
+    if (s->options.bleu_chrf) TRY(say_bleu(s, object));
+    if (s->options.rouge) TRY(say_rouge(s, object));
     if (object) {
         json_object_set_new(object, "distinct1", json_real(one));
         json_object_set_new(object, "distinct2", json_real(two));
     } else
-        terminal_say("distinct-1 %.4f, distinct-2 %.4f", one, two);
+        return output_measure("distinct-1 %.4f, distinct-2 %.4f", one, two);
     return STATUS_OK;
 }
 

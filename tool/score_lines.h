@@ -10,7 +10,7 @@
 struct score_options {
     const char *reference; // file
     bool intervals;        // of confidence, beside the measures
-    bool rouge;            // else BLEU and chrF
+    bool rouge, bleu_chrf; // one of them, or both
     struct bleu_options bleu;
     struct chrf_options chrf;
     struct rouge_options rouge_options;

@@ -131,15 +131,15 @@ static enum status read_measures(const struct options *options, bool summaries,
     const char *const *const lists[] = {of_both, summaries ? of_rouge : of_bleu};
     *out = (struct score_options){.reference = option_text(options, "reference"),
                                   .intervals = option_given(options, "intervals"),
-                                  .rouge = summaries};
+                                  .rouge = summaries || !output_has_lines(),
+                                  .bleu_chrf = !summaries};
     for (int l = 0; l < 2; l++)
         for (const char *const *name = lists[l]; *name; name++)
             if (!out->reference && option_given(options, *name))
                 FAIL(STATUS_USAGE, "--%s is for measuring; add --reference FILE", *name);
-    if (!summaries) return read_bleu(options, out);
     out->rouge_options.characters = option_given(options, "characters");
     out->rouge_options.stem = option_given(options, "stem");
-    return STATUS_OK;
+    return summaries ? STATUS_OK : read_bleu(options, out);
 }
 
 // ---- reading ----
@@ -245,7 +245,7 @@ static enum status write_line(struct job *job, int64_t i)
 {
     const struct translation *t = &job->translations[i];
     count_losses(job, i);
-    TRY(job->json ? write_object(job, i) : write_text(job, i));
+    if (output_has_lines()) TRY(job->json ? write_object(job, i) : write_text(job, i));
     job->written++;
     if (job->scores)
         score_lines_add(job->scores,
@@ -279,7 +279,8 @@ static enum status run_all(struct job *job)
         terminal_say("warning: %lld characters were left out", (long long)job->unknown);
     if (job->status) return error_adopt(job->status, job->message);
     if (signals_caught()) {
-        terminal_say("stopped: the first %lld lines are written", (long long)job->written);
+        terminal_say("stopped: the first %lld lines are %s", (long long)job->written,
+                     output_has_lines() ? "written" : "done, and nothing is measured");
         return STATUS_OK;
     }
     return job->scores ? score_lines_print(job->scores, job->json) : STATUS_OK;

@@ -169,7 +169,7 @@ bad "generate: top-p" 2 "--top-p" "$program" generate keep --top-p 1.5
 bad "generate: top-k" 2 "--top-k" "$program" generate keep --top-k -3
 bad "generate: max-tokens" 2 "--max-tokens" "$program" generate keep --max-tokens 1e30
 bad "generate: empty stop" 2 "--stop: the text is empty" "$program" generate keep --stop ''
-bad "eval: --field without --data" 2 "--field is for --data" "$program" eval keep --field body
+bad "eval: --field without --data" 2 "--field is for a FILE" "$program" eval keep --field body
 bad "inspect: --workers for a model" 2 "--workers is for a run file; keep is a model" "$program" inspect keep --workers 3
 bad "inspect: --set for a checkpoint" 2 "--set is for a run file" "$program" inspect keep/checkpoints/step-20 --set train.steps=3
 bad "inspect: --tensors for a checkpoint" 2 "--tensors is for" "$program" inspect keep/checkpoints/step-20 --tensors

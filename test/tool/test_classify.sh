@@ -52,6 +52,17 @@ for kind in bag convolution encoder gpt2; do
 done
 "$program" classify bag rows.tsv --text text --target mood --intervals --json | tail -1 >measured.txt
 check "--intervals: accuracy lies in its own" awk -v low="$(value accuracy_low measured.txt)" -v at="$(value accuracy measured.txt)" -v high="$(value accuracy_high measured.txt)" 'BEGIN { exit !(low != "" && low <= at && at <= high && high <= 1) }'
+for kind in bag encoder; do
+    "$program" eval $kind rows.tsv --text text --target mood --json >eval.txt 2>err.txt
+    check "$kind: eval prints the measures of classify, and no rows" sh -c "cat err.txt; '$program' classify $kind rows.tsv --text text --target mood --json 2>err.txt | tail -1 | cmp - eval.txt"
+done
+"$program" eval number rows.tsv --text text --target degrees >eval.txt 2>err.txt
+check "eval of numbers" sh -c 'test ! -s err.txt && grep -q "^240 rows: mean error" eval.txt'
+: >in.txt
+fails "eval without a target" 2 "stentor eval bag FILE --target COLUMN" "$program" eval bag rows.tsv
+fails "eval without a file" 2 "stentor eval bag FILE --target COLUMN" "$program" eval bag --target mood
+fails "eval with an option of translators" 2 "--beam is for models that read lines; bag reads rows" "$program" eval bag rows.tsv --target mood --beam 2
+fails "eval of an unknown class" 3 'rows.tsv line 2: "1.5" is none of the model' "$program" eval bag rows.tsv --text text --target degrees
 "$program" classify number rows.tsv --text text --target degrees >numbers.txt 2>err.txt
 check "numbers: one a row, and their errors" sh -c 'cat err.txt; test $(wc -l <numbers.txt) -eq 240 && grep -q "240 rows: mean error" err.txt'
 : >in.txt
@@ -74,7 +85,7 @@ printf 'sun\tgood\n' >in.txt
 for option in '--text 2' '--target 2' '--format tsv' '--header' '--replace'; do
     fails "$option of standard input" 2 "is for columns of a file; standard input has lines" "$program" classify bag $option
 done
-fails "eval of a classifier" 1 "a model of type bag with a head over classes has no loss on running text; what measures it is stentor classify --target" "$program" eval bag --data texts.txt
+fails "eval of a classifier on lines without classes" 2 "stentor eval bag FILE --target COLUMN" "$program" eval bag --data texts.txt
 check "closed streams are no empty ones" sh -c '"$1" classify bag <&- 2>/dev/null; test $? -eq 3 && { echo sun | "$1" classify bag >&- 2>/dev/null; test $? -eq 4; }' - "$program"
 fails "an unknown class" 3 'strange.tsv line 3: "ugly" is none of the model' "$program" classify bag strange.tsv --text text --target mood
 fails "a column that is not there" 3 "strange.tsv" "$program" classify bag strange.tsv --text words

@@ -137,6 +137,11 @@ timeout 100 "$program" train run.yaml --out half --quiet --set train.decay_steps
 timeout 100 "$program" train run.yaml --out whole --quiet --set train.decay_steps=120 >log 2>err.txt
 figures half >figures.half; figures whole >figures.whole
 check "measure bleu: the same after a pause" cmp figures.half figures.whole
+"$program" eval by1 held.src --reference held.ref --beam 1 --json >eval.txt 2>err.txt
+check "eval: the same figures, and no lines" sh -c 'cat err.txt; test $(wc -l <eval.txt) -eq 1 && grep -q "\"rougeL\": 0\." eval.txt'
+check "eval: the same BLEU" test "$(value bleu eval.txt)" = "$(value bleu by1.json)"
+"$program" eval by1/best held.src --reference held.ref --workers 3 >eval.txt 2>err.txt
+check "eval: measures are the result" sh -c 'test ! -s err.txt && test $(grep -c "^BLEU \|^chrF \|^rouge\|^distinct" eval.txt) -eq 7'
 "$program" inspect by1/checkpoints/step-120 >out.txt 2>err.txt
 check "inspect names the measure" grep -q "^best validation bleu $(printf %.4f "$(value best by1.json)"), at step" out.txt
 "$program" inspect by1/checkpoints/step-120 --json >out.txt 2>err.txt
@@ -178,7 +183,9 @@ fails "no such file" 3 "missing.txt" "$program" translate seq2seq missing.txt
 fails "no such reference" 3 "missing.txt" "$program" translate seq2seq lines.txt --reference missing.txt
 fails "no such model" 3 "missing" "$program" translate missing lines.txt
 fails "more of n-best than beams" 2 "n-best: 4 is out of range; it must be 1 to 3" "$program" translate seq2seq --beam 3 --n-best 4
-fails "eval of a translator" 1 "a model of type seq2seq has no loss on running text" "$program" eval seq2seq --data lines.txt
+fails "eval of a translator without references" 2 "stentor eval seq2seq FILE --reference FILE" "$program" eval seq2seq --data lines.txt
+fails "eval of a translator with a class" 2 "--target is for models that read rows; seq2seq reads lines" "$program" eval seq2seq lines.txt --target 2
+fails "eval with two files" 2 "are two files" "$program" eval seq2seq lines.txt --data lines.txt
 fails "generate by a translator" 1 "a model of type seq2seq does not continue a text" "$program" generate seq2seq --prompt one
 fails "draws and beams" 2 "one of them" "$program" translate seq2seq --beam 3 --temperature 1
 fails "a seed without draws" 2 "--seed is for draws" "$program" translate seq2seq --seed 3

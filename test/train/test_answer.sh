@@ -67,6 +67,8 @@ for workers in 1 2 3 5; do "$program" answer said ask.json --json --reference --
 same=yes; for workers in 2 3 5; do cmp -s answers.1 answers.$workers || same=no; done
 if [ $same = yes ] && [ "$(wc -l <answers.1)" = 65 ]; then ok "answers are the same for 1, 2, 3 and 5 workers"; else not_ok "answers are the same for 1, 2, 3 and 5 workers"; fi
 if awk -v a="$(field exact said.json)" -v b="$(field exact answers.1)" 'BEGIN { d = 100 * a - b; exit !(a > 0 && d < 1e-3 && d > -1e-3) }'; then ok "and are worth what training measured"; else tail -1 answers.1 said.json >err; not_ok "and are worth what training measured"; fi
+"$program" eval said ask.json --json --intervals --max-tokens 6 >evaluated 2>err
+if tail -1 answers.1 | cmp -s - evaluated; then ok "eval prints these measures only"; else not_ok "eval prints these measures only"; fi
 "$program" answer said ask.json >lines 2>err
 if [ "$(wc -l <lines)" = 64 ]; then ok "a line for a question"; else not_ok "a line for a question"; fi
 "$program" classify said lines >/dev/null 2>err
