@@ -90,7 +90,7 @@ static struct value *layer(struct builder *b, const struct model_config *c, stru
     bool again = !cache && number < c->recompute_layers;
     // Products add to the residual stream themselves where nothing is dropped in between; the last one of a layer that is computed
     // again does not, as its result stays while its input goes.
-    bool adds = c->residual_dropout == 0;
+    bool adds = !nn_drops(b, c->residual_dropout);
     prefix_push(b, "h.%d", (int)number);
     if (again) region_begin(b->g);
     struct value *y = nn_layer_norm(b, x, "ln_1", c->bias, c->norm_epsilon);

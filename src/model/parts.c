@@ -57,10 +57,17 @@ static struct value *before(struct builder *b, const struct model_config *c, str
 {
     return c->post_norm ? x : nn_layer_norm(b, x, norm, c->bias, c->norm_epsilon);
 }
+// What the part's last product adds to: x itself, where nothing is dropped in between; the same bits.
+static struct value *residual(const struct builder *b, const struct model_config *c,
+                              struct value *x)
+{
+    return nn_drops(b, c->residual_dropout) ? NULL : x;
+}
 static struct value *behind(struct builder *b, const struct model_config *c, struct value *x,
                             struct value *y, const char *norm)
 {
-    x = op_add(b->g, x, nn_dropout(b, y, c->residual_dropout));
+    y = nn_dropout(b, y, c->residual_dropout);
+    x = residual(b, c, x) ? y : op_add(b->g, x, y);
     return c->post_norm ? nn_layer_norm(b, x, norm, c->bias, c->norm_epsilon) : x;
 }
 
@@ -101,6 +108,7 @@ struct value *parts_layer(struct builder *b, const struct model_config *c, struc
                                          .deviation = c->init_deviation,
                                          .out_deviation = out,
                                          .heads = (int)c->heads,
+                                         .residual = residual(b, c, x),
                                          .bidirectional = part->bidirectional,
                                          .dropout = c->attention_dropout,
                                          .lengths = part->lengths,
@@ -113,12 +121,13 @@ struct value *parts_layer(struct builder *b, const struct model_config *c, struc
         struct cross_module cross = cross_of(c);
         cross.memory = part->memory, cross.kv = part->memory_keys;
         cross.lengths = part->memory_lengths;
+        cross.residual = residual(b, c, x);
         y = nn_cross_attention(b, before(b, c, x, "cross_attn_norm"), &cross);
         x = behind(b, c, x, y, "cross_attn_norm");
     }
     y = nn_linear(b, before(b, c, x, "mlp_norm"), "mlp.in", c->hidden, c->bias, c->activation,
                   LAYOUT_OUT_IN, c->init_deviation);
-    y = nn_linear(b, y, "mlp.out", c->width, c->bias, ACTIVATION_NONE, LAYOUT_OUT_IN, out);
+    y = nn_linear_add(b, y, residual(b, c, x), "mlp.out", c->width, c->bias, LAYOUT_OUT_IN, out);
     x = behind(b, c, x, y, "mlp_norm");
     prefix_pop(b);
     return x;

@@ -282,7 +282,7 @@ struct value *nn_cross_attention(struct builder *b, struct value *x, const struc
                              : nn_linear(b, c->memory, "kv", 2 * width, c->bias, none,
                                          LAYOUT_OUT_IN, c->deviation);
     struct value *y = op_cross_attention(b->g, q, kv, c->lengths, &attributes);
-    y = nn_linear(b, y, "out", width, c->bias, none, LAYOUT_OUT_IN, c->out_deviation);
+    y = nn_linear_add(b, y, c->residual, "out", width, c->bias, LAYOUT_OUT_IN, c->out_deviation);
     prefix_pop(b);
     return y;
 }
@@ -323,6 +323,8 @@ uint32_t nn_operation(struct builder *b, uint32_t count)
     b->operations += count;
     return first;
 }
+
+bool nn_drops(const struct builder *b, double rate) { return b->random && rate > 0; }
 
 struct value *nn_dropout(struct builder *b, struct value *x, double rate)
 {

@@ -116,6 +116,7 @@ struct cross_module {
     const char *name;
     struct value *memory, *lengths; // [batch, keys, width], I32 [batch] or NULL
     struct value *kv;               // nn_cross_keys of the memory, which is NULL then; else NULL
+    struct value *residual;         // [batch, tokens, width] to add the result to, or NULL
     int heads;
     bool bias;
     double deviation, out_deviation;
@@ -131,6 +132,8 @@ struct value *nn_embedding_table(struct builder *b, const char *name, int64_t ro
 // Takes `count` fresh dropout operation numbers, the same at every build of the model.
 uint32_t nn_operation(struct builder *b, uint32_t count);
 struct value *nn_dropout(struct builder *b, struct value *x, double rate);
+// Whether that changes anything: never outside of training.
+bool nn_drops(const struct builder *b, double rate);
 // The same for x [batch, positions, width] with one mask for all positions of a sequence.
 // Source: Gal and Ghahramani 2016, arXiv:1512.05287.
 struct value *nn_variational_dropout(struct builder *b, struct value *x, double rate);

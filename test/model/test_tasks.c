@@ -18,6 +18,8 @@ struct rig {
     struct program *program;
     float *gradient;
     float loss;
+    int additions; // op_add forward, and products that add
+    int adding;
 };
 
 static void receive(void *context, int tag, const void *data)
@@ -31,7 +33,17 @@ static void receive(void *context, int tag, const void *data)
     memcpy(rig->gradient + p->offset, data, (size_t)p->count * sizeof(float));
 }
 
-static void rig_create(struct rig *rig, int number, const char *backend_name, int32_t padding)
+static void count_additions(struct rig *rig)
+{
+    for (int i = 0; i < rig->g->count; i++) {
+        const struct value *v = rig->g->values[i];
+        if (v->op == &add_op) rig->additions++;
+        if (v->op == &linear_op && v->inputs == 4) rig->adding++;
+    }
+}
+
+static void rig_create_with(struct rig *rig, int number, const char *backend_name, int32_t padding,
+                            double residual_dropout)
 {
     const struct backend *backend;
     const struct value *list[16];
@@ -39,12 +51,17 @@ static void rig_create(struct rig *rig, int number, const char *backend_name, in
     parameters_init(&rig->parameters);
     assert_ok(task_config(number, &rig->type, &rig->config));
     assert_ok(graph_create(&rig->g));
-    struct builder b = {.g = rig->g, .parameters = &rig->parameters, .training = true};
+    rig->config.residual_dropout = residual_dropout;
+    struct value *random = NULL;
+    if (residual_dropout > 0) random = graph_input(rig->g, "random", U32, shape_of(1, INT64_C(4)));
+    struct builder b = {
+        .g = rig->g, .parameters = &rig->parameters, .random = random, .training = true};
     const struct model_sizes sizes = {TASK_BATCH, TASK_TOKENS, TASK_SOURCE};
     struct model_inputs in =
         model_inputs_create(rig->g, &rig->config, model_task_of(rig->type, &rig->config), sizes);
     struct value *loss = rig->type->loss(&b, &rig->config, in, 0);
     assert_int_equal(b.depth, 0);
+    count_additions(rig);
     graph_yield(rig->g, loss, LOSS_TAG);
     backward(rig->g, loss, rig->parameters.count);
     rig->parameters.closed = true;
@@ -58,7 +75,13 @@ static void rig_create(struct rig *rig, int number, const char *backend_name, in
     int inputs = task_inputs(&in, list);
     for (int i = 0; i < inputs; i++)
         task_fill(&rig->config, list[i], padding, program_input(rig->program, list[i]));
+    if (random) memset(program_input(rig->program, random), 0, 4 * sizeof(uint32_t));
     program_run(rig->program, receive, rig);
+}
+
+static void rig_create(struct rig *rig, int number, const char *backend_name, int32_t padding)
+{
+    rig_create_with(rig, number, backend_name, padding, 0);
 }
 
 static void rig_destroy(struct rig *rig)
@@ -83,6 +106,31 @@ static void kernels_give_the_references_loss(void **state)
         assert_true(off <= 1e-5);
         rig_destroy(&cpu);
         rig_destroy(&reference);
+    }
+}
+
+// A rate so small that nothing is dropped or scaled still stands between a layer's part and the addition; without it, the
+// part's last product adds.
+static void products_add_residuals_with_the_same_bits(void **state)
+{
+    (void)state;
+    for (int number = 0; number < TASK_CASES; number++) {
+        struct rig apart, fused;
+        rig_create_with(&apart, number, "cpu", 3, 1e-12);
+        rig_create_with(&fused, number, "cpu", 3, 0);
+        bool transformer =
+            strcmp(fused.config.type, "encoder") == 0 || strcmp(fused.config.type, "seq2seq") == 0;
+        int parts = 2 * (int)fused.config.layers; // attention and feed-forward
+        if (strcmp(fused.config.type, "seq2seq") == 0)
+            parts += (int)fused.config.layers + 2 * (int)fused.config.encoder_layers;
+        if (transformer) assert_int_equal(fused.adding, parts);
+        assert_int_equal(apart.adding, 0);
+        assert_int_equal(apart.additions, fused.additions + fused.adding);
+        assert_memory_equal(&apart.loss, &fused.loss, sizeof fused.loss);
+        assert_memory_equal(apart.gradient, fused.gradient,
+                            (size_t)fused.parameters.elements * sizeof *fused.gradient);
+        rig_destroy(&apart);
+        rig_destroy(&fused);
     }
 }
 
@@ -255,6 +303,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(kernels_give_the_references_loss),
+        cmocka_unit_test(products_add_residuals_with_the_same_bits),
         cmocka_unit_test(padding_changes_no_bit),
         cmocka_unit_test(models_come_back_from_their_directories),
         cmocka_unit_test(scores_have_their_shape),
