@@ -99,9 +99,9 @@ static int64_t nearest(const struct row_field *context, struct text answer, int6
     return best;
 }
 
-static struct text first_line(const struct row_field *field)
+static struct text first_answer(const struct row_field *field)
 {
-    const char *end = field->bytes ? memchr(field->text, '\n', field->bytes) : NULL;
+    const char *end = field->bytes ? memchr(field->text, ANSWER_END, field->bytes) : NULL;
     return (struct text){field->text, end ? (size_t)(end - field->text) : field->bytes};
 }
 
@@ -110,7 +110,8 @@ static enum status find_answer(const struct reading *reading, const struct row *
                                int64_t span[2], bool *lost_p)
 {
     const struct row_field *context = &row->field[CONTEXT];
-    struct text answer = first_line(&row->field[ANSWER]), start = first_line(&row->field[START]);
+    struct text answer = first_answer(&row->field[ANSWER]),
+                start = first_answer(&row->field[START]);
     char number[32];
     int64_t place = 0;
     span[0] = span[1] = -1;
@@ -353,9 +354,9 @@ enum status answers_score(const struct answers *answers, int64_t question, struc
     int count = 0;
     struct row_field rest = {answers->text.at + q->answers, (size_t)q->answers_bytes};
     while (count < MOST_ANSWERS && (count == 0 || rest.bytes > 0)) {
-        struct text line = first_line(&rest);
-        size_t used = line.bytes < rest.bytes ? line.bytes + 1 : line.bytes;
-        right[count++] = line;
+        struct text one = first_answer(&rest);
+        size_t used = one.bytes < rest.bytes ? one.bytes + 1 : one.bytes;
+        right[count++] = one;
         rest.text += used, rest.bytes -= used;
     }
     return answer_add(work, kind, prediction, right, count, counts);

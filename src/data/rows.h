@@ -7,7 +7,7 @@
 //   spaced   the first word, a blank, the rest
 //   jsonl    an object a line; a list of strings is its lines
 //   squad    JSON in SQuAD's layout: a row for each question, with fields id, title, context, question, answer, start
-//            (answers and their places in characters, one a line)
+//            (answers and their places in characters, an ANSWER_END between them, since an answer may have lines)
 // A column is a number from 1, or a name: of the header (csv, tsv; a header is there when a name is asked for), of a key (jsonl), of
 // the list above (squad). Rows come in the file's order; a file that cannot be read to its end is an error, never a shorter file.
 #ifndef STN_DATA_ROWS_H
@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 enum { ROW_FIELDS = 256 };
+#define ANSWER_END '\x1e' // ASCII's record separator
 
 struct rows_setup {
     const char *path;

@@ -209,7 +209,7 @@ static enum status find_question(struct rows *rows, json_t **article_p, json_t *
     return STATUS_OK;
 }
 
-// The texts, or the places, of all answers, a line each.
+// The texts, or the places, of all answers.
 static enum status append_answers(struct rows *rows, const json_t *question, const char *key,
                                   const char *source)
 {
@@ -221,7 +221,7 @@ static enum status append_answers(struct rows *rows, const json_t *question, con
     json_array_foreach(answers, i, answer)
     {
         const json_t *value = json_object_get(answer, key);
-        if (i) TRY(append(rows, "\n", 1));
+        if (i) TRY(append(rows, &(char){ANSWER_END}, 1));
         if (value && strcmp(key, "answer_start") == 0 && !json_is_integer(value))
             FAIL(STATUS_INPUT, "%s: \"answer_start\" is %s; it must be a whole number", source,
                  kind_of(value));

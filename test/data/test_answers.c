@@ -48,6 +48,26 @@ static void assert_says(const struct answers *a, int64_t window, const char *exp
     assert_memory_equal(text.at, expected, text.bytes);
 }
 
+// An answer that goes over lines is one, in what is learned and in what is measured.
+static void answers_may_have_lines(void **state)
+{
+    (void)state;
+    const char *path = put_text("lines.json", "{\"data\": [" ARTICLE("A", "eins zwei\\ndrei vier",
+                                                                     "zwei\\ndrei", "5") "]}");
+    struct tokenizer *tokenizer = tokenizer_of(path, &pieces);
+    struct answers a = read_all(path, tokenizer, 40);
+    struct answer_counts counts = {0};
+    struct measure_work *work;
+    assert_says(&a, 0, "zwei\ndrei");
+    assert_int_equal(measure_work_create(&work), STATUS_OK);
+    assert_int_equal(answers_score(&a, 0, (struct text){"zwei", 4}, ANSWER_SQUAD, work, &counts),
+                     STATUS_OK);
+    assert_true(answer_score(&counts).exact == 0);
+    measure_work_destroy(work);
+    answers_release(&a);
+    tokenizer_destroy(tokenizer);
+}
+
 // Spans of whole words, small letters that take other numbers of bytes, parts of characters.
 static void places_are_texts(void **state)
 {
@@ -180,6 +200,7 @@ static void what_does_not_fit_is_named(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(answers_may_have_lines, clear),
         cmocka_unit_test_setup(places_are_texts, clear),
         cmocka_unit_test_setup(windows_overlap, clear),
         cmocka_unit_test_setup(the_best_span_ends_behind_its_begin, clear),

@@ -260,7 +260,9 @@ static void questions(void **state)
     struct rows_setup setup = {.path = put_text("s.json", text),
                                .column = {"id", "context", "answer", "start", "title"},
                                .columns = 5};
-    expect(setup, "1:q1|战国|战\n国|0\n1|T\n2:q2|战国|||T\n3:q3|d|d|0|\n");
+    expect(setup, "1:q1|战国|战\x1e"
+                  "国|0\x1e"
+                  "1|T\n2:q2|战国|||T\n3:q3|d|d|0|\n");
     refuse(setup_of(scratch_path("s.json"), "label", NULL), STATUS_INPUT,
            "there is no column \"label\"");
     refuse_text("t.json", "{\"data\": {}}", "id", NULL, "\"data\" is an object");
