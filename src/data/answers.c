@@ -49,7 +49,6 @@ static enum status keep_text(struct reading *reading, const struct row_field *fi
 {
     *at_p = (int64_t)reading->answers.text.bytes;
     *bytes_p = (int64_t)field->bytes;
-    if (field->bytes == 0) return STATUS_OK;
     return buffer_add(&reading->answers.text, (struct text){field->text, field->bytes});
 }
 

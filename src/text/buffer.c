@@ -17,7 +17,7 @@ void buffer_release(struct buffer *buffer)
 
 enum status buffer_reserve(struct buffer *buffer, size_t more)
 {
-    if (more <= buffer->room - buffer->bytes) return STATUS_OK;
+    if (buffer->at && more <= buffer->room - buffer->bytes) return STATUS_OK;
     size_t room = buffer->bytes + more;
     if (room < 2 * buffer->room) room = 2 * buffer->room;
     if (room < 256) room = 256;

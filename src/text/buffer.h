@@ -27,7 +27,7 @@ static inline struct text buffer_text(const struct buffer *buffer)
 {
     return (struct text){buffer->at, buffer->bytes};
 }
-// Makes room for `more` bytes behind what is there. Fails: STATUS_MEMORY, as all below.
+// Makes room for `more` bytes behind what is there; then `at` is not NULL, also of empty texts. Fails: STATUS_MEMORY, as all below.
 enum status buffer_reserve(struct buffer *buffer, size_t more) CHECK_RESULT;
 enum status buffer_add(struct buffer *buffer, struct text text) CHECK_RESULT;
 // Appends the text in small letters, as Python's str.lower: U+0130 becomes two, a sigma that ends a word the final one.

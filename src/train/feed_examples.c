@@ -67,8 +67,12 @@ static enum status split_rows(struct trainer *trainer)
     int64_t all = own_file ? feed->read[1].count : 0;
     for (int64_t row = 0; row < all; row++) TRY(share_add(held_out, &room[1], (int32_t)row));
     if (feed->learned.count == 0)
-        FAIL(STATUS_INPUT, "%s: all %lld rows are held out; none is left to learn from",
-             config->data.train, (long long)count);
+        FAIL(STATUS_INPUT,
+             "%s: of %lld row%s all are held out (data.valid_fraction: %g), and none is left to "
+             "learn "
+             "from; 0 holds out none",
+             config->data.train, (long long)count, count == 1 ? "" : "s",
+             config->data.valid_fraction);
     // As many as are asked for, spread evenly.
     int64_t asked = config->eval_windows, have = held_out->count;
     if (asked > 0 && asked < have) {

@@ -81,6 +81,12 @@ fails "bytes that are no UTF-8" 3 "standard input line 2" "$program" classify ba
 fails "a line of 1 MB" 0 "1 text is longer than the model reads, the first in standard input line 2" "$program" classify bag
 check "... two" test "$(wc -l <out.txt)" -eq 2
 printf 'mood\ttext\ngood\tsun\nugly\train\n' >strange.tsv
+printf '\t\n' >in.txt
+fails "two empty texts" 0 "" "$program" classify encoder --pair 2 --json
+cp out.txt alone.txt
+printf '\t\nsun\train\n' >in.txt
+fails "two empty texts among others" 0 "" "$program" classify encoder --pair 2 --json
+check "... have the same scores" sh -c 'head -n 1 out.txt | cmp - alone.txt'
 printf 'sun\tgood\n' >in.txt
 for option in '--text 2' '--target 2' '--format tsv' '--header' '--replace'; do
     fails "$option of standard input" 2 "is for columns of a file; standard input has lines" "$program" classify bag $option

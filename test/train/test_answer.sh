@@ -95,5 +95,8 @@ refused "words that change places" "data.swap" words.yaml --set data.swap=0.1
 refused "a measure of classes" "task: answer takes loss, exact or f1" words.yaml --set train.measure=accuracy
 refused "another model" "bag is no model for task: answer; there are: encoder" words.yaml --set model.type=bag
 refused "a context without room" "model.context" words.yaml --set model.context=3
+echo '{"data": [{"title": "", "paragraphs": [{"context": "", "qas": [{"id": "", "question": "", "answers": []}]}]}]}' >void.json
+"$program" answer said void.json --json --reference >void.out 2>err
+if [ $? = 0 ] && [ "$(wc -l <void.out)" = 2 ]; then ok "empty texts have an empty answer"; else not_ok "empty texts have an empty answer"; fi
 echo "1..$count"
 [ $failures -eq 0 ]

@@ -140,6 +140,8 @@ refused "a NUL byte" "nul.csv line 2" bag.yaml --set data.train=nul.csv
 head -3 pairs.tsv | cut -f 1 >a.txt; head -2 pairs.tsv | cut -f 2 >b.txt
 refused "files of different length" "b.txt" seq2seq.yaml --set data.train=a.txt --set data.train_pair=b.txt --set data.format=lines
 printf 'text,class\na,b\nc,b\n' >one.csv
+printf 'red\trot\n' >single.tsv
+refused "one row only" "single.tsv: of 1 row all are held out (data.valid_fraction: 0.1)" rnn_seq2seq.yaml --set data.train=single.tsv
 refused "one class only" 'one class only, "b"' bag.yaml --set data.train=one.csv
 refused "a model for another task" "bag is no model for task: translate; there are: seq2seq, rnn_seq2seq" seq2seq.yaml --set model.type=bag
 refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2
