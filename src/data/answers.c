@@ -150,7 +150,7 @@ static enum status grow_windows(struct reading *reading, int64_t ids)
         TRY(memory_grow(&a->asked, room, sizeof *a->asked, "the questions"));
         reading->windows_room = (int64_t)room;
     }
-    if (used + ids > reading->ids_room) {
+    if (!w->ids || used + ids > reading->ids_room) {
         int64_t room = 2 * reading->ids_room + ids + 4096;
         TRY(memory_grow(&w->ids, (size_t)room, sizeof *w->ids, "the questions"));
         TRY(memory_grow(&a->offset, (size_t)room, sizeof *a->offset, "the questions"));

@@ -24,7 +24,8 @@ static enum status keep_ids(struct reading *reading, const int32_t *ids, int64_t
 {
     struct examples *e = &reading->examples;
     int64_t wanted = reading->used + count;
-    if (wanted > reading->ids_room) {
+    // Where all texts are empty, too: who adds to a place needs one.
+    if (!e->ids || wanted > reading->ids_room) {
         int64_t room = 2 * reading->ids_room > wanted ? 2 * reading->ids_room : wanted + 4096;
         TRY(memory_grow(&e->ids, (size_t)room, sizeof *e->ids, "the examples"));
         reading->ids_room = room;

@@ -142,6 +142,9 @@ refused "files of different length" "b.txt" seq2seq.yaml --set data.train=a.txt 
 printf 'text,class\na,b\nc,b\n' >one.csv
 printf 'red\trot\n' >single.tsv
 refused "one row only" "single.tsv: of 1 row all are held out (data.valid_fraction: 0.1)" rnn_seq2seq.yaml --set data.train=single.tsv
+printf 'text,class\n,a\n,b\n,a\n,b\n' >void.csv
+rm -rf out
+if "$program" train bag.yaml --quiet --out out --set data.train=void.csv --set data.tokenizer=byte >/dev/null 2>err; then ok "empty texts only"; else not_ok "empty texts only"; fi
 refused "one class only" 'one class only, "b"' bag.yaml --set data.train=one.csv
 refused "a model for another task" "bag is no model for task: translate; there are: seq2seq, rnn_seq2seq" seq2seq.yaml --set model.type=bag
 refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2
