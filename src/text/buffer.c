@@ -111,8 +111,8 @@ enum status buffer_add_replaced(struct buffer *buffer, struct text text, const c
         TRY(buffer_add(buffer, text_of(to)));
         start = i += length;
     }
-    TRY(buffer_add(buffer, (struct text){text.at + start, text.bytes - start}));
-    return STATUS_OK;
+    // An empty text may be nowhere.
+    return buffer_add(buffer, start ? (struct text){text.at + start, text.bytes - start} : text);
 }
 
 // ---- ends ----
