@@ -147,7 +147,7 @@ static enum status model_text(const struct options *options, const struct loaded
 {
     const struct model_config *c = &model->config;
     double parameters = (double)parameters_total(&model->parameters);
-    char a[32], b[32], digest[65], crew[160];
+    char a[32], b[32], digest[65], crew[CREW_TEXT];
     TRY(output_print("model: %s, %lld layers, %lld heads, width %lld, hidden %lld, context %lld\n",
                      c->type, (long long)c->layers, (long long)c->heads, (long long)c->width,
                      (long long)c->hidden, (long long)c->context));

@@ -89,7 +89,7 @@ static enum status digest_of(const char *directory, char digest[65])
 }
 
 // ---- who made it ----
-const char *inspect_crew(const struct manifest *manifest, char text[160])
+const char *inspect_crew(const struct manifest *manifest, char text[CREW_TEXT])
 {
     const struct checkpoint_crew *crew = &manifest->crew;
     char exchange[64] = "", start[64] = "", a[256], b[256];
@@ -100,8 +100,8 @@ const char *inspect_crew(const struct manifest *manifest, char text[160])
                  output_clean(crew->exactness, b));
     if (manifest->term > 1)
         snprintf(start, sizeof start, ", in start %lld of the run", (long long)manifest->term);
-    snprintf(text, 160, "made by %lld process%s with %lld worker%s%s%s", (long long)crew->processes,
-             crew->processes == 1 ? "" : "es", (long long)crew->workers,
+    snprintf(text, CREW_TEXT, "made by %lld process%s with %lld worker%s%s%s",
+             (long long)crew->processes, crew->processes == 1 ? "" : "es", (long long)crew->workers,
              crew->workers == 1 ? "" : "s", exchange, start);
     return text;
 }
@@ -147,7 +147,7 @@ static enum status print_checkpoint(const struct manifest *manifest, struct best
                                     const char *digest)
 {
     const struct run_position *p = &manifest->position;
-    char a[32], crew[160];
+    char a[32], crew[CREW_TEXT];
     TRY(output_print("checkpoint after step %lld, %s sequences and %.0f s of training\n",
                      (long long)p->step, output_count((double)p->samples, a), p->seconds));
     if (inspect_crew(manifest, crew)[0]) TRY(output_print("%s\n", crew));
