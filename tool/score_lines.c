@@ -12,12 +12,6 @@
 
 enum { KINDS = 2 }; // distinct-1 and distinct-2
 
-// What a line adds.
-struct line_counts {
-    struct bleu_counts bleu;
-    struct chrf_counts chrf;
-    struct rouge_counts rouge;
-};
 struct score_lines {
     struct score_options options;
     struct lines *reference;
@@ -25,7 +19,7 @@ struct score_lines {
     int64_t count, there; // lines that came, and of them those that the file had
     enum status status;   // the first failure
     char message[1024];
-    struct line_counts all;
+    struct written_counts all;
     struct intervals intervals;
     struct distinct distinct[KINDS];
 };
@@ -36,8 +30,9 @@ enum status score_lines_create(const struct score_options *options, struct score
     TRY(memory_allocate(1, sizeof *scores, "measures", &scores));
     scores->options = *options;
     scores->intervals.wanted = options->intervals;
-    bool characters = (options->rouge && options->rouge_options.characters) ||
-                      options->bleu.tokenizer == BLEU_ZH || options->bleu.tokenizer == BLEU_CHAR;
+    bool characters = (options->measures.rouge && options->measures.rouge_options.characters) ||
+                      options->measures.bleu.tokenizer == BLEU_ZH ||
+                      options->measures.bleu.tokenizer == BLEU_CHAR;
     for (int n = 0; n < KINDS; n++) distinct_init(&scores->distinct[n], n + 1, characters);
     enum status status = lines_open(options->reference, false, &scores->reference);
     if (!status) status = measure_work_create(&scores->work);
@@ -59,25 +54,16 @@ void score_lines_destroy(struct score_lines *scores)
     free(scores);
 }
 
-static enum status count(struct score_lines *s, struct text line, struct text wanted,
-                         struct line_counts *counts)
-{
-    const struct score_options *o = &s->options;
-    if (o->rouge) TRY(rouge_add(s->work, &o->rouge_options, line, &wanted, 1, &counts->rouge));
-    if (!o->bleu_chrf) return STATUS_OK;
-    TRY(bleu_add(s->work, &o->bleu, line, &wanted, 1, &counts->bleu));
-    return chrf_add(s->work, &o->chrf, line, &wanted, 1, &counts->chrf);
-}
-
 static enum status add(struct score_lines *s, struct text line)
 {
-    struct line_counts counts = {0};
+    struct written_counts counts = {0};
     struct line reference;
     bool more;
     TRY(lines_next(s->reference, &reference, &more));
     if (!more) return STATUS_OK;
     s->there++;
-    TRY(count(s, line, (struct text){reference.text, reference.bytes}, &counts));
+    TRY(written_add(s->work, &s->options.measures, line,
+                    (struct text){reference.text, reference.bytes}, &counts));
     for (int n = 0; n < KINDS; n++) TRY(distinct_add(&s->distinct[n], line));
     counts_add(&s->all, &counts, sizeof counts);
     return intervals_keep(&s->intervals, &counts, sizeof counts);
@@ -100,17 +86,18 @@ struct rouge_of {
 static double rouge_f1(const void *context, const void *counts)
 {
     const struct rouge_of *of = context;
-    return rouge_score(&((const struct line_counts *)counts)->rouge).f1[of->type];
+    return rouge_score(&((const struct written_counts *)counts)->rouge).f1[of->type];
 }
 static double bleu_of(const void *context, const void *counts)
 {
     const struct score_options *options = context;
-    return bleu_score(&options->bleu, &((const struct line_counts *)counts)->bleu).score;
+    return bleu_score(&options->measures.bleu, &((const struct written_counts *)counts)->bleu)
+        .score;
 }
 static double chrf_of(const void *context, const void *counts)
 {
     const struct score_options *options = context;
-    return chrf_score(&options->chrf, &((const struct line_counts *)counts)->chrf);
+    return chrf_score(&options->measures.chrf, &((const struct written_counts *)counts)->chrf);
 }
 
 // Adds `name`, and where intervals are wanted name_low and name_high; or says the interval in `text`.
@@ -135,8 +122,8 @@ static enum status with_interval(const struct score_lines *s, bootstrap_score sc
 static enum status say_rouge(const struct score_lines *s, json_t *object)
 {
     struct rouge_score score = rouge_score(&s->all.rouge);
-    const char *by = s->options.rouge_options.characters ? "characters" : "words";
-    bool stem = s->options.rouge_options.stem;
+    const char *by = s->options.measures.rouge_options.characters ? "characters" : "words";
+    bool stem = s->options.measures.rouge_options.stem;
     if (object) {
         json_object_set_new(object, "rouge_by", json_string(by));
         json_object_set_new(object, "rouge_stem", json_boolean(stem));
@@ -156,10 +143,10 @@ static enum status say_rouge(const struct score_lines *s, json_t *object)
 static enum status say_bleu(const struct score_lines *s, json_t *object)
 {
     const struct score_options *o = &s->options;
-    struct bleu_score bleu = bleu_score(&o->bleu, &s->all.bleu);
+    struct bleu_score bleu = bleu_score(&o->measures.bleu, &s->all.bleu);
     char bleu_text[160], chrf_text[160], bleu_interval[INTERVAL_TEXT], chrf_interval[INTERVAL_TEXT];
-    bleu_signature(&o->bleu, 1, bleu_text);
-    chrf_signature(&o->chrf, 1, chrf_text);
+    bleu_signature(&o->measures.bleu, 1, bleu_text);
+    chrf_signature(&o->measures.chrf, 1, chrf_text);
     TRY(with_interval(s, bleu_of, o, 2, "bleu", object, bleu_interval));
     TRY(with_interval(s, chrf_of, o, 2, "chrf", object, chrf_interval));
     if (object) {
@@ -171,15 +158,15 @@ static enum status say_bleu(const struct score_lines *s, json_t *object)
     TRY(output_measure("BLEU %s = %.2f%s (%.1f/%.1f/%.1f/%.1f, brevity penalty %.3f)", bleu_text,
                        bleu.score, bleu_interval, bleu.precision[0], bleu.precision[1],
                        bleu.precision[2], bleu.precision[3], bleu.brevity_penalty));
-    return output_measure("%s %s = %.2f%s", o->chrf.words ? "chrF++" : "chrF", chrf_text,
-                          chrf_score(&o->chrf, &s->all.chrf), chrf_interval);
+    return output_measure("%s %s = %.2f%s", o->measures.chrf.words ? "chrF++" : "chrF", chrf_text,
+                          chrf_score(&o->measures.chrf, &s->all.chrf), chrf_interval);
 }
 
 static enum status say(const struct score_lines *s, json_t *object)
 {
     double one = distinct_score(&s->distinct[0]), two = distinct_score(&s->distinct[1]);
-    if (s->options.bleu_chrf) TRY(say_bleu(s, object));
-    if (s->options.rouge) TRY(say_rouge(s, object));
+    if (s->options.measures.bleu_chrf) TRY(say_bleu(s, object));
+    if (s->options.measures.rouge) TRY(say_rouge(s, object));
     if (object) {
         json_object_set_new(object, "distinct1", json_real(one));
         json_object_set_new(object, "distinct2", json_real(two));

@@ -3,17 +3,12 @@
 #ifndef STN_TOOL_SCORE_LINES_H
 #define STN_TOOL_SCORE_LINES_H
 
-#include "text/bleu.h"
-#include "text/chrf.h"
-#include "text/rouge.h"
+#include "text/written.h"
 
 struct score_options {
     const char *reference; // file
     bool intervals;        // of confidence, beside the measures
-    bool rouge, bleu_chrf; // one of them, or both
-    struct bleu_options bleu;
-    struct chrf_options chrf;
-    struct rouge_options rouge_options;
+    struct written_options measures;
 };
 struct score_lines;
 // Borrows the file's name. Fails: STATUS_INPUT.

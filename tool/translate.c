@@ -112,13 +112,14 @@ static enum status read_bleu(const struct options *options, struct score_options
     const char *tokenize = option_text(options, "tokenize"),
                *smooth = option_text(options, "smooth");
     int64_t words = 0;
-    out->bleu.lower_case = out->chrf.lower_case = option_given(options, "lower-case");
-    if (tokenize && !bleu_tokenizer_find(tokenize, &out->bleu.tokenizer))
+    out->measures.bleu.lower_case = out->measures.chrf.lower_case =
+        option_given(options, "lower-case");
+    if (tokenize && !bleu_tokenizer_find(tokenize, &out->measures.bleu.tokenizer))
         FAIL(STATUS_USAGE, "--tokenize: \"%s\" is none of 13a, zh, char, none", tokenize);
-    if (smooth && !bleu_smoothing_find(smooth, &out->bleu.smoothing))
+    if (smooth && !bleu_smoothing_find(smooth, &out->measures.bleu.smoothing))
         FAIL(STATUS_USAGE, "--smooth: \"%s\" is none of exp, floor, add-k, none", smooth);
     TRY(option_integer(options, "chrf-words", 0, CHRF_WORDS, &words));
-    out->chrf.words = (int)words;
+    out->measures.chrf.words = (int)words;
     return STATUS_OK;
 }
 
@@ -131,14 +132,14 @@ static enum status read_measures(const struct options *options, bool summaries,
     const char *const *const lists[] = {of_both, summaries ? of_rouge : of_bleu};
     *out = (struct score_options){.reference = option_text(options, "reference"),
                                   .intervals = option_given(options, "intervals"),
-                                  .rouge = summaries || !output_has_lines(),
-                                  .bleu_chrf = !summaries};
+                                  .measures.rouge = summaries || !output_has_lines(),
+                                  .measures.bleu_chrf = !summaries};
     for (int l = 0; l < 2; l++)
         for (const char *const *name = lists[l]; *name; name++)
             if (!out->reference && option_given(options, *name))
                 FAIL(STATUS_USAGE, "--%s is for measuring; add --reference FILE", *name);
-    out->rouge_options.characters = option_given(options, "characters");
-    out->rouge_options.stem = option_given(options, "stem");
+    out->measures.rouge_options.characters = option_given(options, "characters");
+    out->measures.rouge_options.stem = option_given(options, "stem");
     return summaries ? STATUS_OK : read_bleu(options, out);
 }
 

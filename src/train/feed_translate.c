@@ -8,10 +8,8 @@
 
 #include "base/memory.h"
 #include "infer/translate.h"
-#include "text/bleu.h"
-#include "text/chrf.h"
-#include "text/rouge.h"
 #include "text/unicode.h"
+#include "text/written.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -26,19 +24,10 @@ struct held_texts {
     int64_t *place[SIDES]; // [count + 1] in it
     bool chinese;          // the targets
 };
-// Nothing but int64_t: counts are summed over replicas.
-struct written {
-    struct bleu_counts bleu;
-    struct chrf_counts chrf;
-    struct rouge_counts rouge;
-};
 struct scoring {
-    bool rouge; // else BLEU and chrF
-    struct bleu_options bleu;
-    struct chrf_options chrf;
-    struct rouge_options rouge_options;
+    struct written_options options;
     struct measure_work *work;
-    struct written written;
+    struct written_counts written;
 };
 
 static struct text held_text(const struct held_texts *held, int side, int64_t i)
@@ -185,9 +174,7 @@ static enum status score(struct scoring *s, const struct translation *translatio
 {
     struct text text = {"", 0};
     if (translation->count) text = buffer_text(&translation->best[0].text);
-    if (s->rouge) return rouge_add(s->work, &s->rouge_options, text, &target, 1, &s->written.rouge);
-    TRY(bleu_add(s->work, &s->bleu, text, &target, 1, &s->written.bleu));
-    return chrf_add(s->work, &s->chrf, text, &target, 1, &s->written.chrf);
+    return written_add(s->work, &s->options, text, target, &s->written);
 }
 
 // What this replica translates.
@@ -243,13 +230,13 @@ static enum status score_own(const struct trainer *trainer, const struct held_te
 }
 
 // The counts of all replicas, at each.
-static enum status sum_written(const struct trainer *trainer, struct written *all,
-                               struct written *written)
+static enum status sum_written(const struct trainer *trainer, struct written_counts *all,
+                               struct written_counts *written)
 {
     const struct crew *crew = &trainer->crew;
     if (!crew->net) return STATUS_OK;
     TRY(comm_gather(crew->net, written, sizeof *written, all));
-    *written = (struct written){0};
+    *written = (struct written_counts){0};
     for (int r = 0; r < crew->replicas; r++) counts_add(written, &all[r], sizeof *written);
     return STATUS_OK;
 }
@@ -257,7 +244,7 @@ static enum status sum_written(const struct trainer *trainer, struct written *al
 static enum status score_all(struct trainer *trainer, const struct held_texts *held,
                              struct scoring *scoring)
 {
-    struct written *all = NULL;
+    struct written_counts *all = NULL;
     enum status status =
         memory_allocate((size_t)trainer->crew.replicas, sizeof *all, "measures", &all);
     if (!status) status = measure_work_create(&scoring->work);
@@ -271,9 +258,9 @@ static enum status score_all(struct trainer *trainer, const struct held_texts *h
 
 static void report_written(const struct scoring *s, struct evaluation_report *report)
 {
-    if (!s->rouge) {
-        report_add(report, "val/bleu", bleu_score(&s->bleu, &s->written.bleu).score);
-        report_add(report, "val/chrf", chrf_score(&s->chrf, &s->written.chrf));
+    if (!s->options.rouge) {
+        report_add(report, "val/bleu", bleu_score(&s->options.bleu, &s->written.bleu).score);
+        report_add(report, "val/chrf", chrf_score(&s->options.chrf, &s->written.chrf));
         return;
     }
     struct rouge_score rouge = rouge_score(&s->written.rouge);
@@ -288,12 +275,15 @@ enum status translate_measure(struct trainer *trainer, struct evaluation_report 
     const struct held_texts *held = examples_of(trainer)->texts;
     bool lower_case = config->data.lower_case;
     if (!held) return STATUS_OK;
-    struct scoring scoring = {
-        .rouge = strncmp(config->measure, "rouge", 5) == 0,
+    bool rouge = strncmp(config->measure, "rouge", 5) == 0;
+    const struct written_options options = {
+        .rouge = rouge,
+        .bleu_chrf = !rouge,
         .bleu = {.tokenizer = held->chinese ? BLEU_ZH : BLEU_13A, .lower_case = lower_case},
         .chrf = {.lower_case = lower_case},
         .rouge_options = {.characters = held->chinese},
     };
+    struct scoring scoring = {.options = options};
     // Weights without a finite loss write nothing, and that is worth 0.
     if (isfinite(report->loss)) TRY(score_all(trainer, held, &scoring));
     report_written(&scoring, report);
