@@ -49,7 +49,7 @@ mixed() { # one process on plain C, the others as they are
 # on, so there the processes get it.
 stopped() { # stopped ARGUMENTS…
     rm -rf "$work/some"
-    long="--set train.steps=100000 --set train.eval_every=0 $*"
+    long="--set train.steps=100000 --set train.eval_every=0 --set train.save_every=0 $*"
     # shellcheck disable=SC2046,SC2086
     STENTOR_MPI=$BUILD/mpi.$library.so timeout 60 "$mpirun" -n 3 "$program" $(options some) $long --workers 1 >"$work/log" 2>&1 &
     job=$!
