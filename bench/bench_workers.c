@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What do more workers gain, and where does a step's time go? Three trainers of one run, with one worker, with several, and with one of
 // as many threads, take steps in turn; for each the medians of a step's seconds and of worker 0's three parts, and the ratio to the first.
+// Short steps are taken ten at a time, and the first of the ten is not counted: it wakes threads that slept while the others had
+// their turn, which a training's steps, one close behind another, do not.
 //
 // between_us: what a step takes beyond worker 0's parts (commands, wake-ups, bookkeeping). `speed_up` is the median of the ratios of
 // neighbouring steps, in wall time, so it needs a quiet machine. `processor_ms` is the most processor time that one worker took for a
@@ -17,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_STEPS = 2000, WARM = 1, CASES = 3 };
+enum { MOST_STEPS = 2000, CASES = 3, TURN = 10 };
 static struct step_report reports[CASES][MOST_STEPS];
 static double processor[CASES][MOST_STEPS]; // of the worker that took most
 
@@ -116,6 +118,14 @@ static double ratio_of(double (*of)(int t, int i), int t, int steps)
 static double wall(int t, int i) { return reports[t][i].seconds; }
 static double used(int t, int i) { return processor[t][i]; }
 
+// Steps from..to of one trainer; where they are short, or the first at all, after one that is not counted.
+static enum status take_turn(struct trainer *trainer, int t, int from, int to)
+{
+    if (from == 0 || to - from > 1) TRY(step(trainer, &reports[t][from], &processor[t][from]));
+    for (int i = from; i < to; i++) TRY(step(trainer, &reports[t][i], &processor[t][i]));
+    return STATUS_OK;
+}
+
 static enum status run(const char *folder, const char *model, int workers, int steps)
 {
     const int of[CASES][2] = {{1, 1}, {workers, 1}, {1, workers}};
@@ -124,11 +134,10 @@ static enum status run(const char *folder, const char *model, int workers, int s
     enum status status = STATUS_OK;
     for (int t = 0; t < CASES && !status; t++)
         status = make(folder, model, of[t][0], of[t][1], &trainer[t]);
-    for (int i = -WARM; i < steps && !status; i++)
-        for (int t = 0; t < CASES && !status; t++) {
-            int at = i < 0 ? 0 : i;
-            status = step(trainer[t], &reports[t][at], &processor[t][at]);
-        }
+    int turn = strcmp(model, "124m") == 0 ? 1 : TURN;
+    for (int i = 0; i < steps && !status; i += turn)
+        for (int t = 0; t < CASES && !status; t++)
+            status = take_turn(trainer[t], t, i, i + turn < steps ? i + turn : steps);
     if (getloadavg(load, 1) != 1) load[0] = -1;
     for (int t = 0; t < CASES && !status; t++) {
         double speed_up = ratio_of(wall, t, steps), divided = ratio_of(used, t, steps);

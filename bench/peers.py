@@ -5,6 +5,8 @@ build and in `stentor train`, in turns on the same machine: medians of ratios wi
 
     bench/peers.py --setup                     makes a virtual environment of its own with PyTorch (build/peers)
     bench/peers.py --text input.txt            all cases; --case char,gpt2-4x256,gpt2-8x512,ddp-char chooses
+    bench/peers.py --text wiki.train.tokens --case lstm
+                                               words in a language model of LSTM layers (nn.LSTM), state carried from step to step
     bench/peers.py --text input.txt --to-loss  time from the command line to validation loss 1.88, against nanoGPT's recipe
                                                (its estimate: 20 random batches; ours: all that is held out)
 
@@ -29,6 +31,8 @@ CASES = {
 }
 for name in list(CASES):
     CASES["ddp-" + name] = dict(CASES[name], processes=2)
+# The vocabulary is the text's; embedding and output share a table.
+CASES["lstm"] = dict(recurrent=True, layers=2, width=200, context=35, batch=20, dropout=0.2, warm=20, steps=40, log=20)
 
 
 def process_status(pid, key):
@@ -84,6 +88,28 @@ def make_model(torch, c, bias=True, deviation=0.02):
     return Model()
 
 
+def make_recurrent(torch, c):
+    nn, F = torch.nn, torch.nn.functional
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Embedding(c["vocabulary"], c["width"])
+            self.layers = nn.LSTM(c["width"], c["width"], c["layers"], dropout=c["dropout"])
+            self.bias = nn.Parameter(torch.zeros(c["vocabulary"]))
+            nn.init.uniform_(self.table.weight, -0.1, 0.1)
+            self.state = None
+
+        def forward(self, tokens, targets):
+            x = F.dropout(self.table(tokens.t()), c["dropout"])
+            x, state = self.layers(x, self.state)
+            self.state = tuple(s.detach() for s in state)
+            logits = F.linear(F.dropout(x, c["dropout"]), self.table.weight, self.bias)
+            return F.cross_entropy(logits.view(-1, c["vocabulary"]), targets.t().reshape(-1))
+
+    return Model()
+
+
 class Peer:
     def __init__(self, how):
         import torch
@@ -91,14 +117,20 @@ class Peer:
         torch.set_num_threads(how["threads"])
         torch.manual_seed(how.get("seed", 1337))
         text = open(how["text"], encoding="utf-8").read()
-        ids = {character: i for i, character in enumerate(sorted(set(text)))}
-        tokens = torch.tensor([ids[character] for character in text])
+        if self.c.get("recurrent"):
+            text = [word for line in text.splitlines() for word in line.split() + ["<eos>"]]
+        ids = {token: i for i, token in enumerate(sorted(set(text)))}
+        tokens = torch.tensor([ids[token] for token in text])
         held = int(len(tokens) * (1 - how.get("held_out", 0)))
         self.train, self.valid = tokens[:held], tokens[held:]
         if how["processes"] > 1:
             torch.distributed.init_process_group("gloo", rank=how["rank"], world_size=how["processes"],
                                                  init_method=f"tcp://127.0.0.1:{how['port']}")
-        self.model = make_model(torch, self.c, how.get("bias", True), how.get("deviation", 0.02))
+        if self.c.get("recurrent"):
+            self.c["vocabulary"], self.place = len(ids), 0
+            self.model = make_recurrent(torch, self.c)
+        else:
+            self.model = make_model(torch, self.c, how.get("bias", True), how.get("deviation", 0.02))
         decayed = [p for p in self.model.parameters() if p.dim() > 1]
         others = [p for p in self.model.parameters() if p.dim() <= 1]
         self.optimizer = torch.optim.AdamW([{"params": decayed, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}],
@@ -111,8 +143,15 @@ class Peer:
             self.run = torch.compile(self.run)
         self.rows = self.c["batch"] // how["processes"]
 
+    # Rows that go on where they ended in the step before, or rows from anywhere.
     def batch(self, tokens):
         t = self.c["context"]
+        if self.c.get("recurrent"):
+            columns = tokens[:len(tokens) // self.rows * self.rows].view(self.rows, -1)
+            if self.place + t + 1 > columns.size(1):
+                self.place = 0
+            at, self.place = self.place, self.place + t
+            return columns[:, at:at + t], columns[:, at + 1:at + t + 1]
         start = self.torch.randint(len(tokens) - t, (self.rows,))
         x = self.torch.stack([tokens[i:i + t] for i in start])
         y = self.torch.stack([tokens[i + 1:i + 1 + t] for i in start])
@@ -216,9 +255,14 @@ def settings(options, case, precision, folder):
     # Products of at least 512 rows, where a worker's share of the batch has them; larger ones only take memory.
     micro = options.micro_batch or next(m for m in range(1, c["batch"] + 1) if c["batch"] % m == 0 and
                                         (m * c["context"] >= 512 or m * workers >= c["batch"]))
-    pairs = {"model.layers": c["layers"], "model.heads": c["heads"], "model.width": c["width"], "model.context": c["context"],
-             "model.activation": c["activation"], "model.vocabulary": c["vocabulary"], "data.train": options.text,
-             "data.tokenizer": "char", "data.valid_fraction": 0, "data.cache": f"{folder}/cache", "train.batch": c["batch"],
+    if c.get("recurrent"):
+        kind = {"model.type": "lstm_lm", "model.hidden": c["width"], "model.tied": "true", "model.dropout": c["dropout"],
+                "data.tokenizer": "word", "data.carry": "true"}
+    else:
+        kind = {"model.heads": c["heads"], "model.activation": c["activation"], "model.vocabulary": c["vocabulary"],
+                "data.tokenizer": "char"}
+    pairs = {**kind, "model.layers": c["layers"], "model.width": c["width"], "model.context": c["context"],
+             "data.train": options.text, "data.valid_fraction": 0, "data.cache": f"{folder}/cache", "train.batch": c["batch"],
              "train.micro_batch": micro, "train.leaves": workers, "train.eval_every": 0, "train.save_every": 0, "train.log_every": c["log"],
              "train.steps": 1000000, "train.learning_rate": 1e-3, "train.clip": 1, "parallel.workers": workers,
              "train.precision": precision, "out": f"{folder}/run"}

@@ -248,7 +248,8 @@ const struct run_key run_schema[] = {
     KEY("parallel.bucket_mb", RUN_NUMBER, parallel.bucket_mb, "25", 0.004096, 1e6, false, NULL,
         FREE, "million bytes of gradients that travel at once"),
     CHOICE("parallel.overlap", RUN_CHOICE, parallel.overlap, "auto", "auto | on | off", FREE,
-           "gradients travel while others are computed: auto (between processes), on, off"),
+           "gradients travel while others are computed: auto (between processes, of two buckets or "
+           "more), on, off"),
     CHOICE("parallel.wire", RUN_CHOICE, parallel.wire, "float32", "float32 | bf16", FREE,
            "what gradients are rounded to on their way; bf16 is approximate"),
     INTEGER("parallel.servers", parallel.servers, "1", 1, 4096, FREE,

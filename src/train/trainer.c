@@ -328,12 +328,14 @@ static enum status create_exchange(struct trainer *trainer)
 }
 
 // auto: between processes, where it mostly waits for a network, or while a core is free for it. With two processes of one worker on
-// two busy cores it took 0.8 of the time (AMD EPYC, Open MPI, 11 million parameters).
+// two busy cores it took 0.8 of the time (AMD EPYC, Open MPI, 11 million parameters). A single bucket is complete when the backward
+// pass is, so nothing could be hidden.
 static bool wants_overlap(const struct trainer *trainer)
 {
     const char *word = trainer->config.parallel.overlap;
     int cores = cpu_cores() / trainer->crew.sharers;
     if (strcmp(word, "auto") != 0) return strcmp(word, "on") == 0;
+    if (travel_buckets(trainer->travel) == 1) return false;
     return !trainer->crew.net->ops->shares_memory || trainer->workers * trainer->threads < cores;
 }
 
