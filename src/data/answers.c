@@ -314,6 +314,99 @@ int64_t answers_base(const struct examples *windows, int64_t window)
     return question + 2;
 }
 
+// COMMON: a token that stands more often in the window tells of no place.
+enum { COMMON = 4, LEVELS = 8 };
+enum form_of_token { PLAIN, CAPITAL, DIGIT, MARK, FORMS };
+_Static_assert(ANSWERS_MATCHES == 1 + LEVELS * 2 * FORMS, "kinds of places");
+
+// A window's context, token by token.
+struct reader {
+    const int32_t *ids;
+    const struct offset *offset;
+    const char *text; // of the whole context
+    int64_t count;
+};
+
+// The first character that is no space (pieces of words have the space before them); 0: there is none.
+static uint32_t first_character(const struct reader *r, int64_t i)
+{
+    uint32_t code = 0;
+    uint32_t at = r->offset[i].from, to = r->offset[i].to;
+    while (at < to && r->text[at] == ' ') at++;
+    if (at < to) unicode_read((const uint8_t *)r->text + at, to - at, &code);
+    return code;
+}
+
+static enum form_of_token form_of(uint32_t first)
+{
+    if (first >= '0' && first <= '9') return DIGIT;
+    if (!unicode_is_word(first)) return MARK;
+    return unicode_lower(first) != first ? CAPITAL : PLAIN;
+}
+
+static bool ends_sentence(uint32_t first)
+{
+    static const uint32_t marks[] = {'.', '!', '?', 0x3002, 0xFF01, 0xFF1F, 0xFF1B};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (first == marks[i]) return true;
+    return false;
+}
+
+static int64_t times_in(const int32_t *ids, int64_t count, int32_t id)
+{
+    int64_t times = 0;
+    for (int64_t i = 0; i < count; i++) times += ids[i] == id;
+    return times;
+}
+
+// How many of the question's tokens, those that are everywhere left out, stand among `count` ids.
+static int32_t told_of(const struct reader *r, const int32_t *question, int64_t asked,
+                       const int32_t *ids, int64_t count)
+{
+    int32_t told = 0;
+    for (int64_t i = 0; i < asked; i++)
+        told += times_in(ids, count, question[i]) > 0 && times_in(question, i, question[i]) == 0 &&
+                times_in(r->ids, r->count, question[i]) <= COMMON;
+    return told;
+}
+
+// level: how much of the question stands in the sentence of each place. Returns the most, at least 1.
+static int32_t read_sentences(const struct reader *r, const int32_t *question, int64_t asked,
+                              int32_t *level)
+{
+    int32_t most = 1;
+    for (int64_t from = 0, to; from < r->count; from = to) {
+        for (to = from; to < r->count && !ends_sentence(first_character(r, to)); to++) {
+        }
+        if (to < r->count) to++;
+        int32_t told = told_of(r, question, asked, r->ids + from, to - from);
+        for (int64_t i = from; i < to; i++) level[i] = told;
+        if (told > most) most = told;
+    }
+    return most;
+}
+
+void answers_matches(const struct answers *answers, const struct examples *windows, int64_t window,
+                     int64_t tokens, int32_t *matches)
+{
+    memset(matches, 0, (size_t)tokens * sizeof *matches);
+    if (window < 0) return;
+    int64_t asked;
+    struct reader r = {
+        .offset = answers->offset + windows->place[2 * window + 1],
+        .text = answers->text.at + answers->question[answers->asked[window]].context,
+    };
+    const int32_t *question = example_text(windows, window, 0, &asked);
+    r.ids = example_text(windows, window, 1, &r.count);
+    int32_t *level = matches + answers_base(windows, window);
+    int32_t most = read_sentences(&r, question, asked, level);
+    for (int64_t i = 0; i < r.count; i++) {
+        bool same = times_in(question, asked, r.ids[i]) > 0;
+        level[i] = 1 + (level[i] * (LEVELS - 1) / most * 2 + same) * FORMS +
+                   (int32_t)form_of(first_character(&r, i));
+    }
+}
+
 struct answer_span answers_best(const struct examples *windows, int64_t window, const float *scores,
                                 int64_t longest)
 {

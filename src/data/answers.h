@@ -35,7 +35,7 @@ struct answers_setup {
     const struct tokenizer *tokenizer; // borrowed while reading
     int64_t context;                   // tokens of a window, at least ANSWERS_CONTEXT
 };
-enum { ANSWERS_CONTEXT = 4, ANSWERS_LONGEST = 30 };
+enum { ANSWERS_CONTEXT = 4, ANSWERS_LONGEST = 30, ANSWERS_MATCHES = 65 };
 // The columns of question and context, as rows_setup has them: what a tokenizer is made of.
 struct rows_setup answers_texts(const char *path, bool replace);
 // Fails: STATUS_INPUT naming file and question: what rows and the tokenizer refuse, a start that is no place of the context, a file
@@ -55,6 +55,11 @@ struct answer_span {
 };
 // Where a window's context begins.
 int64_t answers_base(const struct examples *windows, int64_t window);
+// What is told of each of `tokens` places: 0 outside of the context; else how its token is written (a capital letter, a digit or a mark
+// first, or none of them), whether it stands in the question, and in eighths of the most of all sentences how many of the question's
+// tokens stand in its sentence. Tokens that are everywhere in the window tell nothing. window -1: padding, all 0.
+void answers_matches(const struct answers *answers, const struct examples *windows, int64_t window,
+                     int64_t tokens, int32_t *matches);
 // The best span of at most `longest` tokens of the context: scores [places, 2], of firsts and lasts.
 struct answer_span answers_best(const struct examples *windows, int64_t window, const float *scores,
                                 int64_t longest);

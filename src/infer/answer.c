@@ -51,6 +51,10 @@ static enum status check_model(struct answerer *answerer)
              "a tokenizer of %d ids and windows of %lld tokens do not belong to a model of %lld",
              tokenizer_size(model->tokenizer), (long long)model->config.context,
              (long long)model->config.vocabulary);
+    if (model->config.matches && model->config.matches != ANSWERS_MATCHES)
+        FAIL(STATUS_UNSUPPORTED,
+             "the model knows %lld kinds of places that match a question; this version tells %d",
+             (long long)model->config.matches, ANSWERS_MATCHES);
     return STATUS_OK;
 }
 
@@ -164,8 +168,13 @@ static void fill(const struct taking *taking, const struct scorer *scorer)
     int32_t *to = program_input(scorer->program, scorer->inputs.tokens);
     int32_t *positions = program_input(scorer->program, scorer->inputs.positions);
     int32_t *lengths = program_input(scorer->program, scorer->inputs.lengths);
+    int32_t *matches =
+        scorer->inputs.matches ? program_input(scorer->program, scorer->inputs.matches) : NULL;
     for (int64_t row = 0; row < answerer->rows; row++, to += taking->tokens) {
-        int64_t count = 0;
+        int64_t count = 0, window = row < taking->count ? taking->members[row] : -1;
+        if (matches)
+            answers_matches(answerer->answers, &answerer->answers->windows, window, taking->tokens,
+                            matches + row * taking->tokens);
         struct form_text text[2];
         for (int t = 0; t < 2 && row < taking->count; t++)
             text[t].ids =

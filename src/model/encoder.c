@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // A bidirectional Transformer. Without `classes` it learns what masked tokens were (output layer tied to the token table); with them it
 // scores the first token's vector or the mean of all, pooled as in BERT through a tanh layer; with `spans` it scores every token as an
-// answer's first and as its last. The body has the same names in all, so that a pretrained one goes on with another head. Source: Devlin
-// et al. 2018, arXiv:1810.04805.
+// answer's first and as its last, and may be told how places match the question (Chen et al. 2017, arXiv:1704.00051, "exact match").
+// The body has the same names in all, so that a pretrained one goes on with another head. Source: Devlin et al. 2018, arXiv:1810.04805.
 #include "model/parts.h"
 
-enum { SPAN_SCORES = 2 }; // of a token: that it is the first, that it is the last
+// SPAN_SCORES of a token: that it is the first, that it is the last.
+enum { SPAN_SCORES = 2, MOST_MATCHES = 1024 };
 
 static enum status validate(struct model_config *config)
 {
@@ -16,11 +17,21 @@ static enum status validate(struct model_config *config)
     if (c.spans && (c.classes != SPAN_SCORES || c.loss != LOSS_SOFTMAX))
         FAIL(STATUS_USAGE, "model.classes: %lld; spans have %d scores, and softmax for a loss",
              (long long)c.classes, SPAN_SCORES);
+    if (c.matches < 0 || c.matches > MOST_MATCHES || (c.matches && !c.spans))
+        FAIL(STATUS_USAGE, "model.matches: %lld kinds of places; only spans have some, at most %d",
+             (long long)c.matches, MOST_MATCHES);
     if (c.classes) TRY(parts_check_head(&c));
     if (c.pool != POOL_MEAN && c.pool != POOL_FIRST)
         FAIL(STATUS_USAGE, "model.pool: an encoder takes the first token or the mean");
     *config = c;
     return STATUS_OK;
+}
+
+static struct value *embed_matches(struct builder *b, const struct model_config *c,
+                                   struct value *matches)
+{
+    struct value *table = nn_embedding_table(b, "matches", c->matches, c->width, c->init_deviation);
+    return op_embedding(b->g, table, matches);
 }
 
 // [batch, tokens, width], and in *table_p the token table.
@@ -30,6 +41,7 @@ static struct value *body(struct builder *b, const struct model_config *c,
     prefix_push(b, "encoder");
     *table_p = nn_embedding_table(b, "tokens", c->vocabulary, c->width, c->init_deviation);
     struct value *x = parts_embed(b, c, *table_p, "positions", inputs.tokens, inputs.positions);
+    if (inputs.matches) x = op_add(b->g, x, embed_matches(b, c, inputs.matches));
     for (int64_t i = 0; i < c->layers; i++)
         x = parts_layer(b, c, x,
                         &(struct layer_part){i, .bidirectional = true, .lengths = inputs.lengths});

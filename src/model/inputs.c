@@ -43,6 +43,7 @@ struct model_inputs model_inputs_create(struct graph *g, const struct model_conf
         in.goals = graph_input(g, "goals", F32, shape_of(2, sizes.batch, c->classes));
     if (spans) in.ends = graph_input(g, "ends", I32, examples);
     if (spans) in.mask = graph_input(g, "mask", F32, row);
+    if (spans && c->matches) in.matches = graph_input(g, "matches", I32, row);
     if (scored) in.weights = graph_input(g, "weights", F32, examples);
     if (!scored) in.targets = graph_input(g, "targets", I32, row);
     return in;

@@ -40,6 +40,8 @@ struct model_config {
     bool batch_norm; // mlp: before each activation
     bool additive_attention; // rnn_seq2seq: Bahdanau's scores, else Luong's general ones
     bool spans; // encoder: two scores of every token, that an answer begins and that it ends there
+    int64_t
+        matches; // with spans: kinds of places, by how they match the question (inputs.matches); 0: not told
 };
 
 // What a model can be trained for, and the inputs that belong to it.
@@ -72,6 +74,7 @@ struct model_inputs {
     struct value *state, **next;
     // Of spans: I32 [batch] as labels, which are their firsts; F32 [batch, tokens] added to scores: 0, or SPAN_NEVER
     struct value *ends, *mask;
+    struct value *matches; // I32 [batch, tokens] below config.matches; NULL: not told
 };
 
 // Added to a score it leaves no probability.

@@ -6,7 +6,13 @@
 #include <stddef.h>
 #include <string.h>
 
-enum kind { INTEGER, NUMBER, BOOLEAN, WORD };
+enum kind {
+    INTEGER,
+    LATER_INTEGER,
+    NUMBER,
+    BOOLEAN,
+    WORD
+}; // LATER: earlier versions did not write it
 struct own_key {
     const char *name;
     size_t offset;
@@ -55,6 +61,7 @@ static const struct own_key keys[] = {
     KEY(batch_norm, BOOLEAN, 0, 0, NULL)
     KEY(additive_attention, BOOLEAN, 0, 0, NULL)
     KEY(spans, BOOLEAN, 0, 0, NULL)
+    KEY(matches, LATER_INTEGER, 0, 1024, NULL)
 };
 // clang-format on
 enum { KEYS = sizeof keys / sizeof *keys };
@@ -64,6 +71,7 @@ static json_t *value_of(const struct own_key *key, const struct model_config *c)
     const char *at = (const char *)c + key->offset;
     switch (key->kind) {
     case INTEGER:
+    case LATER_INTEGER:
         return json_integer(*(const int64_t *)at);
     case NUMBER:
         return json_real(*(const double *)at);
@@ -103,8 +111,8 @@ static enum status own_read(json_t *root, const char *path, struct model_config 
     for (int i = 0; i < KEYS; i++) {
         const struct own_key *key = &keys[i];
         char *at = (char *)c + key->offset;
-        if (key->kind == INTEGER)
-            TRY(json_get_integer(root, key->name, path, true, (int64_t)key->least,
+        if (key->kind == INTEGER || key->kind == LATER_INTEGER)
+            TRY(json_get_integer(root, key->name, path, key->kind == INTEGER, (int64_t)key->least,
                                  (int64_t)key->most, 0, (int64_t *)(void *)at));
         else if (key->kind == NUMBER)
             TRY(json_get_number(root, key->name, path, true, key->least, key->most, 0,

@@ -21,6 +21,7 @@ struct batch_inputs {
     float *state;                          // [batch, carried]
     int32_t *ends;                         // [batch]
     float *mask;                           // [batch, tokens]
+    int32_t *matches;                      // [batch, tokens]
     uint32_t *random;                      // [4]
 };
 

@@ -167,6 +167,7 @@ int64_t answer_fill(const struct trainer *trainer, const struct examples *rows, 
     }
     for (int64_t i = 0; i < tokens; i++)
         mask[i] = i == 0 || (i >= base && i < base + count) ? 0 : SPAN_NEVER;
+    if (in->matches) answers_matches(answers, rows, example, tokens, in->matches + row * tokens);
     in->labels[row] = example < 0 ? -1 : rows->label[example];
     in->ends[row] = example < 0 ? -1 : answers->last[example];
     in->weights[row] = example < 0 ? 0 : 0.5F;

@@ -61,6 +61,7 @@ static void find_inputs(struct worker_program *w, const struct model_graph *grap
         .state = input_of(w->program, in->state),
         .ends = input_of(w->program, in->ends),
         .mask = input_of(w->program, in->mask),
+        .matches = input_of(w->program, in->matches),
         .random = input_of(w->program, graph->random),
     };
 }

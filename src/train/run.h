@@ -19,6 +19,7 @@ struct run_config {
     double dropout;         // model.dropout: sets the three dropouts that are not set themselves
     char from[RUN_PATH];    // model.from: a model directory to start from, "": initial weights
     char loss[16], pool[8]; // model.loss, model.pool: auto, or names of their enums
+    bool matches;           // model.matches, of task: answer
     struct {
         char train[RUN_PATH],
             valid[RUN_PATH];      // file or folder; valid "" : valid_fraction of train's end

@@ -126,6 +126,7 @@ static enum status check_spans(struct run_config *config)
         FAIL_KEY(config, "model.context", "%lld leaves no place for a question and a context",
                  (long long)model->context);
     model->classes = 2;
+    model->matches = config->matches ? ANSWERS_MATCHES : 0;
     return STATUS_OK;
 }
 

@@ -84,6 +84,8 @@ const struct run_key run_schema[] = {
         "encoder, seq2seq: positions are sines, not learned"),
     KEY("model.presence", RUN_BOOLEAN, model.presence, "false", 0, 0, false, NULL, FIXED,
         "bag, linear: a token counts once a text; with optimizer count Bernoulli's model"),
+    KEY("model.matches", RUN_BOOLEAN, matches, "true", 0, 0, false, NULL, FIXED,
+        "task: answer: a token knows whether it and its neighbours stand in the question"),
     KEY("model.batch_norm", RUN_BOOLEAN, model.batch_norm, "false", 0, 0, false, NULL, FIXED,
         "mlp: batch norm before each activation"),
     KEY("model.additive_attention", RUN_BOOLEAN, model.additive_attention, "false", 0, 0, false,

@@ -197,12 +197,51 @@ static void what_does_not_fit_is_named(void **state)
     refused("[]", "bad.json");
 }
 
+// Made by hand: a question of four tokens, one of them twice, one that the context is full of. Every token of the context is a letter, a
+// capital, a digit or a mark with a space before it, in turn; every third mark ends a sentence.
+static void places_know_how_they_match(void **state)
+{
+    (void)state;
+    enum { TOKENS = 48, ASKED = 5, COUNT = 38 };
+    int32_t ids[ASKED + COUNT] = {7, 8, 7, 9, 3}, matches[TOKENS], asked[1] = {0};
+    int64_t place[] = {0, ASKED, ASKED + COUNT};
+    struct offset offset[ASKED + COUNT] = {{0, 0}};
+    char text[] = "\u00e9 \u00c9 7 , \u3002";
+    const struct offset written[] = {{0, 2}, {2, 5}, {5, 7}, {7, 9}, {9, 13}};
+    struct question question = {.context_bytes = sizeof text - 1};
+    for (int i = 0; i < COUNT; i++) ids[ASKED + i] = i % 4 == 3 ? 3 : 20 + i;
+    for (int i = 0; i < COUNT; i++) offset[ASKED + i] = written[i % 12 == 11 ? 4 : i % 4];
+    // Sentences end behind places 11, 23 and 35. 7 at places 2 and 4, 8 at 10 and 16, 9 at 36 of the context; 3 at nine of them.
+    ids[ASKED + 2] = ids[ASKED + 4] = 7;
+    ids[ASKED + 10] = ids[ASKED + 16] = 8;
+    ids[ASKED + 36] = 9;
+    struct examples windows = {.texts = 2, .count = 1, .ids = ids, .place = place};
+    struct answers answers = {.offset = offset,
+                              .asked = asked,
+                              .question = &question,
+                              .count = 1,
+                              .text = {.at = text, .bytes = sizeof text - 1}};
+    answers_matches(&answers, &windows, 0, TOKENS, matches);
+    for (int i = 0; i < ASKED + 2; i++) assert_int_equal(matches[i], 0);
+    for (int i = ASKED + 2 + COUNT; i < TOKENS; i++) assert_int_equal(matches[i], 0);
+    for (int i = 0; i < COUNT; i++) {
+        // Of 7, 8 and 9 there are two in the first sentence, which are the most.
+        int level = i < 12 ? 7 : i < 24 ? 3 : i < 36 ? 0 : 3;
+        bool same = i == 2 || i == 4 || i == 10 || i == 16 || i == 36 || i % 4 == 3;
+        assert_int_equal(matches[ASKED + 2 + i], 1 + (level * 2 + same) * 4 + i % 4);
+        assert_true(matches[ASKED + 2 + i] < ANSWERS_MATCHES);
+    }
+    answers_matches(&answers, &windows, -1, TOKENS, matches);
+    for (int i = 0; i < TOKENS; i++) assert_int_equal(matches[i], 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(answers_may_have_lines, clear),
         cmocka_unit_test_setup(places_are_texts, clear),
         cmocka_unit_test_setup(windows_overlap, clear),
+        cmocka_unit_test_setup(places_know_how_they_match, clear),
         cmocka_unit_test_setup(the_best_span_ends_behind_its_begin, clear),
         cmocka_unit_test_setup(what_does_not_fit_is_named, clear),
     };

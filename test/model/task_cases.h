@@ -46,6 +46,7 @@ static const struct model_config task_cases[] = {
      .pool = POOL_FIRST,
      .sinusoidal = true},
     {.type = "encoder", .width = 8, .heads = 2, .layers = 1, .bias = true, .spans = true},
+    {.type = "encoder", .width = 8, .heads = 2, .layers = 1, .spans = true, .matches = 5},
     {.type = "seq2seq", .width = 8, .heads = 2, .layers = 2, .bias = true},
     {.type = "seq2seq",
      .width = 8,
@@ -133,6 +134,8 @@ static inline void task_fill(const struct model_config *c, const struct value *i
             ((int32_t *)data)[i] = i % 4 == 3 ? -1 : (int32_t)(bits % (uint32_t)c->classes);
         else if (strcmp(name, "ends") == 0)
             ((int32_t *)data)[i] = i % 4 == 3 ? -1 : (int32_t)(bits % 2);
+        else if (strcmp(name, "matches") == 0)
+            ((int32_t *)data)[i] = (int32_t)(bits % (uint32_t)c->matches);
         else if (strcmp(name, "mask") == 0)
             ((real *)data)[i] = there ? 0 : (real)SPAN_NEVER;
         else if (strcmp(name, "targets") == 0)
@@ -154,7 +157,7 @@ static inline int task_inputs(const struct model_inputs *in, const struct value 
     const struct value *const all[] = {
         in->tokens,           in->positions,      in->targets,  in->lengths, in->source,
         in->source_positions, in->source_lengths, in->features, in->labels,  in->goals,
-        in->weights,          in->ends,           in->mask};
+        in->weights,          in->ends,           in->mask,     in->matches};
     int count = 0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i]) list[count++] = all[i];
