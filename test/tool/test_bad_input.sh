@@ -210,7 +210,7 @@ train "out below a file" 4 "text.txt" --out text.txt/below
 if [ "$(id -u)" -ne 0 ]; then mkdir -p sealed; chmod 500 sealed; train "out in a folder that is not writable" 4 "sealed" --out sealed/o
 else train "out in a place that no one can write" 4 "/proc" --out /proc/stentor-test; fi
 "$program" train run.yaml --out busy --set train.steps=1000000 --set train.save_every=0 --set train.eval_every=0 --quiet 2>busy.txt & busy=$!
-i=0; while [ ! -s busy/log.jsonl ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+i=0; while [ ! -s busy/log.jsonl ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i + 1)); done
 bad "two runs in one folder" 2 "in use by another run" "$program" train run.yaml --out busy --resume
 kill -INT $busy; wait $busy; code=$?
 
@@ -219,12 +219,13 @@ good "SIGINT: the checkpoint is whole" sh -c '"$1" inspect busy/checkpoints/step
 done_steps=$(ls busy/checkpoints | sed -n 's/^step-//p')
 good "SIGINT: --resume goes on" "$program" train run.yaml --out busy --resume --set train.steps=$((done_steps + 5)) --set train.eval_every=0 --set train.save_every=0 --quiet
 "$program" train run.yaml --out busy2 --set train.steps=1000000 --set train.eval_every=0 --quiet 2>busy.txt & busy=$!
-i=0; while [ ! -s busy2/log.jsonl ] && [ $i -lt 100 ]; do sleep 0.1; i=$((i + 1)); done
+i=0; while [ ! -s busy2/log.jsonl ] && [ $i -lt 300 ]; do sleep 0.1; i=$((i + 1)); done
 kill -TERM $busy; wait $busy; code=$?
 if [ $code -eq 75 ] && [ -d busy2/checkpoints ]; then ok "SIGTERM: a checkpoint and code 75"; else not_ok "SIGTERM: code $code"; fi
-"$program" train run.yaml --out busy3 --set model.width=128 --set model.context=128 --set train.batch=64 --set train.micro_batch=64 --quiet 2>busy.txt & busy=$!
-i=0; while [ ! -s busy3/log.jsonl ] && [ $i -lt 200 ]; do sleep 0.1; i=$((i + 1)); done
-kill -INT $busy; sleep 0.03; kill -INT $busy 2>/dev/null; wait $busy; code=$?
+"$program" train run.yaml --out busy3 --set model.width=128 --set model.context=128 --set train.batch=16384 --set train.micro_batch=64 --quiet 2>busy.txt & busy=$!
+# The first step has begun, and takes a minute.
+i=0; while [ ! -e busy3/log.jsonl ] && [ $i -lt 200 ]; do sleep 0.1; i=$((i + 1)); done
+kill -INT $busy; sleep 0.3; kill -INT $busy 2>/dev/null; wait $busy; code=$?
 if [ $code -eq 130 ]; then ok "SIGINT twice: ends at once with 130"; else not_ok "SIGINT twice: code $code"; fi
 
 # ---- no memory, no disk, no sense ----

@@ -86,24 +86,24 @@ check "--restarts 0 supervises and restarts nothing" sh -c 'test "$1" -eq 0 && t
 
 # ---- signals ----
 long="--set train.steps=100000 --set train.save_every=0 --set train.eval_every=0 --quiet"
-start() { # start OUT: a long run in the background; returns when it trains
+start() { # start OUT: a long run in the background; returns when it trains (a step that takes long: when that has begun)
     out=$1; shift
     # shellcheck disable=SC2086
     "$program" train run.yaml --out "$out" --restarts 3 $long "$@" 2>"$out.err" & process=$!
-    within 100 test -s "$out/log.jsonl"
+    within 300 test ${begun:--s} "$out/log.jsonl"
 }
 for signal in TERM INT USR1; do
     start stop$signal
     kill -$signal $process; wait $process; code=$?
     check "SIG$signal: a checkpoint and code 75" sh -c 'test "$1" -eq 75 && ls "stop$2"/checkpoints/step-* >/dev/null && ! grep -q "goes on in" "stop$2.err"' - $code $signal
 done
-start twice --set train.batch=4096 --set train.micro_batch=8 --set train.log_every=1
-child=$(holder twice); kill -TERM $process; sleep 0.2; kill -TERM $process
+begun=-e start twice --set train.batch=262144 --set train.micro_batch=8
+child=$(holder twice); kill -TERM $process; sleep 0.3; kill -TERM $process
 wait $process; code=$?
 check "the second signal ends at once" sh -c 'test "$1" -eq 143 && ! ls twice/checkpoints/step-*' - $code
 check "... and nobody is left" within 20 gone "$child"
 start thrice
-child=$(holder thrice); kill -STOP "$child"; for i in 1 2 3; do kill -TERM $process; sleep 0.1; done
+child=$(holder thrice); kill -STOP "$child"; for i in 1 2 3; do kill -TERM $process; sleep 0.4; done
 wait $process; code=$?
 check "the third signal ends a training that hangs" sh -c 'test "$1" -eq 137' - $code
 if command -v timeout >/dev/null 2>&1; then

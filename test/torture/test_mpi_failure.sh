@@ -68,6 +68,38 @@ in_flight() { # whether the run has begun to train, within 20 s
 }
 same() { [ -n "$(digest "$1")" ] && [ "$(digest "$1")" = "$(digest whole.json)" ]; }
 
+# Processes 0 and 1 are servers. One of the four, a server or not, is killed or stands still; the rest must end, name it, and go on as fewer.
+lost_in_session() { # lost_in_session SIGNAL SERVERS-COMPUTE
+    rm -rf session
+    random 0 4; rank=$number
+    random 0 1000; pause=$number
+    # shellcheck disable=SC2086
+    start 4 session --set train.steps=100000 --set train.eval_every=40 --set parallel.peer_timeout=3 $asynchronous --set parallel.servers_compute="$2"
+    in_flight session 10; sleep "$(awk -v ms="$pause" 'BEGIN { print ms / 1000 }')"
+    victim=$(pid_of "$rank"); begin=$(now)
+    wrong=''
+    if [ -z "$victim" ] || ! kill -"$1" "$victim"; then wrong="it had ended before"; fi
+    finish; took=$(($(now) - begin))
+    [ -z "$victim" ] || kill -KILL "$victim" 2>/dev/null
+    victim=''
+    # 3 s of silence, and what a loaded machine adds.
+    if [ "$code" -eq 0 ] || [ "$code" -eq 124 ] || [ $took -gt 9000 ]; then wrong="ended with $code after $took ms"; fi
+    tries=0; while [ -n "$(ranks)" ] && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
+    [ -z "$(ranks)" ] || wrong="left processes behind"
+    how="is gone: its process has ended"; [ "$1" = KILL ] || how="has been silent for 3 s"
+    # Hydra ends the others at once when a process dies.
+    [ "$library$1" = mpichKILL ] || grep -q "in the [a-z]* of step [0-9]*: worker $rank of 4 (.*) $how" run.log || wrong="does not say that worker $rank of 4 $how"
+    cp run.log session.log
+    if [ -z "$wrong" ]; then
+        # shellcheck disable=SC2086
+        start 3 session --resume --set train.steps=$(($(newest session) + 20)) $asynchronous --set parallel.servers=1 --set parallel.servers_compute="$2"; finish
+        [ "$code" -eq 0 ] || { wrong="three cannot go on ($code)"; cp run.log session.log; }
+    fi
+    name="$library: SIG$1 of process $rank, 2 servers that compute: $2, staleness 2: all end (after $took ms) and name it, three go on"
+    if [ -z "$wrong" ]; then ok "$name"; else not_ok "$name: $wrong (SEED=$seed)" session.log; fi
+}
+asynchronous="--set parallel.exchange=server --set parallel.staleness=2 --set parallel.servers=2"
+
 one_library() {
     rm -rf timing
     start 2 timing; begin=$(now); finish
@@ -123,6 +155,9 @@ one_library() {
     else not_ok "$library: they name the rank, its host, the step, and what they waited for" run.log; fi
     start 2 stopped --set parallel.peer_timeout=3 --resume --set train.steps=$(($(newest stopped) + 20)); finish
     check "$library: it goes on with the two that are left" test "$code" -eq 0
+
+    # A session of servers and those that push to them: no step there at which all meet.
+    for servers in true false; do lost_in_session KILL $servers; lost_in_session STOP $servers; done
 
     # A disk that is full: the run goes on without checkpoints, the last one is an error, and what was there stays whole.
     if [ "$(id -u)" -eq 0 ] && mkdir -p small && mount -t tmpfs -o size=3m tmpfs small 2>/dev/null; then

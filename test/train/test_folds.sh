@@ -31,7 +31,7 @@ check "mean and standard deviation" 'tr "{}" "\n\n" <1.json | awk "{ if (match(\
 
 "$program" train run.yaml --folds 3 --quiet --json --out long --workers 2 --set train.steps=400000 --set train.decay_steps=20 --set train.save_every=0 >long.json 2>err &
 process=$!
-for _ in $(seq 100); do [ -f long/fold-1/log.jsonl ] && break; sleep 0.1; done
+for _ in $(seq 300); do [ -s long/fold-0/log.jsonl ] && [ -s long/fold-1/log.jsonl ] && break; sleep 0.1; done
 kill -TERM $process
 wait $process
 check "a signal stops all folds with checkpoints" "[ $? = 75 ] && ls long/fold-0/checkpoints | grep -q step- && ls long/fold-1/checkpoints | grep -q step-"

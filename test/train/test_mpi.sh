@@ -53,7 +53,7 @@ stopped() { # stopped ARGUMENTS…
     # shellcheck disable=SC2046,SC2086
     STENTOR_MPI=$BUILD/mpi.$library.so timeout 60 "$mpirun" -n 3 "$program" $(options some) $long --workers 1 >"$work/log" 2>&1 &
     job=$!
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+    for _ in $(seq 100); do
         sleep 0.3
         [ -s "$work/some/log.jsonl" ] && break
     done

@@ -170,6 +170,13 @@ static void train_to_the_end(const struct run_config *config, void *context,
     fill_failure(result, run(config, true, &seen, &train_result, result->digest));
 }
 
+static long microseconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
 // Kills the run at random moments, each time going on with another number of workers.
 static void killed_anywhere_it_ends_with_the_same_bits(void **state)
 {
@@ -178,7 +185,9 @@ static void killed_anywhere_it_ends_with_the_same_bits(void **state)
     config.steps = 60;
     config.save_every = 2;
     config.eval_every = 10;
+    long begin = microseconds_now();
     struct child_result wanted = in_child(NULL, train_to_the_end, &config, NULL);
+    long whole = microseconds_now() - begin;
     assert_fine(&wanted);
     snprintf(config.out, sizeof config.out, "%s/killed", test_folder);
     struct philox_address at = {17, philox_stream(PHILOX_TEST, 8), 0, 0};
@@ -193,8 +202,9 @@ static void killed_anywhere_it_ends_with_the_same_bits(void **state)
             train_to_the_end(&config, NULL, &ignored);
             _exit(ignored.status != STATUS_OK);
         }
-        // Longer from round to round, so that a slow machine comes through in the end.
-        long microseconds = 5000 + (long)(philox_bits(at, 2 * round + 1) % (60000 + 5000 * round));
+        // Parts of what the whole run takes here, longer from round to round, so that it comes through in the end.
+        uint64_t longest = (uint64_t)(whole / 16 + whole / 128 * (long)round + 1);
+        long microseconds = whole / 64 + (long)(philox_bits(at, 2 * round + 1) % longest);
         for (long waited = 0; waited < microseconds && waitpid(child, &how, WNOHANG) == 0;
              waited += 1000)
             usleep(1000);
