@@ -67,7 +67,7 @@ static enum status measure(const struct tokenizer *tokenizer, const char *name, 
 static enum status run(const char *name, const char *path, int rounds)
 {
     static const struct tokenizer_training training = {.vocabulary = 1000};
-    struct corpus_source source = {path, NULL};
+    struct corpus_source source = {.path = path};
     struct tokenizer *tokenizer;
     char *text;
     size_t bytes;

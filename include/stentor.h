@@ -152,7 +152,8 @@ STN_API int64_t stn_trainer_parameters(const struct stn_trainer *trainer);
 STN_API enum stn_status stn_trainer_run(struct stn_trainer *trainer, bool resume,
                                         stn_step_function function, void *context,
                                         struct stn_result *result);
-/* Asks the runs of this process to stop after their step, with a checkpoint. Safe in signal
+/* Asks the runs of this process to stop after their step, with a checkpoint; reading data and
+ * evaluating are given up (stn_trainer_create then fails with STN_INTERRUPTED, too). Safe in signal
  * handlers and from any thread. */
 STN_API void stn_trainer_stop(void);
 

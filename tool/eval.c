@@ -93,7 +93,7 @@ static enum status score_held_out(const char *directory, struct loaded_model *mo
         FAIL(STATUS_USAGE, "%s: the run held nothing out; add --data FILE", path);
     TRY(cache_path(directory, &config, cache));
     struct corpus *corpus;
-    struct corpus_source source = {text, config.data.field};
+    struct corpus_source source = {.path = text, .field = config.data.field};
     TRY(corpus_open(&source, model->tokenizer, cache, workers, &corpus));
     int64_t first = own_file ? 0 : run_held_out_start(&config, corpus->count);
     snprintf(name, name_bytes, "%s%s", text, own_file ? "" : " (its held-out end)");
@@ -147,7 +147,7 @@ static enum status eval_text(const struct options *options)
                      directory);
     } else if (data) {
         const char *field = option_text(options, "field");
-        struct corpus_source source = {data, field ? field : "text"};
+        struct corpus_source source = {.path = data, .field = field ? field : "text"};
         snprintf(name, sizeof name, "%s", data);
         status = score_text(model, &source, GROUP, (int)workers, carry, &score);
     } else {

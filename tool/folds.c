@@ -186,8 +186,7 @@ static enum status run_all(struct folds *folds)
         FAIL(fold[folds->failed].result.status, "fold %d: %s", folds->failed,
              fold[folds->failed].result.message);
     if (stopped)
-        FAIL(STATUS_INTERRUPTED,
-             "stopped; checkpoints are written, and --resume goes on from them");
+        FAIL(STATUS_INTERRUPTED, "stopped; --resume goes on from the checkpoints that are written");
     return STATUS_OK;
 }
 

@@ -28,8 +28,8 @@ static bool is_echo(const siginfo_t *info)
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
-    static const char text[] = "\nstentor: stopping after this step, with a checkpoint; once more "
-                               "stops at once\n";
+    static const char text[] = "\nstentor: stopping, with a checkpoint of what is trained; once "
+                               "more stops at once\n";
     (void)context;
     if (caught && is_echo(info)) return;
     if (caught) _exit(128 + number);

@@ -59,7 +59,7 @@ static enum status train(const struct options *options)
 {
     const char *out = option_text(options, "out"), *field = option_text(options, "field");
     struct tokenizer_training training = {0};
-    struct corpus_source source = {options->argument[1], field};
+    struct corpus_source source = {.path = options->argument[1], .field = field};
     int64_t threads = cpu_cores();
     struct tokenizer *tokenizer;
     if (options->arguments < 2)

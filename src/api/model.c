@@ -178,7 +178,7 @@ static enum status evaluate(struct stn_model *model, const char *path, int worke
     if (!model || !path || !evaluation) FAIL(STATUS_USAGE, "model, path or evaluation is NULL");
     if (workers < 0 || workers > 1024)
         FAIL(STATUS_USAGE, "workers: %d is out of range; it goes from 0 to 1024", workers);
-    struct corpus_source source = {path, "text"};
+    struct corpus_source source = {.path = path, .field = "text"};
     TRY(score_text(model->loaded, &source, GROUP, workers ? workers : cpu_cores(), false, &score));
     *evaluation = (struct stn_evaluation){
         .loss = score.loss,

@@ -40,6 +40,8 @@ struct comm_ops {
     enum status (*poll)(struct comm *comm, int *peer_p);
     // Not collective: this worker gives up; everybody else's pending and later calls fail with STATUS_PEER.
     void (*abandon)(struct comm *comm);
+    // See comm_is_lost.
+    bool (*is_lost)(const struct comm *comm);
     // Optional: NULL is built on rounds.
     enum status (*barrier)(struct comm *comm);
     enum status (*gather)(struct comm *comm, const void *mine, size_t bytes, void *all);
@@ -89,6 +91,9 @@ enum status comm_all_reduce(struct comm *comm, float *data, int64_t n) CHECK_RES
 // ---- asking: not collective ----
 // Where worker `rank` is, for messages; borrowed.
 const char *comm_host(const struct comm *comm, int rank);
+// Whether a worker is known to be lost, or to have given up, so that the next call will fail. By any thread, at any time: who computes for
+// minutes between two calls asks now and then.
+bool comm_is_lost(const struct comm *comm);
 // The clock of the workers: virtual where time is.
 double comm_seconds(struct comm *comm);
 // A worker that has been silent for so long counts as dead (default 10 s). Does nothing where workers cannot die alone.

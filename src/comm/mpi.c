@@ -146,6 +146,12 @@ static void abandon_mpi(struct comm *comm)
     pthread_mutex_unlock(&net->lock);
 }
 
+static bool is_lost_mpi(const struct comm *comm)
+{
+    const struct net *net = comm->state;
+    return atomic_load(&net->failed);
+}
+
 static const char *host_mpi(const struct comm *comm, int rank)
 {
     const struct net *net = comm->state;
@@ -167,6 +173,7 @@ const struct comm_ops mpi_comm = {
     .round = round_mpi,
     .poll = poll_mpi,
     .abandon = abandon_mpi,
+    .is_lost = is_lost_mpi,
     .all_reduce = all_reduce_mpi,
     .host = host_mpi,
     .set_timeout = set_timeout_mpi,

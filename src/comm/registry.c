@@ -91,6 +91,8 @@ enum status comm_all_reduce(struct comm *comm, float *data, int64_t n)
 
 void comm_abandon(struct comm *comm) { comm->ops->abandon(comm); }
 
+bool comm_is_lost(const struct comm *comm) { return comm->ops->is_lost(comm); }
+
 const char *comm_host(const struct comm *comm, int rank)
 {
     return comm->ops->host ? comm->ops->host(comm, rank) : "this host";

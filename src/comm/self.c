@@ -59,6 +59,12 @@ static void abandon_self(struct comm *comm)
     alone->abandoned = true;
 }
 
+static bool is_lost_self(const struct comm *comm)
+{
+    const struct alone *alone = comm->state;
+    return alone->abandoned;
+}
+
 const struct comm_ops self_comm = {
     .name = "self",
     .shares_memory = true,
@@ -67,5 +73,6 @@ const struct comm_ops self_comm = {
     .round = round_self,
     .poll = poll_self,
     .abandon = abandon_self,
+    .is_lost = is_lost_self,
     .barrier = barrier_self,
 };

@@ -479,6 +479,12 @@ enum status simulated_run(struct comm **comm, int workers,
          workers);
 }
 
+static bool is_lost_simulated(const struct comm *comm)
+{
+    struct station *me = comm->state;
+    return atomic_load(&me->world->abandoned) != 0;
+}
+
 const struct comm_ops simulated_comm = {
     .name = "simulated",
     .shares_memory = false,
@@ -487,6 +493,7 @@ const struct comm_ops simulated_comm = {
     .round = round_simulated,
     .poll = poll_simulated,
     .abandon = abandon_simulated,
+    .is_lost = is_lost_simulated,
     .barrier = barrier_simulated,
     .seconds = seconds_simulated,
 };

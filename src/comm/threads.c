@@ -275,6 +275,12 @@ static void abandon_threads(struct comm *comm)
     for (int i = 0; i < meeting->workers; i++) gate_open(&meeting->inbox[i].gate);
 }
 
+static bool is_lost_threads(const struct comm *comm)
+{
+    struct meeting *meeting = comm->state;
+    return atomic_load(&meeting->abandoned) != 0;
+}
+
 const struct comm_ops threads_comm = {
     .name = "threads",
     .shares_memory = true,
@@ -283,6 +289,7 @@ const struct comm_ops threads_comm = {
     .round = round_threads,
     .poll = poll_threads,
     .abandon = abandon_threads,
+    .is_lost = is_lost_threads,
     .barrier = barrier_threads,
     .gather = gather_threads,
 };

@@ -266,6 +266,7 @@ enum status answers_read(const struct answers_setup *setup, struct answers *answ
     INVARIANT(setup->context >= ANSWERS_CONTEXT, "windows of %lld", (long long)setup->context);
     for (int i = ANSWER; i < COLUMNS; i++) with.column[i] = more[i - ANSWER];
     with.columns = COLUMNS;
+    with.stop = setup->stop;
     TRY(rows_open(&with, &rows));
     enum status status = read_rows(&reading, rows);
     rows_close(rows);

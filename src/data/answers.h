@@ -34,6 +34,7 @@ struct answers_setup {
     bool replace;                      // as rows_setup's
     const struct tokenizer *tokenizer; // borrowed while reading
     int64_t context;                   // tokens of a window, at least ANSWERS_CONTEXT
+    const struct stop *stop;           // (optional) as rows_setup's
 };
 enum { ANSWERS_CONTEXT = 4, ANSWERS_LONGEST = 30, ANSWERS_MATCHES = 65 };
 // The columns of question and context, as rows_setup has them: what a tokenizer is made of.

@@ -189,10 +189,10 @@ struct cache_writer {
     uint8_t buffer[BUFFER_BYTES];
 };
 
-static const char temporary_mark[] = ".making-";
+static const char temporary_mark[] = ".making-", cache_ending[] = ".tokens";
 
-// Removes what a process that was killed left beside `path`: unlocked (a writer holds a lock) and not new.
-static void remove_stale(const char *path, const char *temporary)
+// Removes what a process that was killed has left: unlocked (a writer holds a lock) and not new.
+static void remove_stale(const char *temporary)
 {
     struct stat about;
     int file = open(temporary, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -200,8 +200,18 @@ static void remove_stale(const char *path, const char *temporary)
     bool old = fstat(file, &about) == 0 && S_ISREG(about.st_mode) &&
                time(NULL) - about.st_mtim.tv_sec > STALE_SECONDS;
     if (old && flock(file, LOCK_EX | LOCK_NB) == 0 && unlink(temporary) == 0)
-        log_info("%s: removed what a process that was killed had left (%s)", path, temporary);
+        log_info("%s: removed; a process that was killed had left it", temporary);
     close(file);
+}
+
+// Whether a name is NAME.making-…, or that of any cache: a text that changes, or its tokenizer, gives the next one another name.
+static bool is_temporary(const char *found, const char *name)
+{
+    const char *mark = strstr(found, temporary_mark);
+    size_t length = mark ? (size_t)(mark - found) : 0, ending = strlen(cache_ending);
+    if (!mark) return false;
+    if (length == strlen(name) && memcmp(found, name, length) == 0) return true;
+    return length > ending && memcmp(mark - ending, cache_ending, ending) == 0;
 }
 
 static enum status remove_all_stale(const char *path)
@@ -215,11 +225,9 @@ static enum status remove_all_stale(const char *path)
     TRY(directory_list(slash ? folder : ".", &names, &count));
     for (int i = 0; i < count; i++) {
         char found[PATH_BYTES];
-        size_t length = strlen(name);
-        if (strncmp(names[i], name, length) != 0) continue;
-        if (strncmp(names[i] + length, temporary_mark, strlen(temporary_mark)) != 0) continue;
+        if (!is_temporary(names[i], name)) continue;
         int bytes = snprintf(found, sizeof found, "%s/%s", slash ? folder : ".", names[i]);
-        if (bytes > 0 && (size_t)bytes < sizeof found) remove_stale(path, found);
+        if (bytes > 0 && (size_t)bytes < sizeof found) remove_stale(found);
     }
     names_free(names, count);
     return STATUS_OK;

@@ -66,7 +66,8 @@ static enum status collect_source(struct collecting *collecting, const struct co
 {
     struct file_list list;
     struct cutter cutter;
-    const struct pipeline_steps steps = {.context = collecting, .process = collect_piece};
+    const struct pipeline_steps steps = {
+        .context = collecting, .process = collect_piece, .stop = source->stop};
     uint64_t bytes = 0;
     collecting->field = field_of(source);
     for (int i = 0; i < workers; i++) collecting->collectors[i].bytes = 0;
@@ -104,7 +105,7 @@ enum status corpus_char_tokenizer(const struct corpus_source *source, int source
 // ---- tokenizing ----
 struct tokenizing {
     const struct tokenizer *tokenizer;
-    const char *path, *field;
+    const struct corpus_source *source;
     struct cache_writer *writer;
     const struct cutter *cutter;
     double started, said; // when
@@ -140,7 +141,7 @@ static enum status encode_piece(void *context, int worker, struct work *work)
         work->room = room;
     }
     struct span_target target = {tokenizing->tokenizer, work};
-    TRY(piece_spans(&work->piece, tokenizing->field, encode_span, &target));
+    TRY(piece_spans(&work->piece, field_of(tokenizing->source), encode_span, &target));
     return STATUS_OK;
 }
 
@@ -151,7 +152,7 @@ static enum status store_piece(void *context, struct work *work)
     tokenizing->tokens += work->count;
     double now = seconds_now();
     if (now - tokenizing->said < PROGRESS_SECONDS) return STATUS_OK;
-    log_info("tokenizing %s: %.1f GB read, %.0f MB/s", tokenizing->path,
+    log_info("tokenizing %s: %.1f GB read, %.0f MB/s", tokenizing->source->path,
              (double)tokenizing->cutter->bytes * 1e-9,
              (double)tokenizing->cutter->bytes * 1e-6 / (now - tokenizing->started));
     tokenizing->said = now;
@@ -197,18 +198,21 @@ static enum status run_tokenizing(struct tokenizing *tokenizing, const struct fi
                                   int workers)
 {
     struct cutter cutter;
-    const struct pipeline_steps steps = {
-        .context = tokenizing, .process = encode_piece, .finish = store_piece};
+    const struct pipeline_steps steps = {.context = tokenizing,
+                                         .process = encode_piece,
+                                         .finish = store_piece,
+                                         .stop = tokenizing->source->stop};
     cutter_init(&cutter, list, tokenizing->tokenizer);
     tokenizing->cutter = &cutter;
     enum status status = pipeline_run(&cutter, workers, &steps);
     double seconds = seconds_now() - tokenizing->started;
     if (!status)
-        log_info("tokenized %s: %llu tokens, %.2f s, %.0f MB/s", tokenizing->path,
+        log_info("tokenized %s: %llu tokens, %.2f s, %.0f MB/s", tokenizing->source->path,
                  (unsigned long long)tokenizing->tokens, seconds,
                  (double)cutter.bytes * 1e-6 / (seconds > 1e-6 ? seconds : 1e-6));
     cutter_destroy(&cutter);
-    if (!status && tokenizing->tokens == 0) FAIL(STATUS_INPUT, "%s is empty", tokenizing->path);
+    if (!status && tokenizing->tokens == 0)
+        FAIL(STATUS_INPUT, "%s is empty", tokenizing->source->path);
     return status;
 }
 
@@ -217,8 +221,7 @@ static enum status make_cache(const struct corpus_source *source, const struct f
                               const struct cache_key *key, bool keep, int workers,
                               struct corpus **corpus_p)
 {
-    struct tokenizing tokenizing = {
-        .tokenizer = tokenizer, .path = source->path, .field = field_of(source)};
+    struct tokenizing tokenizing = {.tokenizer = tokenizer, .source = source};
     tokenizing.started = tokenizing.said = seconds_now();
     TRY(cache_create(path, key, &tokenizing.writer));
     enum status status = run_tokenizing(&tokenizing, list, workers);

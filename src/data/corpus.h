@@ -10,11 +10,13 @@
 #ifndef STN_DATA_CORPUS_H
 #define STN_DATA_CORPUS_H
 
+#include "base/stop.h"
 #include "text/tokenizer.h"
 
 struct corpus_source {
-    const char *path;  // file or folder (its files in name order, hidden ones left out)
-    const char *field; // .jsonl: name of the text field; NULL: "text"
+    const char *path;        // file or folder (its files in name order, hidden ones left out)
+    const char *field;       // .jsonl: name of the text field; NULL: "text"
+    const struct stop *stop; // (optional) once it is asked for, reading ends: STATUS_INTERRUPTED
 };
 
 struct corpus {
@@ -27,7 +29,7 @@ struct corpus {
 };
 // Reads the text and makes a char tokenizer of its characters; `sources` of them (train, and valid where it is a file).
 // Fails: STATUS_INPUT naming the file: missing, empty, unreadable, binary, a folder without text, .gz or .zst damaged or
-// without its library, bad JSON with line number, changed while it was read.
+// without its library, bad JSON with line number, changed while it was read; STATUS_INTERRUPTED.
 enum status corpus_char_tokenizer(const struct corpus_source *source, int sources, int workers,
                                   struct tokenizer **tokenizer_p) CHECK_RESULT;
 // Opens the cache of this source, tokenizer and field in `cache_directory` (made if need be), or makes it. NULL: the ids

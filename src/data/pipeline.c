@@ -127,6 +127,7 @@ static enum status run(struct pipeline *pipeline, struct cutter *cutter)
 {
     bool more = true;
     while (more) {
+        TRY(stop_check(pipeline->steps->stop, "the text was read"));
         if (pipeline->cut - pipeline->finished == (uint64_t)pipeline->slot_count)
             TRY(finish_oldest(pipeline));
         enum status status = cut_next(pipeline, cutter, &more);

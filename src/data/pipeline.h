@@ -6,6 +6,7 @@
 #ifndef STN_DATA_PIPELINE_H
 #define STN_DATA_PIPELINE_H
 
+#include "base/stop.h"
 #include "data/cutter.h"
 
 // A piece and what was made of it.
@@ -21,11 +22,12 @@ struct pipeline_steps {
     enum status (*process)(void *context, int worker, struct work *work);
     // Called by the calling thread, for pieces in their order. (optional)
     enum status (*finish)(void *context, struct work *work);
+    const struct stop *stop; // (optional) asked before each piece
 };
 
 enum { WORKERS_MOST = 256 };
 
-// workers: 1 .. WORKERS_MOST. Fails as the cutter and the steps do; then no thread is left running.
+// workers: 1 .. WORKERS_MOST. Fails as the cutter and the steps do, and with STATUS_INTERRUPTED; then no thread is left running.
 enum status pipeline_run(struct cutter *cutter, int workers,
                          const struct pipeline_steps *steps) CHECK_RESULT;
 #endif

@@ -58,6 +58,8 @@ enum status rows_train_tokenizer(const struct rows_setup *setups, int count,
                                  struct tokenizer **tokenizer_p)
 {
     struct gathering gathering = {0};
+    struct tokenizer_training made = training ? *training : (struct tokenizer_training){0};
+    made.stop = setups[0].stop;
     json_object_seed(0);
     if (training)
         TRY(tokenizer_train_start(training, &gathering.blank));
@@ -65,7 +67,7 @@ enum status rows_train_tokenizer(const struct rows_setup *setups, int count,
         TRY(char_set_create(&gathering.set));
     enum status status = gather(&gathering, setups, count);
     if (!status)
-        status = training ? tokenizer_train(training, &gathering.counts, tokenizer_p)
+        status = training ? tokenizer_train(&made, &gathering.counts, tokenizer_p)
                           : tokenizer_char_create(gathering.set, tokenizer_p);
     piece_table_release(&gathering.counts);
     tokenizer_destroy(gathering.blank);

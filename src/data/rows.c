@@ -101,6 +101,7 @@ enum status rows_text_room(struct rows *rows, size_t bytes)
 
 enum status rows_next(struct rows *rows, struct row *row_p, bool *more_p)
 {
+    TRY(stop_check(rows->setup.stop, "the rows were read"));
     return rows->format->next(rows, row_p, more_p);
 }
 

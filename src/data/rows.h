@@ -13,7 +13,7 @@
 #ifndef STN_DATA_ROWS_H
 #define STN_DATA_ROWS_H
 
-#include "base/status.h"
+#include "base/stop.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -32,6 +32,7 @@ struct rows_setup {
     bool
         replace; // bytes that are no UTF-8 become question marks; else they end the reading (never in .json)
     bool header; // the first row of csv and tsv is left out, also where columns are numbers
+    const struct stop *stop; // (optional) once it is asked for, no row comes: STATUS_INTERRUPTED
 };
 struct row_field {
     const char *text; // UTF-8 without NUL, not ended by one; until the next row

@@ -39,7 +39,8 @@ static enum status count_source(struct counting *counting, const struct corpus_s
 {
     struct file_list list;
     struct cutter cutter;
-    const struct pipeline_steps steps = {.context = counting, .process = count_piece};
+    const struct pipeline_steps steps = {
+        .context = counting, .process = count_piece, .stop = source->stop};
     counting->field = source->field ? source->field : "text";
     TRY(file_list_create(source->path, &list));
     cutter_init(&cutter, &list, counting->blank);
@@ -57,6 +58,8 @@ enum status corpus_train_tokenizer(const struct corpus_source *source, int sourc
 {
     struct tokenizer *blank;
     struct counting counting = {0};
+    struct tokenizer_training made = *training;
+    made.stop = source->stop;
     workers = workers < 1 ? 1 : workers > WORKERS_MOST ? WORKERS_MOST : workers;
     json_object_seed(0);
     TRY(tokenizer_train_start(training, &blank));
@@ -67,7 +70,7 @@ enum status corpus_train_tokenizer(const struct corpus_source *source, int sourc
         status = count_source(&counting, &source[i], workers);
     for (int i = 1; i < workers && !status; i++)
         status = piece_table_merge(&counting.counts[0], &counting.counts[i]);
-    if (!status) status = tokenizer_train(training, &counting.counts[0], tokenizer_p);
+    if (!status) status = tokenizer_train(&made, &counting.counts[0], tokenizer_p);
     for (int i = 0; counting.counts && i < workers; i++) piece_table_release(&counting.counts[i]);
     free(counting.counts);
     tokenizer_destroy(blank);

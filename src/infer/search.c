@@ -323,6 +323,7 @@ static enum status run(struct search *search, struct search_graph *graph)
         search->tokens[r] = search_end(search);
     search_graph_encode(graph);
     for (int64_t step = 0, open; search->slot_count > 0; step++) {
+        TRY(stop_check(search->options.stop, "texts were decoded"));
         search_graph_step(graph, step, search->tokens, take, search);
         TRY(search->status);
         TRY(advance(search, shape->batch * shape->beams, &open));

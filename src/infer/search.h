@@ -10,6 +10,7 @@
 #ifndef STN_INFER_SEARCH_H
 #define STN_INFER_SEARCH_H
 
+#include "base/stop.h"
 #include "infer/generate.h"
 
 struct search_options {
@@ -21,6 +22,7 @@ struct search_options {
     // Draws n_best targets instead of searching, with temperature, top_k, top_p, min_p and seed of `sampling`.
     bool draws;
     struct generate_options sampling;
+    const struct stop *stop; // (optional) asked before each token
 };
 void search_defaults(struct search_options *options);
 // Fails: STATUS_USAGE naming the option, value and range.
@@ -61,7 +63,7 @@ enum status search_bytes(const struct search *search, int64_t longest,
                          size_t *bytes_p) CHECK_RESULT;
 // Searches for the targets of at most `batch` sources; a batch of sources of nearly the same length is done soonest. results [count]
 // are the caller's, who releases them; on failure none is there.
-// Fails: STATUS_MEMORY; STATUS_USAGE for ids out of range; STATUS_DIVERGED when probabilities are not finite.
+// Fails: STATUS_MEMORY; STATUS_USAGE for ids out of range; STATUS_DIVERGED when probabilities are not finite; STATUS_INTERRUPTED.
 enum status search_run(struct search *search, const struct search_source *sources, int64_t count,
                        struct search_result *results) CHECK_RESULT;
 #endif

@@ -19,7 +19,8 @@ struct run_position {
     int64_t evaluations_waited;            // since the best one: early stopping
     double schedule_factor, schedule_best; // struct schedule_state
     int64_t schedule_waited;
-    double seconds; // of training, over all resumes
+    double seconds;         // of training, over all resumes
+    int64_t evaluation_due; // 1: the run was stopped in the evaluation of `step`; it comes first
 };
 // Who made it; for people, nothing depends on it.
 struct checkpoint_crew {

@@ -17,16 +17,18 @@ static const struct {
     size_t offset;
     bool is_real;
     int64_t least;
+    bool optional; // 0 in checkpoints that are older than the field
 } fields[] = {
-    {"step", offsetof(struct run_position, step), false, 0},
-    {"samples", offsetof(struct run_position, samples), false, 0},
-    {"best_loss", offsetof(struct run_position, best_loss), true, 0},
-    {"best_step", offsetof(struct run_position, best_step), false, -1},
-    {"evaluations_waited", offsetof(struct run_position, evaluations_waited), false, 0},
-    {"schedule_factor", offsetof(struct run_position, schedule_factor), true, 0},
-    {"schedule_best", offsetof(struct run_position, schedule_best), true, 0},
-    {"schedule_waited", offsetof(struct run_position, schedule_waited), false, 0},
-    {"seconds", offsetof(struct run_position, seconds), true, 0},
+    {"step", offsetof(struct run_position, step), false, 0, false},
+    {"samples", offsetof(struct run_position, samples), false, 0, false},
+    {"best_loss", offsetof(struct run_position, best_loss), true, 0, false},
+    {"best_step", offsetof(struct run_position, best_step), false, -1, false},
+    {"evaluations_waited", offsetof(struct run_position, evaluations_waited), false, 0, false},
+    {"schedule_factor", offsetof(struct run_position, schedule_factor), true, 0, false},
+    {"schedule_best", offsetof(struct run_position, schedule_best), true, 0, false},
+    {"schedule_waited", offsetof(struct run_position, schedule_waited), false, 0, false},
+    {"seconds", offsetof(struct run_position, seconds), true, 0, false},
+    {"evaluation_due", offsetof(struct run_position, evaluation_due), false, 0, true},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -81,8 +83,8 @@ static enum status position_from_json(json_t *object, const char *source,
         if (fields[i].is_real)
             TRY(real_from_json(object, fields[i].key, source, &number));
         else
-            TRY(json_get_integer(object, fields[i].key, source, true, fields[i].least, INT64_MAX, 0,
-                                 &whole));
+            TRY(json_get_integer(object, fields[i].key, source, !fields[i].optional,
+                                 fields[i].least, INT64_MAX, 0, &whole));
         memcpy(at, fields[i].is_real ? (const void *)&number : &whole, sizeof whole);
     }
     return STATUS_OK;

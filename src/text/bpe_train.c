@@ -22,6 +22,7 @@ struct entry {
 struct learning {
     struct bpe *bpe;
     const struct piece_table *counts;
+    const struct stop *stop;
     int32_t *symbols;   // all words' ids, one behind the other
     size_t *start;      // [words]
     int32_t *length;    // [words], falls as they merge
@@ -248,6 +249,7 @@ static enum status learn(struct learning *learning, int32_t vocabulary, int64_t 
 {
     TRY(read_words(learning));
     while (learning->bpe->pieces.count < vocabulary && learning->heap_size > 0) {
+        TRY(stop_check(learning->stop, "the tokenizer was made"));
         struct entry top = pop(learning);
         int32_t number;
         TRY(find_pair(learning, (int32_t)(top.key >> 32), (int32_t)(top.key & UINT32_MAX),
@@ -265,9 +267,9 @@ static enum status learn(struct learning *learning, int32_t vocabulary, int64_t 
 }
 
 enum status bpe_learn(struct bpe *bpe, const struct piece_table *counts, int32_t vocabulary,
-                      int64_t least)
+                      int64_t least, const struct stop *stop)
 {
-    struct learning learning = {.bpe = bpe, .counts = counts};
+    struct learning learning = {.bpe = bpe, .counts = counts, .stop = stop};
     enum status status = learn(&learning, vocabulary, least);
     release(&learning);
     return status;

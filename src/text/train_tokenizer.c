@@ -153,7 +153,7 @@ static enum status train_bpe(const struct tokenizer_training *training,
     enum status status = add_bytes(training, &bpe);
     if (!status)
         status = bpe_learn(&bpe, counts, training->vocabulary,
-                           training->least_count > 1 ? training->least_count : 1);
+                           training->least_count > 1 ? training->least_count : 1, training->stop);
     if (status) goto release;
     bpe.vocabulary = bpe.pieces.count;
     return bpe_finish(&bpe, "the text", tokenizer_p);

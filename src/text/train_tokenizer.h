@@ -8,6 +8,7 @@
 #ifndef STN_TEXT_TRAIN_TOKENIZER_H
 #define STN_TEXT_TRAIN_TOKENIZER_H
 
+#include "base/stop.h"
 #include "text/piece_table.h"
 #include "text/splitter.h"
 #include "text/tokenizer.h"
@@ -21,6 +22,7 @@ struct tokenizer_training {
     int64_t least_count;               // of a word, or of a pair; 0: 1
     const char *special[SPECIAL_MOST]; // BPE; borrowed
     int special_count;
+    const struct stop *stop; // (optional) once it is asked for, merges end: STATUS_INTERRUPTED
 };
 // A tokenizer without words or merges, that tells where texts may be cut and how pieces are counted.
 // Fails: STATUS_USAGE for options that do not fit together.

@@ -66,13 +66,22 @@ void worker_count(struct worker *worker)
     const struct share *share = &examples_of(trainer)->learned;
     const struct counts counts = counts_of(trainer);
     int64_t last = batches_before(trainer, trainer->crew.replica + 1);
-    for (;;) {
+    while (!trainer->stop.asked(trainer)) {
         int64_t m = atomic_fetch_add(&trainer->next_group, 1);
         if (m >= last) return;
         const struct batch_inputs *in = &worker->training[share->bucket[m]].inputs;
         fill_rows(trainer, share, m, false, in);
         count_rows(&counts, in, trainer->feed.shape[share->bucket[m]]);
     }
+}
+
+static enum status all_counted(struct trainer *trainer)
+{
+    if (atomic_load(&trainer->next_group) >= batches_before(trainer, trainer->crew.replica + 1))
+        return STATUS_OK;
+    FAIL(STATUS_INTERRUPTED,
+         "stopped while the rows were counted: nothing is written, and the same "
+         "command counts from the beginning");
 }
 
 enum { CHUNK = 8192 };
@@ -196,6 +205,8 @@ enum status count_step(struct trainer *trainer, struct step_report *report_p)
     memset(trainer->weights.data, 0, bytes);
     atomic_store(&trainer->next_group, batches_before(trainer, trainer->crew.replica));
     enum status status = workers_run(trainer, TASK_COUNT);
+    if (!status) status = all_counted(trainer);
+    status = crew_agree(trainer, status);
     if (!status) status = add_replicas(trainer);
     if (!status) status = settle(trainer, &loss);
     TRY(crew_fail(trainer, status));

@@ -2,7 +2,7 @@
 // Evaluation: fixed groups of the held-out data; workers take groups as they get free.
 //
 // A group's loss depends on the group alone, and the groups' losses are summed along a fixed tree: the same bits for any
-// number of workers.
+// number of workers. A wish to stop leaves groups undone, and all replicas see by their token counts that there are some.
 #include "parallel/slices.h"
 #include "train/internal.h"
 
@@ -53,8 +53,21 @@ void worker_evaluate(struct worker *worker)
     for (;;) {
         int64_t group = atomic_fetch_add(&trainer->next_group, chain);
         if (group >= last) return;
-        for (int64_t i = 0; i < chain; i++) evaluate_group(worker, group + i);
+        for (int64_t i = 0; i < chain; i++) {
+            if (trainer->stop.asked(trainer)) return;
+            evaluate_group(worker, group + i);
+        }
     }
+}
+
+enum { UNDONE = -1 };
+
+static void begin_groups(struct trainer *trainer)
+{
+    int64_t first = groups_before(trainer, trainer->crew.replica);
+    int64_t last = groups_before(trainer, trainer->crew.replica + 1);
+    for (int64_t group = first; group < last; group++) trainer->tokens[group] = UNDONE;
+    atomic_store(&trainer->next_group, first);
 }
 
 // What every replica's groups gave becomes known to all.
@@ -69,6 +82,17 @@ static enum status share_groups(struct trainer *trainer)
     return STATUS_OK;
 }
 
+static enum status all_done(struct trainer *trainer)
+{
+    for (int64_t group = 0; group < trainer->feed.groups; group++)
+        if (trainer->tokens[group] == UNDONE) {
+            trainer->crew.agreed = true;
+            FAIL(STATUS_INTERRUPTED, "stopped in the evaluation of step %lld",
+                 (long long)trainer->position.step);
+        }
+    return STATUS_OK;
+}
+
 _Static_assert(sizeof(double) == sizeof(int64_t), "losses and token counts lie at the same places");
 
 enum status trainer_evaluate(struct trainer *trainer, double *loss_p, int64_t *tokens_p)
@@ -78,11 +102,12 @@ enum status trainer_evaluate(struct trainer *trainer, double *loss_p, int64_t *t
         FAIL(STATUS_USAGE,
              "there is no held-out text; set data.valid, or data.valid_fraction above 0");
     TRY(crew_fail(trainer, average_weights(trainer)));
-    atomic_store(&trainer->next_group, groups_before(trainer, trainer->crew.replica));
+    begin_groups(trainer);
     enum status status = workers_run(trainer, TASK_EVALUATE);
     if (!status) status = share_groups(trainer);
     TRY(crew_fail(trainer, status));
     int64_t tokens = 0;
+    TRY(all_done(trainer));
     for (int64_t group = 0; group < trainer->feed.groups; group++) tokens += trainer->tokens[group];
     *loss_p = pairwise_sum(trainer->loss, trainer->feed.groups) / (double)(tokens ? tokens : 1);
     *tokens_p = tokens;

@@ -28,7 +28,8 @@ static enum status read_questions(struct trainer *trainer)
         const struct answers_setup setup = {.path = file ? config->data.valid : config->data.train,
                                             .replace = config->data.replace,
                                             .tokenizer = trainer->tokenizer,
-                                            .context = config->model.context};
+                                            .context = config->model.context,
+                                            .stop = &trainer->stop};
         struct answers *answers = &feed->answers[file];
         TRY(answers_read(&setup, answers));
         feed->read[file] = answers->windows; // which owns them from now on
@@ -42,9 +43,11 @@ enum status answer_setup(struct trainer *trainer)
     const struct run_config *config = &trainer->config;
     struct rows_setup rows[2];
     bool both = !strcmp(config->data.tokenizer, "char") && config->data.valid[0];
-    for (int file = 0; file < 2; file++)
+    for (int file = 0; file < 2; file++) {
         rows[file] =
             answers_texts(file ? config->data.valid : config->data.train, config->data.replace);
+        rows[file].stop = &trainer->stop;
+    }
     TRY(setup_tokenizer(config, "data.tokenizer", config->data.tokenizer, rows, both ? 2 : 1,
                         &trainer->tokenizer));
     TRY(setup_vocabulary(trainer));

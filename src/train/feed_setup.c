@@ -80,9 +80,10 @@ static enum status find_columns(const struct run_config *config, struct columns 
 }
 
 // file 0: data.train, 1: data.valid. from, count: of the columns.
-static struct rows_setup rows_of(const struct run_config *config, const struct columns *c, int file,
+static struct rows_setup rows_of(const struct trainer *trainer, const struct columns *c, int file,
                                  int from, int count)
 {
+    const struct run_config *config = &trainer->config;
     const char *pair = file ? config->data.valid_pair : config->data.train_pair;
     struct rows_setup setup = {
         .path = file ? config->data.valid : config->data.train,
@@ -91,15 +92,17 @@ static struct rows_setup rows_of(const struct run_config *config, const struct c
         .columns = count,
         .header = config->data.header,
         .replace = config->data.replace,
+        .stop = &trainer->stop,
     };
     memcpy(setup.column, c->column + from, (size_t)count * sizeof *c->column);
     return setup;
 }
 
-void setup_pairs(const struct run_config *config, int file, struct rows_setup *setup_p)
+void setup_pairs(const struct trainer *trainer, int file, struct rows_setup *setup_p)
 {
+    const struct run_config *config = &trainer->config;
     const struct columns columns = {.texts = 2, .column = {config->data.text, config->data.target}};
-    *setup_p = rows_of(config, &columns, file, 0, columns.texts);
+    *setup_p = rows_of(trainer, &columns, file, 0, columns.texts);
 }
 
 // ---- tokenizers ----
@@ -167,11 +170,11 @@ static enum status open_tokenizers(struct trainer *trainer, const struct columns
     if (source[0] && !apart)
         FAIL_AT(config, "data.source_tokenizer", "task: %s has one kind of text", config->task);
     for (int file = 0; file < 2; file++)
-        rows[file] = rows_of(config, c, file, apart ? 1 : 0, apart ? 1 : c->texts);
+        rows[file] = rows_of(trainer, c, file, apart ? 1 : 0, apart ? 1 : c->texts);
     TRY(setup_tokenizer(config, "data.tokenizer", name, rows, tokenizer_files(config, name),
                         &trainer->tokenizer));
     if (!apart) return STATUS_OK;
-    for (int file = 0; file < 2; file++) rows[file] = rows_of(config, c, file, 0, 1);
+    for (int file = 0; file < 2; file++) rows[file] = rows_of(trainer, c, file, 0, 1);
     return setup_tokenizer(config, "data.source_tokenizer", source, rows,
                            tokenizer_files(config, source), &feed->source_tokenizer);
 }
@@ -278,7 +281,7 @@ static enum status read_rows(struct trainer *trainer, const struct columns *c)
     if (c->texts) TRY(settle_longest(trainer, longest));
     for (int file = 0; file < (config->data.valid[0] ? 2 : 1); file++) {
         struct examples_setup setup = {
-            .rows = rows_of(config, c, file, 0, c->texts + c->features + c->target),
+            .rows = rows_of(trainer, c, file, 0, c->texts + c->features + c->target),
             .texts = c->texts,
             .features = c->features,
             .target = !c->target           ? TARGET_NONE
@@ -317,7 +320,7 @@ enum status setup_examples(struct trainer *trainer)
     if (!status) status = open_tokenizers(trainer, c);
     if (!status && c->texts) status = setup_vocabulary(trainer);
     if (!status && classes) {
-        struct rows_setup target = rows_of(config, c, 0, c->texts + c->features, 1);
+        struct rows_setup target = rows_of(trainer, c, 0, c->texts + c->features, 1);
         status = labels_collect(&target, &feed->labels);
     }
     if (!status && classes) status = settle_classes(trainer);

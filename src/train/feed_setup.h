@@ -16,7 +16,7 @@ enum status setup_tokenizer(const struct run_config *config, const char *key, co
                             const struct rows_setup *rows, int count,
                             struct tokenizer **tokenizer_p) CHECK_RESULT;
 // Source and target of the rows of a pair's file: 0, data.train; 1, data.valid. Borrows the configuration's texts.
-void setup_pairs(const struct run_config *config, int file, struct rows_setup *setup_p);
+void setup_pairs(const struct trainer *trainer, int file, struct rows_setup *setup_p);
 // What the model takes from the tokenizer; what is done to ids.
 enum status setup_vocabulary(struct trainer *trainer) CHECK_RESULT;
 void setup_augmentation(struct trainer *trainer);

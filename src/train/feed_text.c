@@ -166,10 +166,12 @@ static enum status open_corpora(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
     struct text_data *text = trainer->feed.own;
-    struct corpus_source source[2] = {{config->data.train, config->data.field},
-                                      {config->data.valid, config->data.field}};
+    struct corpus_source source[2];
+    const char *file[2] = {config->data.train, config->data.valid};
     int sources = config->data.valid[0] ? 2 : 1;
     char cache[RUN_PATH + 16];
+    for (int i = 0; i < 2; i++)
+        source[i] = (struct corpus_source){file[i], config->data.field, &trainer->stop};
     TRY(check_path(config, "data.train", config->data.train));
     if (sources == 2) TRY(check_path(config, "data.valid", config->data.valid));
     TRY(check_tokenizer(config));

@@ -69,7 +69,7 @@ static enum status read_texts(const struct trainer *trainer, struct held_texts *
     for (int side = 0; side < SIDES; side++)
         TRY(memory_allocate((size_t)share->count + 1, sizeof *held->place[side],
                             "the held-out texts", &held->place[side]));
-    setup_pairs(&trainer->config, trainer->config.data.valid[0] ? 1 : 0, &setup);
+    setup_pairs(trainer, trainer->config.data.valid[0] ? 1 : 0, &setup);
     TRY(rows_open(&setup, &rows));
     enum status status = add_rows(share, rows, held);
     rows_close(rows);
@@ -126,6 +126,7 @@ static struct search_options search_of(const struct trainer *trainer)
     struct search_options options;
     search_defaults(&options);
     options.beams = trainer->config.measure_beam;
+    options.stop = &trainer->stop;
     return options;
 }
 

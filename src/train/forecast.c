@@ -15,8 +15,9 @@ static enum status open_tokenizer(const struct run_config *config, struct tokeni
 {
     const char *name = config->data.tokenizer;
     char path[RUN_PATH + 16];
-    const struct corpus_source source[2] = {{config->data.train, config->data.field},
-                                            {config->data.valid, config->data.field}};
+    const struct corpus_source source[2] = {
+        {.path = config->data.train, .field = config->data.field},
+        {.path = config->data.valid, .field = config->data.field}};
     if (!strcmp(name, "byte")) {
         TRY(tokenizer_byte_create(tokenizer_p));
     } else if (!strcmp(name, "char")) {

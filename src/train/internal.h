@@ -5,6 +5,7 @@
 
 #include "backend/packed.h"
 #include "base/gate.h"
+#include "base/stop.h"
 #include "comm/comm.h"
 #include "parallel/balance.h"
 #include "parallel/exchange.h"
@@ -171,6 +172,7 @@ enum status carry_resume(struct trainer *trainer) CHECK_RESULT;
 
 struct trainer {
     struct run_config config;
+    struct stop stop; // whether long work is to be given up; any thread may ask
     struct tokenizer *tokenizer;
     struct feed feed;
     struct carried carried;
@@ -374,8 +376,12 @@ enum status checkpoints_refuse(const struct trainer *trainer) CHECK_RESULT;
 // trainer_save with another number of checkpoints to keep.
 enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT;
 
-// loop.c: whether this process has been asked to stop.
+// loop.c: whether this process has been asked to stop; that it has done so.
 bool train_stop_requested(void);
+void train_forget_stop(void);
+// Of a trainer's `stop`: whether reading data, counting and evaluating are to be given up, since this process or, as is known from a
+// step, another has been asked to stop, or since one is lost.
+bool train_gives_up(const void *trainer);
 
 // way.c: whether replicas update for themselves; whether servers apply pushes as they come; replicas that compute nothing; the way
 // by which slices travel between replicas, NULL where nothing does; with what; what it keeps of the same bits.

@@ -22,6 +22,14 @@ static atomic_bool stop_requested;
 // An atomic store is all: safe in a signal handler.
 void train_request_stop(void) { atomic_store(&stop_requested, true); }
 bool train_stop_requested(void) { return atomic_load(&stop_requested); }
+void train_forget_stop(void) { atomic_store(&stop_requested, false); }
+
+bool train_gives_up(const void *context)
+{
+    const struct trainer *trainer = context;
+    const struct crew *crew = &trainer->crew;
+    return train_stop_requested() || crew->stops || (crew->net && comm_is_lost(crew->net));
+}
 
 struct loop {
     struct trainer *trainer;
@@ -35,6 +43,7 @@ struct loop {
     int64_t evaluated_step;
     const char *doing; // where a worker may be lost
     bool advised;      // about save_every
+    bool outdated;     // the newest checkpoint calls an evaluation due that has come since
     struct train_result result;
 };
 
@@ -100,6 +109,7 @@ static enum status save(struct loop *loop)
     double start = monotonic_seconds();
     loop->doing = "the checkpoint";
     TRY(trainer_save(trainer));
+    loop->outdated = false;
     double seconds = monotonic_seconds() - start;
     const struct measure measure[] = {{"perf/checkpoint_s", seconds}};
     if (loop->log) run_log_write(loop->log, trainer->position.step, measure, 1);
@@ -109,12 +119,41 @@ static enum status save(struct loop *loop)
     return STATUS_OK;
 }
 
+static bool is_saved(const struct loop *loop)
+{
+    const struct trainer *trainer = loop->trainer;
+    return trainer->saved_step == trainer->position.step && !loop->outdated;
+}
+
 // A disk that is full for a while should not end a run of days: it is told, and the next checkpoint tries again. The last one must succeed.
 static enum status save_or_warn(struct loop *loop)
 {
     enum status status = save(loop);
     if (!status || status == STATUS_USAGE) return status; // another start of the run has the folder
     return forgive(loop->trainer, "no checkpoint could be written");
+}
+
+// ---- the end by a wish ----
+
+static enum status stop_interrupted(struct loop *loop)
+{
+    struct trainer *trainer = loop->trainer;
+    train_forget_stop();
+    if (!is_saved(loop)) TRY(save(loop));
+    trainer->crew.agreed = true; // that the run ends
+    FAIL(STATUS_INTERRUPTED,
+         "stopped after step %lld of %lld; its checkpoint is written, and --resume goes on from it",
+         (long long)trainer->position.step, (long long)trainer->config.steps);
+}
+
+// What an evaluation decides comes before the next step, whoever takes that: the checkpoint says that it is still to come.
+static enum status stop_evaluation(struct loop *loop, bool scheduled)
+{
+    struct trainer *trainer = loop->trainer;
+    error_clear();
+    trainer->crew.agreed = false; // about what comes now
+    trainer->position.evaluation_due = scheduled;
+    return stop_interrupted(loop);
 }
 
 // ---- evaluation ----
@@ -155,8 +194,12 @@ static enum status evaluate(struct loop *loop, bool scheduled)
     struct evaluation_report report;
     char best_path[RUN_PATH + 16];
     loop->doing = "the evaluation";
-    TRY(trainer_measure(trainer, &report));
+    enum status measured = trainer_measure(trainer, &report);
+    if (measured == STATUS_INTERRUPTED) return stop_evaluation(loop, scheduled);
+    TRY(measured);
     loop->evaluated_step = trainer->position.step;
+    loop->outdated = trainer->position.evaluation_due != 0;
+    trainer->position.evaluation_due = 0;
     bool best = take_evaluation(trainer, &report, scheduled);
     loop->result.last_loss = report.loss;
     loop->result.evaluation = report;
@@ -226,17 +269,6 @@ static enum status stop_diverged(struct loop *loop)
         FAIL(STATUS_DIVERGED, "%s; the newest checkpoint is step-%lld", message,
              (long long)trainer->saved_step);
     FAIL(STATUS_DIVERGED, "%s", message);
-}
-
-static enum status stop_interrupted(struct loop *loop)
-{
-    struct trainer *trainer = loop->trainer;
-    atomic_store(&stop_requested, false);
-    if (trainer->saved_step != trainer->position.step) TRY(save(loop));
-    trainer->crew.agreed = true; // that the run ends
-    FAIL(STATUS_INTERRUPTED,
-         "stopped after step %lld of %lld; its checkpoint is written, and --resume goes on from it",
-         (long long)trainer->position.step, (long long)trainer->config.steps);
 }
 
 // Where another start of the run has taken over, the log is its own, too: this run ends at its next step, in the checkpoint that it cannot
@@ -311,7 +343,7 @@ static enum status finish(struct loop *loop)
     struct trainer *trainer = loop->trainer;
     if (trainer->feed.groups > 0 && loop->evaluated_step != trainer->position.step)
         TRY(evaluate(loop, false));
-    if (trainer->saved_step != trainer->position.step) TRY(save(loop));
+    if (!is_saved(loop)) TRY(save(loop));
     loop->doing = "the export";
     TRY(trainer_export(trainer, trainer->config.out));
     return STATUS_OK;
@@ -331,6 +363,8 @@ static enum status name_place(const struct loop *loop, enum status status)
 static enum status run_all(struct loop *loop)
 {
     struct trainer *trainer = loop->trainer;
+    // In which an earlier start of the run was stopped.
+    if (trainer->position.evaluation_due && trainer->feed.groups > 0) TRY(evaluate(loop, true));
     while (trainer->position.step < trainer->config.steps && !waited_enough(trainer)) {
         bool stops = trainer->crew.net ? trainer->crew.stops : atomic_load(&stop_requested);
         if (stops) return stop_interrupted(loop);
@@ -383,6 +417,7 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
     TRY(crew_fail(trainer, crew_agree(trainer, status)));
     status = name_place(&loop, run_all(&loop));
     run_log_close(loop.log);
+    if (status == STATUS_INTERRUPTED) train_forget_stop();
     TRY(crew_fail(trainer, status));
     count_seconds(&loop);
     loop.result.steps = position->step;

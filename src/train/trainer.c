@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "train/internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,6 +144,7 @@ static void plan_memory(struct trainer *trainer)
 static enum status start_crew(struct trainer *trainer, struct comm *net)
 {
     struct crew *crew = &trainer->crew;
+    trainer->stop = (struct stop){train_gives_up, trainer};
     crew->net = net && net->size > 1 ? net : NULL;
     crew->replicas = crew->net ? net->size : 1;
     crew->replica = crew->net ? net->rank : 0;
@@ -152,6 +154,15 @@ static enum status start_crew(struct trainer *trainer, struct comm *net)
     if (!crew->offset)
         FAIL(STATUS_MEMORY, "not enough memory for a table of %d processes", crew->replicas);
     return STATUS_OK;
+}
+
+static enum status stopped_early(enum status status)
+{
+    char message[1024];
+    snprintf(message, sizeof message, "%s", error_message());
+    error_clear();
+    train_forget_stop();
+    FAIL(status, "%s, before the first step: the same command starts again", message);
 }
 
 enum status trainer_create(const struct run_config *config, struct comm *net,
@@ -170,7 +181,7 @@ enum status trainer_create(const struct run_config *config, struct comm *net,
     if (status) {
         status = crew_fail(trainer, status);
         trainer_destroy(trainer);
-        return status;
+        return status == STATUS_INTERRUPTED ? stopped_early(status) : status;
     }
     plan_memory(trainer);
     *trainer_p = trainer;

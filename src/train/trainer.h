@@ -64,6 +64,7 @@ struct evaluation_report {
 
 // net: borrowed, rank = replica; NULL: one replica. Of several, replica 0's settings count, but for workers, threads, cores and
 // the limit of memory, which are each one's own.
+// Fails: STATUS_INTERRUPTED after train_request_stop(), while the data are read; as they do.
 enum status trainer_create(const struct run_config *config, struct comm *net,
                            struct trainer **trainer_p) CHECK_RESULT;
 // Cores for each of the replicas that may use this one's. Collective.
@@ -82,7 +83,7 @@ enum status trainer_step(struct trainer *trainer, struct step_report *report_p) 
 // Mean loss over the held-out text, by all workers, the same bits for any number of them; *tokens_p its targets.
 enum status trainer_evaluate(struct trainer *trainer, double *loss_p,
                              int64_t *tokens_p) CHECK_RESULT;
-// The same with what the loss does not tell.
+// The same with what the loss does not tell. Both fail with STATUS_INTERRUPTED, alike at all replicas, after train_request_stop().
 enum status trainer_measure(struct trainer *trainer,
                             struct evaluation_report *report_p) CHECK_RESULT;
 // Where the time of steps goes, from now on: every operation of the program beside its roof, and what workers do besides. Sums over
@@ -139,6 +140,6 @@ struct train_result {
 // Fails: STATUS_INTERRUPTED after train_request_stop() and a checkpoint; others as above.
 enum status train_run(struct trainer *trainer, const struct train_observer *observer,
                       struct train_result *result_p) CHECK_RESULT;
-// Safe in a signal handler: the run ends after the current step.
+// Safe in a signal handler: the run ends after the current step, and gives up reading its data, counting and evaluating.
 void train_request_stop(void);
 #endif

@@ -344,7 +344,7 @@ static void *lose_one_in_a_round(void *context)
     snprintf(worker->message, sizeof worker->message, "%s", error_message());
     error_clear();
     int peer;
-    if (comm_poll(comm, &peer) != STATUS_PEER) worker->wrong = 1;
+    if (comm_poll(comm, &peer) != STATUS_PEER || !comm_is_lost(comm)) worker->wrong = 1;
     error_clear();
     return NULL;
 }
@@ -356,9 +356,13 @@ static void *lose_one(void *context)
     struct comm *comm = worker->comm;
     if (comm->rank == comm->size - 1) {
         usleep(20000);
+        worker->wrong = comm_is_lost(comm);
         comm_abandon(comm);
         worker->status = comm_barrier(comm);
     } else if (comm->rank == 0) {
+        // Who computes need not call to learn of it.
+        for (int i = 0; !comm_is_lost(comm) && i < 20000; i++) usleep(1000);
+        if (!comm_is_lost(comm)) worker->wrong = 1;
         worker->status = comm_barrier(comm);
     } else {
         char byte = 0;

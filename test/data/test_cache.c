@@ -309,15 +309,19 @@ static void a_folder_that_cannot_be_written_is_named(void **state)
 static void what_a_killed_process_left_is_removed(void **state)
 {
     (void)state;
-    char path[SCRATCH_PATH + 256], left[4][SCRATCH_PATH + 300];
+    enum { LEFT = 6 };
+    char path[SCRATCH_PATH + 256], left[LEFT][SCRATCH_PATH + 300];
     put_text("text.txt", words);
     assert_true(open_bytes(words, WORDS));
     assert_int_equal(cached(path), 1);
     struct utimbuf old = {.actime = 1000000, .modtime = 1000000};
     static const char *const names[] = {".making-1-0-1", ".making-2-0-1", ".making-3-0-1",
                                         ".other"};
-    for (int i = 0; i < 4; i++) {
-        snprintf(left[i], sizeof left[i], "%s%s", path, names[i]);
+    for (int i = 0; i < LEFT; i++) {
+        if (i < 4) snprintf(left[i], sizeof left[i], "%s%s", path, names[i]);
+        // Of another text or tokenizer; of another program.
+        if (i == 4) snprintf(left[i], sizeof left[i], "%s/b-1.tokens.making-4-0-1", folder());
+        if (i == 5) snprintf(left[i], sizeof left[i], "%s/b-1.making-4-0-1", folder());
         put_file(left[i], "x", 1);
         if (i != 1) assert_int_equal(utime(left[i], &old), 0); // the second is new
     }
@@ -329,6 +333,8 @@ static void what_a_killed_process_left_is_removed(void **state)
     assert_true(file_exists(left[1]));
     assert_true(file_exists(left[2]));
     assert_true(file_exists(left[3]));
+    assert_false(file_exists(left[4]));
+    assert_true(file_exists(left[5]));
     close(held);
 }
 

@@ -90,6 +90,7 @@ static inline void small_run_set(struct small_run *run, int64_t step)
         .schedule_best = HUGE_VAL,
         .schedule_waited = step % 5,
         .seconds = 1e-3 * (double)step + 1.0 / 3,
+        .evaluation_due = step % 2,
     };
 }
 static inline void small_run_release(struct small_run *run)

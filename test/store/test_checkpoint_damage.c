@@ -176,6 +176,7 @@ static void forged_manifests_are_refused(void **state)
         {"\"step\": 2", "\"step\": 2, \"step\": 2", "duplicate"},
         {"\"samples\": 24", "\"samples\": -5", "\"samples\" is -5"},
         {"\"best_step\": 1", "\"best_step\": -2", "\"best_step\" is -2"},
+        {"\"evaluation_due\": 0", "\"evaluation_due\": -1", "\"evaluation_due\" is -1"},
         {"\"schedule_best\": \"infinity\"", "\"schedule_best\": \"much\"",
          "infinity, -infinity or nan"},
         {"\"seconds\": ", "\"seconds\": [", "not valid JSON"},

@@ -132,6 +132,33 @@ static void counts_merge_to_the_same_tokenizer(void **state)
     tokenizer_destroy(blank);
 }
 
+static bool third_question(const void *context)
+{
+    int *asked = *(int *const *)context;
+    return ++*asked == 3;
+}
+
+static void merges_are_given_up(void **state)
+{
+    (void)state;
+    int asked = 0, *place = &asked;
+    const struct stop stop = {third_question, &place};
+    struct tokenizer_training training = {.vocabulary = 256 + 7, .stop = &stop};
+    struct tokenizer *blank, *tokenizer = NULL;
+    struct piece_table counts = {0};
+    static const char text[] = "low low lower newest newest widest";
+    assert_int_equal(tokenizer_train_start(&training, &blank), STATUS_OK);
+    assert_int_equal(tokenizer_count(blank, (const uint8_t *)text, sizeof text - 1, &counts),
+                     STATUS_OK);
+    assert_int_equal(tokenizer_train(&training, &counts, &tokenizer), STATUS_INTERRUPTED);
+    assert_string_equal(error_message(), "stopped while the tokenizer was made");
+    error_clear();
+    assert_null(tokenizer);
+    assert_int_equal(asked, 3);
+    piece_table_release(&counts);
+    tokenizer_destroy(blank);
+}
+
 static void options_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -565,6 +592,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_most_frequent_pair_is_merged_first),
         cmocka_unit_test(counts_merge_to_the_same_tokenizer),
+        cmocka_unit_test(merges_are_given_up),
         cmocka_unit_test(options_that_do_not_fit_are_refused),
         cmocka_unit_test(long_pieces_merge_as_short_ones),
         cmocka_unit_test(any_bytes_come_back),

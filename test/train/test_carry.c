@@ -109,7 +109,7 @@ static void one_stream_is_scored_alike(void **state)
     assert_int_equal(trainer_export(trainer, config.out), STATUS_OK);
     trainer_destroy(trainer);
     assert_int_equal(model_directory_load(config.out, &model), STATUS_OK);
-    const struct corpus_source source = {config.data.valid, "text"};
+    const struct corpus_source source = {.path = config.data.valid, .field = "text"};
     assert_int_equal(score_text(model, &source, 3, 2, true, &score), STATUS_OK);
     assert_int_equal(score_text(model, &source, 3, 2, false, &apart), STATUS_OK);
     loaded_model_destroy(model);

@@ -173,6 +173,43 @@ static void rouge_of_chinese(void **state)
     figures_have_the_same_bits("rouge1", 1, true);
 }
 
+// The wish comes when the loss is known and texts are to be decoded, to all replicas.
+static void stop_decoding(const struct run_config *config, void *context,
+                          struct child_result *result)
+{
+    struct trainer *trainer = NULL;
+    struct evaluation_report report = {0};
+    (void)context;
+    enum status status = trainer_create(config, own_net, &trainer);
+    if (!status) status = trainer_prepare(trainer, false);
+    if (!status) status = trainer_evaluate(trainer, &report.loss, &report.targets);
+    train_request_stop();
+    if (!status) status = trainer->feed.kind->measure(trainer, &report);
+    if (status) fill_failure(result, status);
+    result->loss = trainer && trainer->crew.agreed;
+    trainer_destroy(trainer);
+}
+
+static void decoding_is_given_up(void **state)
+{
+    (void)state;
+    write_pairs("pairs.tsv", ROWS, false, 3);
+    write_pairs("held.tsv", HELD, false, 4);
+    for (int replicas = 1; replicas <= 3; replicas++) {
+        struct child_result result[MOST_REPLICAS];
+        struct run_config config = pair_run("stopped", "bleu", false);
+        config.parallel.workers = 2;
+        snprintf(config.out, sizeof config.out, "%s/stopped%d", test_folder, replicas);
+        run_replicas(&config, replicas, NULL, stop_decoding, NULL, result);
+        train_forget_stop();
+        for (int r = 0; r < replicas; r++) {
+            assert_int_equal(result[r].status, STATUS_INTERRUPTED);
+            assert_non_null(strstr(result[r].message, "stopped while texts were decoded"));
+            assert_int_equal(result[r].loss, replicas > 1);
+        }
+    }
+}
+
 static void what_cannot_be_decoded_is_refused_at_the_start(void **state)
 {
     (void)state;
@@ -197,6 +234,7 @@ int main(void)
         cmocka_unit_test(greedy_bleu),
         cmocka_unit_test(chrf_by_beams),
         cmocka_unit_test(rouge_of_chinese),
+        cmocka_unit_test(decoding_is_given_up),
         cmocka_unit_test(what_cannot_be_decoded_is_refused_at_the_start),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
