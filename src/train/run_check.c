@@ -213,6 +213,7 @@ static enum status check_model(struct run_config *config)
     const struct model_type *type;
     TRY(place_error(config, "model.type", model_find(model->type, &type)));
     TRY(check_type(config, type));
+    TRY(run_check_readers(config));
     TRY(check_scores(config));
     TRY(check_measure(config));
     if (!model->tied && !type->chooses_tied)
@@ -259,9 +260,6 @@ static enum status check_bag(const struct run_config *config)
 {
     const char *type = config->model.type;
     if (!strcmp(type, "bag") || !strcmp(type, "linear")) return STATUS_OK;
-    if (config->model.presence)
-        FAIL_KEY(config, "model.presence", "%s reads the order of tokens; it is for bag and linear",
-                 type);
     if (config->data.ngrams > 1)
         FAIL_KEY(config, "data.ngrams",
                  "%s keeps the order of tokens itself; they are for bag and linear", type);

@@ -73,9 +73,10 @@ const struct run_key run_schema[] = {
             "scores of an example; 0: as many as the data have classes"),
     CHOICE("model.loss", RUN_CHOICE, loss, "auto",
            "auto | softmax | binary | squared | hinge | squared_hinge", FIXED,
-           "of these scores; auto: softmax for classes, squared for numbers"),
+           "classify, regress: of these scores; auto: softmax for classes, squared for numbers"),
     CHOICE("model.pool", RUN_CHOICE, pool, "auto", "auto | mean | max | first | last | sum", FIXED,
-           "how a text becomes one vector; auto: the mean, of linear the sum"),
+           "classify, regress: how a text becomes one vector; auto: the mean, of linear the sum; "
+           "mlm: first puts the mark before texts"),
     INTEGER("model.encoder_layers", model.encoder_layers, "0", 0, 10000, FIXED,
             "of an encoder-decoder; 0: as many as model.layers"),
     KEY("model.post_norm", RUN_BOOLEAN, model.post_norm, "false", 0, 0, false, NULL, FIXED,

@@ -73,6 +73,8 @@ enum status run_key_assign(struct run_config *config, int key, const char *text,
 const char *run_key_text(const struct run_config *config, int key, char text[RUN_PATH]);
 // Whether the key has its default, wherever that comes from.
 bool run_key_is_start(const struct run_config *config, const char *name);
+// run_apply.c. Fails: STATUS_USAGE for a key that is set, and that neither the model nor the task reads, naming those that do.
+enum status run_check_readers(const struct run_config *config) CHECK_RESULT;
 // "run.yaml:5: ", "run.yaml: ", "--set: ", by where the key was set. Returns text.
 const char *run_key_place(const struct run_config *config, const char *name,
                           char text[RUN_PATH + 32]);

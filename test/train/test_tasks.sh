@@ -150,6 +150,22 @@ refused "a model for another task" "bag is no model for task: translate; there a
 refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2
 refused "classes that do not fit" "model.classes: 5" bag.yaml --set model.classes=5
 refused "scores of one number" "model.classes: 5; task: regress learns one number" number.yaml --set model.classes=5
+for task in 'seq2seq translate' 'rnn_seq2seq summarize' 'mlm mlm' 'body lm'; do
+    refused "model.loss of ${task#* }" "model.loss: hinge, but task: ${task#* } does not read it; it is of classify, regress, answer" ${task% *}.yaml --set model.loss=hinge
+done
+for task in 'seq2seq translate' 'rnn_seq2seq summarize' 'body lm'; do
+    refused "model.pool of ${task#* }" "model.pool: last, but task: ${task#* } does not read it; it is of classify, regress, mlm" ${task% *}.yaml --set model.pool=last
+done
+refused "model.pool of masked texts" "model.pool: mean, but task: mlm pools no text; it takes first" mlm.yaml --set model.pool=mean
+rm -rf out
+if "$program" train mlm.yaml --quiet --out out --set model.pool=first >/dev/null 2>err; then ok "a mark before masked texts"; else not_ok "a mark before masked texts"; fi
+refused "model.pool of a convolution" "model.pool: mean, but convolution takes the largest that a filter finds" convolution.yaml --set model.pool=mean
+refused "model.pool of an mlp" "model.pool: mean, but model.type: mlp does not read it; it is of bag, convolution," mlp.yaml --set model.pool=mean
+refused "model.pool of numbers" "model.pool: mean, but rows of data.features are numbers" linear.yaml --set model.pool=mean
+refused "a key of another model" "model.batch_norm: true, but model.type: bag does not read it; it is of mlp" bag.yaml --set model.batch_norm=true
+refused "layers of an encoder beside another's" "model.encoder_layers: 3, but model.type: encoder has model.layers only" encoder.yaml --set model.encoder_layers=3
+refused "a key of another task" "data.answer_tokens: 3, but task: classify does not read it; it is of answer" bag.yaml --set data.answer_tokens=3
+refused "smoothing of a hinge" "train.label_smoothing: 0.1, but only model.loss: softmax" hinge.yaml --set train.label_smoothing=0.1
 refused "a vocabulary of nothing" "data.vocabulary: a vocabulary of 1 is too small; words need at least 2" bag.yaml --set data.vocabulary=1
 refused "nothing to guess" "data.mask_rate: 1e-300" mlm.yaml --set data.mask_rate=1e-300
 refused "columns of one name" 'twice.csv line 1 names columns 1 and 3 both "text"' bag.yaml --set data.train=twice.csv

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keys that nothing of the run reads, since they are of other models or tasks: set they are an error, else they would be ignored without
+// a word.
+#include "train/run_schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// FAIL with the place where `key` was set, and the key.
+#define FAIL_AT(config, key, ...)                                                                  \
+    do {                                                                                           \
+        char text_[512], place_[RUN_PATH + 32];                                                    \
+        snprintf(text_, sizeof text_, __VA_ARGS__);                                                \
+        FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
+    } while (0)
+
+// Who reads a key: types of models, or tasks.
+struct reader {
+    const char *key, *names;
+};
+static const struct reader of_types[] = {
+    {"model.rnn", "lstm_lm, rnn_seq2seq"},
+    {"model.variational_dropout", "lstm_lm"},
+    {"model.weight_drop", "lstm_lm, rnn_seq2seq"},
+    {"model.pool", "bag, convolution, encoder, gpt2, linear, lstm_lm"},
+    {"model.post_norm", "encoder, seq2seq"},
+    {"model.sinusoidal", "encoder, seq2seq"},
+    {"model.presence", "bag, linear"},
+    {"model.batch_norm", "mlp"},
+    {"model.additive_attention", "rnn_seq2seq"},
+    {"model.recompute_layers", "gpt2, lstm_lm"},
+};
+static const struct reader of_tasks[] = {
+    {"model.loss", "classify, regress, answer"},
+    {"model.pool", "classify, regress, mlm"},
+    {"data.mask_rate", "mlm"},
+    {"data.answer_tokens", "answer"},
+};
+
+static bool is_among(const char *names, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *at = names; *at; at += strspn(at, ", ")) {
+        size_t word = strcspn(at, ",");
+        if (word == length && memcmp(at, name, word) == 0) return true;
+        at += word;
+    }
+    return false;
+}
+
+static enum status check_readers(const struct run_config *config, const struct reader *reader,
+                                 size_t count, const char *kind, const char *name)
+{
+    char value[RUN_PATH];
+    for (size_t i = 0; i < count; i++) {
+        const char *key = reader[i].key;
+        if (run_key_is_start(config, key) || is_among(reader[i].names, name)) continue;
+        run_key_text(config, run_key_find(key), value);
+        FAIL_AT(config, key, "%s, but %s: %s does not read it; it is of %s", value, kind, name,
+                reader[i].names);
+    }
+    return STATUS_OK;
+}
+
+// What is pooled is a text; a convolution takes the largest of each filter.
+static enum status check_pool(const struct run_config *config)
+{
+    const char *pool = config->pool, *type = config->model.type;
+    if (!strcmp(pool, "auto")) return STATUS_OK;
+    if (config->data.features[0])
+        FAIL_AT(config, "model.pool", "%s, but rows of data.features are numbers, and no texts",
+                pool);
+    if (!strcmp(type, "convolution") && strcmp(pool, "max") != 0)
+        FAIL_AT(config, "model.pool", "%s, but %s takes the largest that a filter finds: max", pool,
+                type);
+    if (!strcmp(config->task, "mlm") && strcmp(pool, "first") != 0)
+        FAIL_AT(config, "model.pool",
+                "%s, but task: mlm pools no text; it takes first, the mark before each text, for "
+                "a classifier that goes on from it with first",
+                pool);
+    return STATUS_OK;
+}
+
+enum status run_check_readers(const struct run_config *config)
+{
+    const struct model_config *model = &config->model;
+    const struct model_type *type;
+    TRY(model_find(model->type, &type));
+    // Who summarizes without a decoder does it by scores.
+    if (strcmp(config->task, "summarize") != 0 || type->tasks & TASK_TRANSLATE)
+        TRY(check_readers(config, of_tasks, sizeof of_tasks / sizeof *of_tasks, "task",
+                          config->task));
+    TRY(check_readers(config, of_types, sizeof of_types / sizeof *of_types, "model.type",
+                      model->type));
+    TRY(check_pool(config));
+    // A printed run file has the number of layers there for all types.
+    if (model->encoder_layers && model->encoder_layers != model->layers &&
+        !is_among("seq2seq, rnn_seq2seq", model->type))
+        FAIL_AT(config, "model.encoder_layers",
+                "%lld, but model.type: %s has model.layers only; it is of seq2seq, rnn_seq2seq",
+                (long long)model->encoder_layers, model->type);
+    if (config->label_smoothing > 0 &&
+        (!strcmp(config->task, "regress") ||
+         (strcmp(config->loss, "auto") != 0 && strcmp(config->loss, "softmax") != 0)))
+        FAIL_AT(config, "train.label_smoothing",
+                "%g, but only model.loss: softmax has a target to spread", config->label_smoothing);
+    return STATUS_OK;
+}
