@@ -314,6 +314,37 @@ static enum status describe(struct trainer *trainer)
     return STATUS_OK;
 }
 
+// Where nothing is drawn to be masked in all held-out rows, or in a step's, one token is.
+static enum status start_masking(struct trainer *trainer)
+{
+    struct example_feed *own = examples_of(trainer);
+    const struct run_config *config = &trainer->config;
+    const struct share *share[2] = {&own->held_out, &own->learned};
+    int64_t longest = 0;
+    own->nearest[0] = own->nearest[1] = -1;
+    if (run_task(config) != TASK_MLM) return STATUS_OK;
+    for (int learned = 0; learned < 2; learned++) {
+        const struct examples *rows = share[learned]->rows;
+        int64_t all = share[learned]->count;
+        bool empty = true;
+        for (int64_t i = 0; i < all && empty; i++) {
+            const int64_t *place = rows->place + (int64_t)share[learned]->row[i] * rows->texts;
+            empty = place[0] == place[rows->texts];
+        }
+        if (all && empty)
+            FAIL(STATUS_INPUT,
+                 "%s: all %lld texts %s are empty; task: mlm needs a token that it can mask",
+                 !learned && config->data.valid[0] ? config->data.valid : config->data.train,
+                 (long long)all, learned ? "to learn from" : "that are held out");
+    }
+    for (int i = 0; i < trainer->feed.shapes; i++)
+        if (trainer->feed.shape[i].tokens > longest) longest = trainer->feed.shape[i].tokens;
+    TRY(memory_allocate((size_t)longest, sizeof *own->scratch, "a text", &own->scratch));
+    trainer->feed.bytes += (size_t)longest * sizeof *own->scratch;
+    own->nearest[0] = fill_nearest(trainer, &own->held_out, 0, trainer->feed.groups, false);
+    return STATUS_OK;
+}
+
 static enum status examples_open(struct trainer *trainer)
 {
     struct example_feed *feed = NULL;
@@ -325,7 +356,8 @@ static enum status examples_open(struct trainer *trainer)
     TRY(balance_classes(trainer));
     TRY(make_shapes(trainer));
     TRY(translate_open(trainer));
-    return describe(trainer);
+    TRY(describe(trainer));
+    return start_masking(trainer);
 }
 
 static void release_share(struct share *share)
@@ -352,6 +384,7 @@ static void examples_close(struct trainer *trainer)
     tokenizer_destroy(feed->source_tokenizer);
     free(feed->class_weight);
     free(feed->verdict);
+    free(feed->scratch);
     free(feed);
 }
 
@@ -366,14 +399,19 @@ static int64_t examples_epoch(const struct trainer *trainer, int64_t n)
     return n / trainer->config.micro_batch / examples_of(trainer)->learned.buckets.micro_batches;
 }
 
-static void examples_begin(struct trainer *trainer)
-{
-    plan_epoch(&examples_of(trainer)->learned, examples_epoch(trainer, trainer->position.samples));
-}
-
 static int64_t in_plan(const struct trainer *trainer, int64_t m)
 {
     return first_of_step(trainer) % examples_of(trainer)->learned.buckets.micro_batches + m;
+}
+
+static void examples_begin(struct trainer *trainer)
+{
+    struct example_feed *own = examples_of(trainer);
+    plan_epoch(&own->learned, examples_epoch(trainer, trainer->position.samples));
+    if (run_task(&trainer->config) == TASK_MLM)
+        own->nearest[1] =
+            fill_nearest(trainer, &own->learned, in_plan(trainer, trainer->micro_first),
+                         in_plan(trainer, trainer->micro_last), true);
 }
 
 static int examples_shape(const struct trainer *trainer, int64_t m)

@@ -35,7 +35,10 @@ struct example_feed {
     struct augmentation augmentation;
     bool augments;
     struct share learned, held_out;
-    float *class_weight;      // [labels], NULL: 1
+    float *class_weight; // [labels], NULL: 1
+    // Of masked tokens: what fill_nearest() says of the held-out rows, and of the step's; and a row of tokens for it.
+    double nearest[2];
+    int32_t *scratch;
     struct verdict *verdict;  // [groups * held_out.buckets.most_rows]
     struct held_texts *texts; // that are translated to measure (feed_translate.c); NULL: none are
 };
@@ -62,6 +65,10 @@ int32_t fill_length(const struct trainer *trainer, const struct examples *rows, 
                     const int64_t longest[2]);
 int64_t fill_rows(const struct trainer *trainer, const struct share *share, int64_t m, bool learns,
                   const struct batch_inputs *inputs);
+// feed_fill.c: where no token of micro-batches first .. last - 1 is drawn to be masked, the least of their draws: the token that was
+// nearest to it is masked then. -1: some are, or there is none that could be.
+double fill_nearest(const struct trainer *trainer, const struct share *share, int64_t first,
+                    int64_t last, bool learns);
 // feed_measure.c: adds a measure; takes the scores of group g; what they are worth when all are known.
 void report_add(struct evaluation_report *report, const char *tag, double value);
 void take_scores(const struct trainer *trainer, int64_t g, const float *scores);

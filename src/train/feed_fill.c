@@ -149,32 +149,60 @@ static int64_t fill_pair(const struct filling *f, int64_t row, int32_t example)
 
 // ---- masked tokens ----
 
+// What is held out is asked the same in every evaluation.
+static struct philox_address draw_of(const struct filling *f, int32_t example, uint32_t what)
+{
+    return (struct philox_address){.seed = f->trainer->config.seed,
+                                   .stream = philox_stream(PHILOX_DATA, what),
+                                   .step = f->learns ? (uint32_t)f->share->epoch : UINT32_MAX,
+                                   .sequence = (uint32_t)example};
+}
+
 // Of the tokens that are chosen 80 % are masked, 10 % become another, 10 % stay. Source: Devlin et al. 2018, arXiv:1810.04805.
 static int64_t hide(const struct filling *f, int32_t example, int32_t *tokens, int32_t *targets,
                     int64_t count)
 {
     const struct example_feed *feed = examples_of(f->trainer);
     const double rate = f->trainer->config.data.mask_rate, masked = 0.8, other = 0.9;
-    // What is held out is asked the same in every evaluation.
-    struct philox_address at = {.seed = f->trainer->config.seed,
-                                .step = f->learns ? (uint32_t)f->share->epoch : UINT32_MAX,
-                                .sequence = (uint32_t)example};
+    const double nearest = feed->nearest[f->learns];
     int64_t hidden = 0;
     for (int64_t i = 0; i < count; i++) {
+        double draw = philox_uniform(draw_of(f, example, CHOSEN), (uint64_t)i);
         targets[i] = -1;
-        at.stream = philox_stream(PHILOX_DATA, CHOSEN);
-        if (tokens[i] >= feed->form.size || philox_uniform(at, (uint64_t)i) >= rate) continue;
+        if (tokens[i] >= feed->form.size || (draw >= rate && draw > nearest)) continue;
         targets[i] = tokens[i];
         hidden++;
-        at.stream = philox_stream(PHILOX_DATA, REPLACED);
-        double by = philox_uniform(at, (uint64_t)i);
-        at.stream = philox_stream(PHILOX_DATA, OTHER);
+        double by = philox_uniform(draw_of(f, example, REPLACED), (uint64_t)i);
         if (by < masked)
             tokens[i] = special_id(feed->form.size, SPECIAL_MASK);
         else if (by < other)
-            tokens[i] = (int32_t)(philox_bits(at, (uint64_t)i) % (uint32_t)feed->form.size);
+            tokens[i] = (int32_t)(philox_bits(draw_of(f, example, OTHER), (uint64_t)i) %
+                                  (uint32_t)feed->form.size);
     }
     return hidden;
+}
+
+double fill_nearest(const struct trainer *trainer, const struct share *share, int64_t first,
+                    int64_t last, bool learns)
+{
+    const struct example_feed *feed = examples_of(trainer);
+    const double rate = trainer->config.data.mask_rate;
+    double nearest = 1; // draws are less
+    for (int64_t m = first; m < last; m++) {
+        const struct filling f = {trainer, share, NULL, trainer->feed.shape[share->bucket[m]],
+                                  learns};
+        for (int64_t row = 0; row < f.sizes.batch; row++) {
+            int32_t example = share_row(share, m, row);
+            int64_t count = example < 0 ? 0 : write_tokens(&f, example, feed->scratch);
+            for (int64_t i = 0; i < count; i++) {
+                double draw = philox_uniform(draw_of(&f, example, CHOSEN), (uint64_t)i);
+                if (feed->scratch[i] >= feed->form.size) continue;
+                if (draw < rate) return -1;
+                if (draw < nearest) nearest = draw;
+            }
+        }
+    }
+    return nearest < 1 ? nearest : -1;
 }
 
 static int64_t fill_masked(const struct filling *f, int64_t row, int32_t example)

@@ -317,14 +317,9 @@ static enum status check_outcome(struct trainer *trainer)
     if (!isfinite(outcome->loss) || !isfinite(outcome->gradient.norm))
         return fail_diverged(trainer);
     if (outcome->tokens > 0) return STATUS_OK;
+    // Of a batch of empty texts nothing is learned, and no weight has moved. Servers wait for a push.
+    if (run_task(&trainer->config) == TASK_MLM && !trainer->serving) return STATUS_OK;
     trainer->crew.agreed = !trainer->apart;
-    if (run_task(&trainer->config) == TASK_MLM)
-        FAIL(STATUS_INPUT,
-             "step %lld: no token of its batch is masked, so there is nothing to guess; "
-             "data.mask_rate: "
-             "%g of the %lld rows in a batch is too little: make one of them larger",
-             (long long)trainer->position.step + 1, trainer->config.data.mask_rate,
-             (long long)trainer->config.batch);
     FAIL(STATUS_INPUT, "step %lld: its batch has no target", (long long)trainer->position.step + 1);
 }
 

@@ -167,7 +167,17 @@ refused "layers of an encoder beside another's" "model.encoder_layers: 3, but mo
 refused "a key of another task" "data.answer_tokens: 3, but task: classify does not read it; it is of answer" bag.yaml --set data.answer_tokens=3
 refused "smoothing of a hinge" "train.label_smoothing: 0.1, but only model.loss: softmax" hinge.yaml --set train.label_smoothing=0.1
 refused "a vocabulary of nothing" "data.vocabulary: a vocabulary of 1 is too small; words need at least 2" bag.yaml --set data.vocabulary=1
-refused "nothing to guess" "data.mask_rate: 1e-300" mlm.yaml --set data.mask_rate=1e-300
+for workers in $counts; do
+    rm -rf out
+    "$program" train mlm.yaml --quiet --json --out out --set data.mask_rate=1e-300 --set parallel.workers=$workers >rare-$workers.json 2>err || break
+done
+same=yes; for workers in $counts; do [ -n "$(field sha256 rare-$workers.json)" ] && [ "$(field sha256 rare-1.json)" = "$(field sha256 rare-$workers.json)" ] || same=no; done
+if [ $same = yes ]; then ok "a batch of which nothing is masked by chance guesses one token: $said"; else not_ok "a batch of which nothing is masked by chance guesses one token: $said"; fi
+if awk -v loss="$(field validation_loss rare-1.json)" 'BEGIN { exit !(loss > 1) }'; then ok "... of the held-out rows, too"; else not_ok "... of the held-out rows, too"; fi
+{ echo text,class; for i in 1 2 3 4 5 6 7; do echo ,a; done; echo red green,a; } >sparse.csv
+rm -rf out
+if "$program" train mlm.yaml --quiet --out out --set data.train=sparse.csv --set data.valid_fraction=0 --set train.batch=1 --set train.micro_batch=1 >/dev/null 2>err; then ok "a batch of empty texts changes nothing"; else not_ok "a batch of empty texts changes nothing"; fi
+refused "empty texts only, to be masked" "void.csv: all 4 texts to learn from are empty; task: mlm needs a token that it can mask" mlm.yaml --set data.train=void.csv --set data.tokenizer=byte --set data.valid_fraction=0
 refused "columns of one name" 'twice.csv line 1 names columns 1 and 3 both "text"' bag.yaml --set data.train=twice.csv
 refused "auc of three classes" "train.measure" mlp.yaml --set model.loss=softmax --set data.target=1 --set data.features=2 --set train.measure=auc --set data.train=points.csv
 refused "numbers for a text model" "reads texts, not numbers" bag.yaml --set data.features=1-2
