@@ -6,6 +6,8 @@
 #include "store/internal.h"
 #include "store/shards.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 // The tensor called `name`, with or without the family's prefix.
@@ -27,6 +29,40 @@ static bool fits(const struct tensor_entry *entry, const struct shape *shape, in
     return same;
 }
 
+// "[3, 5]": element i of a tensor.
+static const char *print_place(const struct tensor_entry *entry, int64_t i, char text[SHOWN])
+{
+    int64_t at[SAFETENSORS_MAX_RANK] = {0};
+    int used = snprintf(text, SHOWN, "[");
+    for (int d = entry->rank - 1; d >= 0; d--) {
+        at[d] = i % entry->size[d];
+        i /= entry->size[d];
+    }
+    for (int d = 0; d < entry->rank && used < SHOWN - 24; d++)
+        used += snprintf(text + used, (size_t)(SHOWN - used), "%s%lld", d ? ", " : "",
+                         (long long)at[d]);
+    snprintf(text + used, (size_t)(SHOWN - used), "]");
+    return text;
+}
+
+// Training from a number that is none would end steps later as a loss that is not finite.
+static enum status check_finite(const struct safetensors *file, const struct tensor_entry *entry,
+                                const float *numbers, int64_t count)
+{
+    char place[SHOWN];
+    int64_t i = 0;
+    while (i < count && isfinite(numbers[i])) i++;
+    if (i == count) return STATUS_OK;
+    FAIL(STATUS_INPUT,
+         "%s: tensor %s is %s at %s (as float32); training starts from finite numbers: take the "
+         "model as it was before it diverged",
+         file->path, entry->name,
+         isnan(numbers[i]) ? "nan"
+         : numbers[i] > 0  ? "inf"
+                           : "-inf",
+         print_place(entry, i, place));
+}
+
 static enum status take(const struct shards *shards, const char *prefix,
                         const struct parameter *parameter, bool table, float *weights,
                         struct takeover *takeover)
@@ -46,7 +82,8 @@ static enum status take(const struct shards *shards, const char *prefix,
             elements = entry->size[0] * parameter->shape.size[1];
     }
     if (takeover->taken == TAKEN_NOT || !weights) return STATUS_OK;
-    return safetensors_read_first(file, entry, elements, weights + parameter->offset);
+    TRY(safetensors_read_first(file, entry, elements, weights + parameter->offset));
+    return check_finite(file, entry, weights + parameter->offset, elements);
 }
 
 enum status take_over(const char *directory, const char *type, const struct parameters *parameters,

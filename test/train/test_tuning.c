@@ -3,6 +3,7 @@
 // number of workers and replicas, resumed or not.
 #include "op/op.h"
 #include "replicas.h"
+#include "store/safetensors.h"
 #include "train/internal.h"
 
 #include <math.h>
@@ -378,6 +379,44 @@ static void what_cannot_be_is_refused(void **state)
     assert_refused(&config, "train.head_learning_rate", "model.from");
 }
 
+// Writes a number into a copy of the base's model.
+static void poison(const char *directory, const char *tensor, int64_t element, float number)
+{
+    char command[3 * RUN_PATH], path[RUN_PATH + 32];
+    struct safetensors *file;
+    snprintf(command, sizeof command, "rm -rf '%s' && cp -r '%s' '%s'", directory, base, directory);
+    assert_int_equal(system(command), 0);
+    snprintf(path, sizeof path, "%s/model.safetensors", directory);
+    assert_int_equal(safetensors_open(path, &file), STATUS_OK);
+    const struct tensor_entry *entry = safetensors_find(file, tensor);
+    assert_non_null(entry);
+    long at = (long)(file->data_start + entry->begin) + (long)element * (long)sizeof number;
+    safetensors_close(file);
+    FILE *written = fopen(path, "r+b");
+    assert_non_null(written);
+    assert_int_equal(fseek(written, at, SEEK_SET), 0);
+    assert_int_equal(fwrite(&number, sizeof number, 1, written), 1);
+    assert_int_equal(fclose(written), 0);
+}
+
+static void numbers_that_are_none_are_refused(void **state)
+{
+    (void)state;
+    struct run_config config = tuned_run("poisoned");
+    snprintf(config.from, sizeof config.from, "%s/poisoned-model", test_folder);
+    poison(config.from, "transformer.h.1.mlp.c_fc.weight", 7 * 4 * 32 + 5, NAN);
+    assert_refused(&config, "model.safetensors: tensor transformer.h.1.mlp.c_fc.weight is nan",
+                   "at [7, 5]");
+    poison(config.from, "transformer.ln_f.bias", 31, -INFINITY);
+    assert_refused(&config, "tensor transformer.ln_f.bias is -inf at [31]", "finite numbers");
+    // What is not taken is not looked at.
+    poison(config.from, "transformer.wpe.weight", 15 * 32, INFINITY);
+    config.model.context = 12;
+    struct look look = train(&config, 1, NULL);
+    if (look.result.status) fail_msg("%s", look.result.message);
+    look_release(&look);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +429,7 @@ int main(void)
         cmocka_unit_test(frozen_where_replicas_are_averaged),
         cmocka_unit_test(scores_are_computed_once),
         cmocka_unit_test(what_cannot_be_is_refused),
+        cmocka_unit_test(numbers_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, train_base, remove_folder);
 }
