@@ -324,7 +324,7 @@ static void *run_replica(void *context)
     cpu_flush_to_zero();
     runner->status = run_all(runner);
     if (runner->status) comm_abandon(runner->net);
-    snprintf(runner->message, sizeof runner->message, "%s", error_message());
+    error_copy(runner->message, sizeof runner->message);
     block_destroy(&runner->gradient);
     return NULL;
 }

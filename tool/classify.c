@@ -134,7 +134,7 @@ static enum status read_numbers(const struct job *job, int64_t i, float *to)
         while (at < text.bytes && strchr(between, text.at[at])) at++;
         while (at + length < text.bytes && !strchr(between, text.at[at + length])) length++;
         if (length == 0) break;
-        snprintf(word, sizeof word, "%.*s", (int)(length < sizeof word ? length : sizeof word - 1),
+        snprintf(word, sizeof word, "%.*s", text_cut_bytes(text.at + at, length, sizeof word - 1),
                  text.at + at);
         if (length >= sizeof word || !number_parse(word, &value))
             FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", line_input_name(job->input),
@@ -157,7 +157,7 @@ static void keep_error(struct job *job, enum status status)
 {
     if (status && !job->status) {
         job->status = status;
-        snprintf(job->message, sizeof job->message, "%s", error_message());
+        error_copy(job->message, sizeof job->message);
     }
     error_clear();
 }

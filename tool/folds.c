@@ -83,7 +83,7 @@ static _Noreturn void be_fold(const struct folds *folds, int i, pid_t parent,
     result.status = terminal_start(option_text(folds->options, "color"), true);
     if (!result.status) result.status = read_settings(folds, i, &config);
     if (!result.status) result.status = folds->work(&config, resume, &result);
-    if (result.status) snprintf(result.message, sizeof result.message, "%s", error_message());
+    if (result.status) error_copy(result.message, sizeof result.message);
     // Tags of measures are the program's own text, at the same place in the process that reads them.
     const char *at = (const char *)&result;
     for (size_t left = sizeof result; left > 0;) {

@@ -17,8 +17,8 @@ static enum status read_slots(const char *path, int line, const char *text, int 
 {
     uint64_t slots;
     if (!number_parse_unsigned(text, &slots) || slots < 1 || slots > MOST_SLOTS)
-        FAIL(STATUS_INPUT, "%s:%d: \"%.40s\" slots; it must be a whole number from 1 to %d", path,
-             line, text, MOST_SLOTS);
+        FAIL(STATUS_INPUT, "%s:%d: \"%.*s\" slots; it must be a whole number from 1 to %d", path,
+             line, CUT(text, 40), MOST_SLOTS);
     *slots_p = (int)slots;
     return STATUS_OK;
 }
@@ -31,8 +31,8 @@ static enum status check_name(const char *path, int line, const char *name)
     size_t length = strlen(name), good = strspn(name, letters);
     if (length == 0 || good < length || name[0] == '-' || length >= sizeof((struct host *)0)->name)
         FAIL(STATUS_INPUT,
-             "%s:%d: \"%.60s\" is no name of a host: letters, digits, points and dashes", path,
-             line, name);
+             "%s:%d: \"%.*s\" is no name of a host: letters, digits, points and dashes", path, line,
+             CUT(name, 60));
     return STATUS_OK;
 }
 
@@ -53,9 +53,9 @@ static enum status read_line(const char *path, int line, char *text, struct host
     for (char *word; (word = strtok_r(NULL, blanks, &rest));) {
         if (strncmp(word, "slots=", 6) != 0 || colon)
             FAIL(STATUS_INPUT,
-                 "%s:%d: \"%.60s\" behind %s; a line is a name, and slots=N if it is to "
+                 "%s:%d: \"%.*s\" behind %s; a line is a name, and slots=N if it is to "
                  "take more than one process",
-                 path, line, word, name);
+                 path, line, CUT(word, 60), name);
         TRY(read_slots(path, line, word + 6, &host.slots));
     }
     *host_p = host;

@@ -57,7 +57,7 @@ static enum status add_number(struct judge_rows *judge, struct text target, floa
 {
     char word[NUMBER_TEXT];
     double truth;
-    int shown = target.bytes < sizeof word ? (int)target.bytes : (int)sizeof word - 1;
+    int shown = text_cut_bytes(target.at, target.bytes, sizeof word - 1);
     snprintf(word, sizeof word, "%.*s", shown, target.at);
     if (target.bytes >= sizeof word || !number_parse(word, &truth))
         FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", judge->path,
@@ -80,7 +80,7 @@ enum status judge_rows_add(struct judge_rows *judge, struct text target,
         truth++;
     if (truth == model->labels)
         FAIL(STATUS_INPUT, "%s line %llu: \"%.*s\" is none of the model's %d classes", judge->path,
-             (unsigned long long)line, target.bytes < 60 ? (int)target.bytes : 60, target.at,
+             (unsigned long long)line, text_cut_bytes(target.at, target.bytes, 60), target.at,
              model->labels);
     confusion_add(&judge->confusion, truth, judgement->predicted);
     if (model->labels == 2) {

@@ -94,7 +94,7 @@ json_t *output_json_text(const char *text, size_t bytes)
 
 const char *output_clean(const char *text, char clean[256])
 {
-    snprintf(clean, 256, "%s", text);
+    text_print(clean, 256, "%s", text);
     for (unsigned char *at = (unsigned char *)clean; *at; at++)
         if (*at < 0x20 || *at == 0x7f) *at = '?';
     return clean;

@@ -48,7 +48,7 @@ static enum status read_nodes(struct outlook *plan, const char *list)
         char word[24];
         int64_t nodes;
         size_t length = strcspn(at, ",");
-        snprintf(word, sizeof word, "%.*s", (int)(length < 23 ? length : 23), at);
+        snprintf(word, sizeof word, "%.*s", text_cut_bytes(at, length, 23), at);
         if (!number_parse_integer(word, &nodes) || nodes < 1 || nodes > 1 << 20)
             FAIL(STATUS_USAGE,
                  "--nodes: \"%s\" is not a number of nodes from 1 to 1048576; write 1,2,64", word);

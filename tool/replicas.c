@@ -49,7 +49,7 @@ static void *replica_main(void *context)
     replica->status =
         replica->work(replica->context, replica->config, replica->net, replica->net->rank == 0);
     if (replica->status) {
-        snprintf(replica->message, sizeof replica->message, "%s", error_message());
+        error_copy(replica->message, sizeof replica->message);
         error_clear();
         // Those that have not failed with it must not wait for it.
         comm_abandon(replica->net);

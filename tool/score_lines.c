@@ -75,7 +75,7 @@ void score_lines_add(struct score_lines *s, struct text line)
     if (s->status || s->there + 1 < s->count) return;
     s->status = add(s, line);
     if (!s->status) return;
-    snprintf(s->message, sizeof s->message, "%s", error_message());
+    error_copy(s->message, sizeof s->message);
     error_clear();
 }
 

@@ -47,8 +47,8 @@ static void put_line(const char *paint, const char *head, const char *text)
     char line[LINE + 64];
     bool painted = colored && *head; // the head alone is painted
     int length = snprintf(line, sizeof line, "%s%s%s%s%.*s\n%s", status_line[0] ? "\r\033[K" : "",
-                          painted ? paint : "", head, painted ? "\033[0m" : "", LINE - 64, text,
-                          status_line);
+                          painted ? paint : "", head, painted ? "\033[0m" : "",
+                          CUT(text, LINE - 64), status_line);
     put(line, (size_t)length < sizeof line ? (size_t)length : sizeof line - 1);
 }
 

@@ -156,7 +156,7 @@ static void keep_error(struct job *job, enum status status)
 {
     if (status && !job->status) {
         job->status = status;
-        snprintf(job->message, sizeof job->message, "%s", error_message());
+        error_copy(job->message, sizeof job->message);
     }
     error_clear();
 }

@@ -43,7 +43,8 @@ static enum status set(struct stn_config *config, const char *key, const char *v
     TRY(check_pointer(key, "key"));
     TRY(check_pointer(value, "value"));
     int length = snprintf(assignment, sizeof assignment, "%s=%s", key, value);
-    if (length >= (int)sizeof assignment) FAIL(STATUS_USAGE, "%.80s: the value is too long", key);
+    if (length >= (int)sizeof assignment)
+        FAIL(STATUS_USAGE, "%.*s: the value is too long", CUT(key, 80));
     return run_config_set(&config->run, assignment, "stn_config_set");
 }
 

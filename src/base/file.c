@@ -241,7 +241,7 @@ static enum status parent_of(const char *path, char *folder, size_t bytes)
 {
     const char *slash = strrchr(path, '/');
     size_t length = !slash ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    if (length >= bytes) FAIL(STATUS_USAGE, "the path %.60s… is too long", path);
+    if (length >= bytes) FAIL(STATUS_USAGE, "the path %.*s… is too long", CUT(path, 60));
     memcpy(folder, slash ? path : ".", length);
     folder[length] = 0;
     return STATUS_OK;
@@ -256,7 +256,7 @@ enum status file_replace(const char *path, const void *data, size_t bytes)
     int length = snprintf(temporary, sizeof temporary, "%s.tmp-%ld-%u", path, (long)getpid(),
                           atomic_fetch_add(&calls, 1));
     if (length < 0 || (size_t)length >= sizeof temporary)
-        FAIL(STATUS_USAGE, "the path %.60s… is too long", path);
+        FAIL(STATUS_USAGE, "the path %.*s… is too long", CUT(path, 60));
     TRY(write_new(temporary, data, bytes));
     enum status status = file_rename(temporary, path);
     if (status) {
@@ -272,7 +272,7 @@ enum status path_join(char *out, size_t out_bytes, const char *folder, const cha
     const char *between = used == 0 || folder[used - 1] == '/' ? "" : "/";
     int length = snprintf(out, out_bytes, "%s%s%s", folder, between, name);
     if (length < 0 || (size_t)length >= out_bytes)
-        FAIL(STATUS_USAGE, "the path %.60s…/%.60s is too long (at most %zu bytes)", folder, name,
-             out_bytes - 1);
+        FAIL(STATUS_USAGE, "the path %.*s…/%.*s is too long (at most %zu bytes)", CUT(folder, 60),
+             CUT(name, 60), out_bytes - 1);
     return STATUS_OK;
 }

@@ -2,6 +2,8 @@
 // One line a call, whole even when several threads speak. Control characters (names from foreign files) never reach a terminal.
 #include "base/log.h"
 
+#include "base/status.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -28,7 +30,8 @@ static void speak(enum log_level level, const char *format, va_list arguments)
 {
     if ((int)level > atomic_load(&current_level)) return;
     char line[MOST_LINE];
-    vsnprintf(line, sizeof line, format, arguments);
+    int length = vsnprintf(line, sizeof line, format, arguments);
+    if (length >= (int)sizeof line) line[text_cut_bytes(line, (size_t)length, sizeof line - 1)] = 0;
     for (unsigned char *at = (unsigned char *)line; *at; at++)
         if ((*at < 0x20 && *at != '\t' && *at != '\n') || *at == 0x7f) *at = '?';
     pthread_mutex_lock(&lock);

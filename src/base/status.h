@@ -9,6 +9,8 @@
 #ifndef STN_BASE_STATUS_H
 #define STN_BASE_STATUS_H
 
+#include <stddef.h>
+
 enum status {
     STATUS_OK,
     STATUS_USAGE,       // wrong call: an argument, a key of the run file            exit code 2
@@ -39,6 +41,8 @@ const char *error_trail(void);
 void error_clear(void);
 // Records in this thread a message that another thread had: copies it.
 enum status error_adopt(enum status code, const char *message);
+// Copies the message of this thread's error; what does not fit is cut where a character ends.
+void error_copy(char *text, size_t bytes);
 // Process exit code for a status (../doc/errors.md).
 int status_exit_code(enum status code);
 
@@ -49,6 +53,17 @@ int status_exit_code(enum status code);
         enum status status_ = (call);                                                              \
         if (status_) return error_trace(status_, __FILE__, __LINE__), status_;                     \
     } while (0)
+
+// ---- values in messages: never half a character (UTF-8) ----
+// snprintf, but for a text that has no room: it ends where a character does.
+void text_print(char *text, size_t bytes, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+// So many of a text's first `most` bytes that no character is cut; of a text with an end, or of `bytes` bytes. What is no UTF-8 is cut
+// anywhere.
+int text_cut(const char *text, size_t most);
+int text_cut_bytes(const char *text, size_t bytes, size_t most);
+// Both arguments of a "%.*s".
+#define CUT(text, most) text_cut(text, most), (text)
 
 // A programming error: prints place and text, aborts the whole job. Never for user input, never
 // for I/O.

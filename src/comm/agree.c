@@ -27,10 +27,10 @@ enum status comm_agree(struct comm *comm, enum status status)
     worst.status = (int32_t)status;
     worst.rank = rank;
     if (status && rank > 0)
-        snprintf(worst.message, sizeof worst.message, "process %d of %d (%.64s): %.1300s", rank,
-                 size, comm_host(comm, rank), error_message());
+        text_print(worst.message, sizeof worst.message, "process %d of %d (%.*s): %.*s", rank, size,
+                   CUT(comm_host(comm, rank), 64), CUT(error_message(), 1300));
     else if (status)
-        snprintf(worst.message, sizeof worst.message, "%.1500s", error_message());
+        error_copy(worst.message, sizeof worst.message);
     error_clear();
     for (int distance = 1; distance < size; distance *= 2) {
         struct word said = worst;

@@ -40,8 +40,8 @@ static enum status read_number(const char *name, int least, int most, int *value
     uint64_t value;
     const char *text = getenv(name);
     if (!number_parse_unsigned(text, &value) || value < (uint64_t)least || value > (uint64_t)most)
-        FAIL(STATUS_USAGE, "%s is \"%.40s\"; it must be a whole number from %d to %d", name, text,
-             least, most);
+        FAIL(STATUS_USAGE, "%s is \"%.*s\"; it must be a whole number from %d to %d", name,
+             CUT(text, 40), least, most);
     *value_p = (int)value;
     return STATUS_OK;
 }
@@ -126,7 +126,7 @@ static enum status create(const struct identity *identity, struct comm **net_p)
     enum status status = comm_create("mpi", 1, net_p);
     if (status != STATUS_UNSUPPORTED) return status;
     char why[400];
-    snprintf(why, sizeof why, "%s", error_message());
+    error_copy(why, sizeof why);
     error_clear();
     FAIL(STATUS_UNSUPPORTED, "%s say that there are other processes to talk to over MPI; but %s",
          identity->source, why);

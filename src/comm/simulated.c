@@ -436,7 +436,7 @@ static void *act(void *context)
     struct actor *actor = context;
     actor->status = actor->body(actor->comm, actor->context);
     if (!actor->status) return NULL;
-    strncpy(actor->message, error_message(), sizeof actor->message - 1);
+    error_copy(actor->message, sizeof actor->message);
     comm_abandon(actor->comm);
     return NULL;
 }

@@ -116,7 +116,7 @@ static enum status find_answer(const struct reading *reading, const struct row *
     span[0] = span[1] = -1;
     *lost_p = false;
     if (answer.bytes == 0) return STATUS_OK;
-    snprintf(number, sizeof number, "%.*s", start.bytes < 31 ? (int)start.bytes : 31, start.at);
+    snprintf(number, sizeof number, "%.*s", text_cut_bytes(start.at, start.bytes, 31), start.at);
     if (!number_parse_integer(number, &place) || place < 0 || byte_of(context, place) < 0)
         FAIL(STATUS_INPUT, "%s: answer_start is %s, which is no place in the context",
              reading->source, number);
@@ -209,7 +209,7 @@ static enum status add_question(struct reading *reading, const struct row *row)
         TRY(memory_grow(&a->question, room, sizeof *a->question, "the questions"));
         reading->questions_room = (int64_t)room;
     }
-    snprintf(reading->source, sizeof reading->source, "%.280s question %llu", row->path,
+    snprintf(reading->source, sizeof reading->source, "%.*s question %llu", CUT(row->path, 280),
              (unsigned long long)row->line);
     const struct row_field *title = &row->field[row->field[TITLE].bytes ? TITLE : CONTEXT];
     question.article = XXH3_64bits(title->bytes ? title->text : "", title->bytes);

@@ -45,7 +45,8 @@ static enum status read_text(struct reading *reading, const struct row *row, int
         TRY(memory_grow(&reading->ids, 2 * field->bytes, sizeof *reading->ids, "a text's tokens"));
         reading->room = 2 * field->bytes;
     }
-    snprintf(source, sizeof source, "%.280s line %llu", row->path, (unsigned long long)row->line);
+    snprintf(source, sizeof source, "%.*s line %llu", CUT(row->path, 280),
+             (unsigned long long)row->line);
     TRY(tokenizer_encode(reading->setup->tokenizer[text], (const uint8_t *)field->text,
                          field->bytes, source, 0, reading->ids, &count));
     if (longest > 0 && count > (size_t)longest) {
@@ -63,10 +64,10 @@ static enum status unknown_class(const struct labels *labels, const struct row *
     char there[300] = "";
     size_t used = 0;
     for (int32_t i = 0; i < labels->count && used + 60 < sizeof there; i++)
-        used += (size_t)snprintf(there + used, sizeof there - used, "%s%.50s", i ? ", " : "",
-                                 labels->name[i]);
+        used += (size_t)snprintf(there + used, sizeof there - used, "%s%.*s", i ? ", " : "",
+                                 CUT(labels->name[i], 50));
     FAIL(STATUS_INPUT, "%s line %llu: there is no class \"%.*s\"; the training data have %s%s",
-         row->path, (unsigned long long)row->line, field->bytes < 60 ? (int)field->bytes : 60,
+         row->path, (unsigned long long)row->line, text_cut_bytes(field->text, field->bytes, 60),
          field->text, there, used + 60 < sizeof there ? "" : ", …");
 }
 
@@ -75,7 +76,7 @@ static enum status read_number(const struct row *row, const struct row_field *fi
 {
     char text[64];
     double number = 0;
-    snprintf(text, sizeof text, "%.*s", field->bytes < 63 ? (int)field->bytes : 63, field->text);
+    snprintf(text, sizeof text, "%.*s", text_cut_bytes(field->text, field->bytes, 63), field->text);
     if (field->bytes >= sizeof text || !number_parse(text, &number))
         FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", row->path,
              (unsigned long long)row->line, text);

@@ -33,9 +33,10 @@ static enum status check_name(const struct row *row)
     if (field->bytes == 0) FAIL(STATUS_INPUT, "%s line %llu: the label is empty", row->path, line);
     if (field->bytes > LABEL_BYTES)
         FAIL(STATUS_INPUT,
-             "%s line %llu: the label \"%.40s...\" has %zu bytes, more than %d; is this the column "
+             "%s line %llu: the label \"%.*s...\" has %zu bytes, more than %d; is this the column "
              "of labels?",
-             row->path, line, field->text, field->bytes, LABEL_BYTES);
+             row->path, line, text_cut_bytes(field->text, field->bytes, 40), field->text,
+             field->bytes, LABEL_BYTES);
     if (memchr(field->text, '\n', field->bytes) || memchr(field->text, '\r', field->bytes))
         FAIL(STATUS_INPUT,
              "%s line %llu: the label has a line break in it; the name of a class is one line",

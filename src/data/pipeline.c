@@ -44,7 +44,7 @@ static void process(struct pipeline *pipeline, int worker, struct slot *slot)
 {
     slot->status = pipeline->steps->process(pipeline->steps->context, worker, &slot->work);
     if (!slot->status) return;
-    snprintf(slot->message, sizeof slot->message, "%s", error_message());
+    error_copy(slot->message, sizeof slot->message);
     error_clear();
 }
 
@@ -134,7 +134,7 @@ static enum status run(struct pipeline *pipeline, struct cutter *cutter)
         if (!status) continue;
         // An error in a piece before this one comes first in the text, though it may show later.
         char message[MESSAGE_BYTES];
-        snprintf(message, sizeof message, "%s", error_message());
+        error_copy(message, sizeof message);
         error_clear();
         TRY(finish_all(pipeline));
         return error_adopt(status, message);

@@ -79,7 +79,8 @@ static enum status missing_key(const json_t *object, const char *key, const char
     json_t *value;
     json_object_foreach((json_t *)object, name, value)
     {
-        int wrote = snprintf(there + used, sizeof there - used, "%s%.40s", used ? ", " : "", name);
+        int wrote =
+            snprintf(there + used, sizeof there - used, "%s%.*s", used ? ", " : "", CUT(name, 40));
         used += (size_t)wrote;
         if (used + 50 > sizeof there) break;
     }
@@ -113,7 +114,7 @@ static enum status next_object(struct rows *rows, struct row *row, bool *more_p)
         TRY(lines_next(rows->lines, &line, more_p));
         if (!*more_p) return STATUS_OK;
     } while (line.bytes == 0);
-    snprintf(source, sizeof source, "%.200s line %llu", lines_path(rows->lines),
+    snprintf(source, sizeof source, "%.*s line %llu", CUT(lines_path(rows->lines), 200),
              (unsigned long long)line.number);
     TRY(json_parse(line.text, line.bytes, source, &object));
     enum status status = read_object(rows, object, source, at);
@@ -239,7 +240,7 @@ static enum status next_question(struct rows *rows, struct row *row, bool *more_
     TRY(find_question(rows, &article, &paragraph, &question));
     *more_p = question != NULL;
     if (!question) return STATUS_OK;
-    snprintf(source, sizeof source, "%.200s question %llu", rows->setup.path,
+    snprintf(source, sizeof source, "%.*s question %llu", CUT(rows->setup.path, 200),
              (unsigned long long)squad->row);
     rows->text_bytes = 0;
     for (int i = 0; i < rows->setup.columns; i++) {

@@ -150,7 +150,7 @@ static void list_fields(const struct rows *rows, const struct line *line, char *
     out[0] = 0;
     for (int i = 0; i < rows->fields && used + 8 < room; i++) {
         const struct span *span = &rows->span[i];
-        int bytes = span->bytes < 40 ? (int)span->bytes : 40;
+        int bytes = text_cut_bytes(line->text + span->first, span->bytes, 40);
         int wrote = snprintf(out + used, room - used, "%s%.*s", i ? ", " : "", bytes,
                              line->text + span->first);
         used += (size_t)wrote < room - used ? (size_t)wrote : room - used - 1;

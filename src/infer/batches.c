@@ -57,7 +57,7 @@ static void fail(struct sharing *sharing, int64_t batch, enum status status)
     if (sharing->status == STATUS_OK || batch < sharing->failed_at) {
         sharing->status = status;
         sharing->failed_at = batch;
-        snprintf(sharing->message, sizeof sharing->message, "%s", error_message());
+        error_copy(sharing->message, sizeof sharing->message);
     }
     pthread_mutex_unlock(&sharing->lock);
     atomic_store(&sharing->failed, true);

@@ -31,6 +31,6 @@ enum status model_find(const char *name, const struct model_type **type_p)
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", type->name);
     }
     const char *meant = nearest_get(&nearest);
-    FAIL(STATUS_USAGE, "model.type: there is no model \"%.60s\"%s%s%s; there are: %s", name,
+    FAIL(STATUS_USAGE, "model.type: there is no model \"%.*s\"%s%s%s; there are: %s", CUT(name, 60),
          meant ? " (did you mean \"" : "", meant ? meant : "", meant ? "\"?)" : "", names);
 }

@@ -106,7 +106,7 @@ enum status optimizer_find(const char *name, const struct optimizer **optimizer_
     for (int i = 0, used = 0; i < ROW_COUNT; i++)
         used += snprintf(names + used, sizeof names - (size_t)used, "%s%s", i ? ", " : "",
                          rows[i].optimizer.name);
-    FAIL(STATUS_USAGE, "there is no optimizer '%.40s'; there are %s", name, names);
+    FAIL(STATUS_USAGE, "there is no optimizer '%.*s'; there are %s", CUT(name, 40), names);
 }
 
 void optimizer_update(const struct optimizer_config *config, const struct optimizer_step *step,

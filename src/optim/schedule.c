@@ -114,7 +114,7 @@ enum status schedule_check(const char *name)
     for (int i = 0, used = 0; i < SCHEDULE_COUNT; i++)
         used += snprintf(names + used, sizeof names - (size_t)used, "%s%s", i ? ", " : "",
                          schedules[i].name);
-    FAIL(STATUS_USAGE, "there is no schedule '%.40s'; there are %s", name, names);
+    FAIL(STATUS_USAGE, "there is no schedule '%.*s'; there are %s", CUT(name, 40), names);
 }
 
 void schedule_start(struct schedule_state *state)

@@ -216,7 +216,7 @@ static enum status choose(const char *directory, const struct checkpoint_name *l
         *index_p = i;
         if (status != STATUS_INPUT) return status;
         log_warning("the checkpoint %s is passed over: %s", list[i].name, error_message());
-        if (i == 0) snprintf(reason, 1024, "%s", error_message());
+        if (i == 0) error_copy(reason, 1024);
         error_clear();
     }
     *index_p = count;

@@ -216,7 +216,7 @@ static enum status validate(const char *directory, struct loaded_model *model)
 {
     char reason[1024];
     if (!model->type->validate(&model->config)) return STATUS_OK;
-    snprintf(reason, sizeof reason, "%s", error_message());
+    error_copy(reason, sizeof reason);
     error_clear();
     FAIL(STATUS_INPUT, "%s/config.json: %s", directory, reason);
 }

@@ -102,8 +102,8 @@ static enum status check_names(const struct loaded_model *model, const char *pat
     qsort(sorted, count, sizeof *sorted, compare_names);
     for (size_t i = 1; !status && i < count; i++)
         if (strcmp(sorted[i - 1], sorted[i]) == 0)
-            status = error_at(STATUS_INPUT, __FILE__, __LINE__,
-                              "%s names the class \"%.60s\" twice", path, sorted[i]);
+            status = error_at(STATUS_INPUT, __FILE__, __LINE__, "%s names the class \"%.*s\" twice",
+                              path, CUT(sorted[i], 60));
     free(sorted);
     return status;
 }

@@ -37,8 +37,8 @@ static enum status check_link(const char *path)
     enum status status = STATUS_OK;
     if (!inside && !cached)
         status = error_at(STATUS_INPUT, __FILE__, __LINE__,
-                          "%s is a link out of its folder to %.200s; put the file itself there",
-                          path, target ? target : "nowhere");
+                          "%s is a link out of its folder to %.*s; put the file itself there", path,
+                          CUT(target ? target : "nowhere", 200));
     free(target);
     free(home);
     free(cache);

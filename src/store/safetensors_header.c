@@ -40,7 +40,7 @@ struct subject {
 static const char *subject(struct subject *subject, const char *path, const char *name)
 {
     char name_shown[SHOWN];
-    snprintf(subject->text, sizeof subject->text, "%.240s: tensor \"%s\"", path,
+    snprintf(subject->text, sizeof subject->text, "%.*s: tensor \"%s\"", CUT(path, 240),
              shown(name, name_shown, sizeof name_shown));
     return subject->text;
 }

@@ -8,8 +8,8 @@
 
 const char *shown(const char *text, char *out, size_t out_bytes)
 {
-    size_t used = 0;
-    for (; text[used] && used + 4 < out_bytes; used++) // room for "..."
+    size_t used = 0, most = (size_t)text_cut(text, out_bytes - 4); // room for "..."
+    for (; used < most; used++)
         out[used] = (unsigned char)text[used] < 0x20 || text[used] == 0x7f ? '?' : text[used];
     memcpy(out + used, text[used] ? "..." : "", text[used] ? 4 : 1);
     return out;

@@ -44,8 +44,8 @@ enum status check_replicas(struct trainer *trainer)
     size_t used = 0;
     for (int r = 0; r < crew->replicas; r++) {
         if (hash[r] == right || used > sizeof text - 100) continue;
-        int length = snprintf(text + used, sizeof text - used, "%s%d (%.64s)", used ? ", " : "", r,
-                              comm_host(crew->net, r));
+        int length = snprintf(text + used, sizeof text - used, "%s%d (%.*s)", used ? ", " : "", r,
+                              CUT(comm_host(crew->net, r), 64));
         used += (size_t)length;
     }
     trainer->checked = trainer->position.step;

@@ -79,7 +79,8 @@ static enum status refuse_earlier_run(const char *checkpoints, const char *out)
     if (!directory_exists(checkpoints)) return STATUS_OK;
     TRY(directory_list(checkpoints, &name, &count));
     for (int i = 0; i < count; i++)
-        if (strncmp(name[i], "step-", 5) == 0) snprintf(found, sizeof found, "%.60s", name[i]);
+        if (strncmp(name[i], "step-", 5) == 0)
+            snprintf(found, sizeof found, "%.*s", CUT(name[i], 60));
     names_free(name, count);
     if (found[0])
         FAIL(STATUS_USAGE,

@@ -16,7 +16,7 @@ enum { PLACE = RUN_PATH + 32, PIECES = 8000 };
 #define FAIL_AT(config, key, ...)                                                                  \
     do {                                                                                           \
         char text_[512], place_[PLACE];                                                            \
-        snprintf(text_, sizeof text_, __VA_ARGS__);                                                \
+        text_print(text_, sizeof text_, __VA_ARGS__);                                              \
         FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
     } while (0)
 
@@ -68,7 +68,8 @@ static enum status find_columns(const struct run_config *config, struct columns 
     for (char *word = strtok_r(c->names, ", ", &rest); word; word = strtok_r(NULL, ", ", &rest))
         TRY(add_features(config, c, word));
     if (config->data.features[0] && c->features == 0)
-        FAIL_AT(config, "data.features", "\"%.200s\" names no column", config->data.features);
+        FAIL_AT(config, "data.features", "\"%.*s\" names no column",
+                CUT(config->data.features, 200));
     if (c->features == 0) {
         c->column[c->texts++] = config->data.text;
         if (pair) c->column[c->texts++] = config->data.target;
@@ -134,7 +135,7 @@ enum status setup_tokenizer(const struct run_config *config, const char *key, co
         enum status status = rows_train_tokenizer(rows, count, &training, tokenizer_p);
         if (status != STATUS_USAGE) return status;
         char message[256];
-        snprintf(message, sizeof message, "%s", error_message());
+        error_copy(message, sizeof message);
         error_clear();
         FAIL_AT(config, "data.vocabulary", "%s", message);
     }
@@ -190,10 +191,10 @@ static enum status settle_classes(struct trainer *trainer)
     int64_t classes = one ? 1 : labels;
     if (labels < 2)
         FAIL(STATUS_INPUT,
-             "%s: column %s has one class only, \"%.60s\"; there is nothing to tell "
+             "%s: column %s has one class only, \"%.*s\"; there is nothing to tell "
              "apart",
              trainer->config.data.train, trainer->config.data.target,
-             labels ? examples_of(trainer)->labels.name[0] : "");
+             CUT(labels ? examples_of(trainer)->labels.name[0] : "", 60));
     if (model->classes && model->classes != classes)
         FAIL_AT(
             &trainer->config, "model.classes",

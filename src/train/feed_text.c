@@ -105,7 +105,7 @@ static enum status place_range(const struct run_config *config, const char *key,
 {
     char reason[1024], place[RUN_PATH + 32];
     if (!status) return status;
-    snprintf(reason, sizeof reason, "%s", error_message());
+    error_copy(reason, sizeof reason);
     error_clear();
     FAIL(status, "%s%s: %s%s: %s", run_key_place(config, key, place), key, path, part, reason);
 }

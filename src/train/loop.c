@@ -252,7 +252,7 @@ static enum status stop_diverged(struct loop *loop)
     struct trainer *trainer = loop->trainer;
     char message[1024];
     bool finite = false;
-    snprintf(message, sizeof message, "%s", error_message());
+    error_copy(message, sizeof message);
     error_clear();
     trainer->crew.agreed = false; // about what comes now
     // Replicas that update for themselves are not at one step.
@@ -355,7 +355,7 @@ static enum status name_place(const struct loop *loop, enum status status)
     char message[1024];
     if (status != STATUS_PEER) return status;
     int64_t step = loop->trainer->position.step + !strcmp(loop->doing, "the exchange");
-    snprintf(message, sizeof message, "%s", error_message());
+    error_copy(message, sizeof message);
     error_clear();
     FAIL(STATUS_PEER, "in %s of step %lld: %s", loop->doing, (long long)step, message);
 }

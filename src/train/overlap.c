@@ -107,7 +107,7 @@ static void *overlap_main(void *context)
         if (overlap->ending) return NULL;
         overlap->status = travel_as_they_come(overlap);
         if (overlap->status) {
-            snprintf(overlap->message, sizeof overlap->message, "%s", error_message());
+            error_copy(overlap->message, sizeof overlap->message);
             error_clear();
         }
         gate_open(&overlap->finished);

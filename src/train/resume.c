@@ -29,10 +29,12 @@ static void add_difference(const struct run_config *here, const struct run_confi
     run_key_text(there, key, b);
     const char *now = a[0] ? a : "nothing", *then = b[0] ? b : "nothing";
     if (count == 0)
-        snprintf(text, bytes, "%.300s%s: %.200s, but the checkpoint %.900s was made with %.200s",
-                 place_of(here, name, place), name, now, checkpoint, then);
+        snprintf(text, bytes, "%.*s%s: %.*s, but the checkpoint %.*s was made with %.*s",
+                 CUT(place_of(here, name, place), 300), name, CUT(now, 200), CUT(checkpoint, 900),
+                 CUT(then, 200));
     else
-        snprintf(text + used, bytes - used, "; %s: %.200s, not %.200s", name, now, then);
+        snprintf(text + used, bytes - used, "; %s: %.*s, not %.*s", name, CUT(now, 200),
+                 CUT(then, 200));
 }
 
 static bool differs(const struct run_config *here, const struct run_config *there, int key)
@@ -71,9 +73,9 @@ static enum status fail_by_text(const struct run_config *here, const struct run_
     for (int i = 0; i < run_schema_count && used < sizeof keys; i++) {
         if (strncmp(run_schema[i].name, "data.", 5) != 0 || !differs(here, there, i)) continue;
         run_key_text(here, i, a), run_key_text(there, i, b);
-        used +=
-            (size_t)snprintf(keys + used, sizeof keys - used, "; %s is %.200s here and was %.200s",
-                             run_schema[i].name, a[0] ? a : "nothing", b[0] ? b : "nothing");
+        used += (size_t)snprintf(keys + used, sizeof keys - used, "; %s is %.*s here and was %.*s",
+                                 run_schema[i].name, CUT(a[0] ? a : "nothing", 200),
+                                 CUT(b[0] ? b : "nothing", 200));
     }
     FAIL(STATUS_INPUT,
          "the text or its tokenizer is not the one that the checkpoint %s was made with%s%s; give "
@@ -88,7 +90,7 @@ enum status resume_explain(const struct run_config *config, const char *checkpoi
                       keys_advice[] = "; set them back, or choose another out";
     struct run_config there;
     char path[RUN_PATH * 5], text[3 * RUN_PATH] = "", reason[1024];
-    snprintf(reason, sizeof reason, "%s", error_message());
+    error_copy(reason, sizeof reason);
     error_clear();
     run_config_defaults(&there);
     if (path_join(path, sizeof path, checkpoint, "run.yaml") || run_config_read(&there, path) ||

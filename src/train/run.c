@@ -63,8 +63,8 @@ enum status run_config_set(struct run_config *config, const char *assignment, co
     const char *equals = strchr(assignment, '=');
     char name[NAME];
     if (!equals || equals == assignment || (size_t)(equals - assignment) >= sizeof name)
-        FAIL(STATUS_USAGE, "%s: \"%.80s\" is not key=value, such as train.steps=200", origin,
-             assignment);
+        FAIL(STATUS_USAGE, "%s: \"%.*s\" is not key=value, such as train.steps=200", origin,
+             CUT(assignment, 80));
     snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
     return set_value(config, name, equals + 1, origin, RUN_OPTION);
 }

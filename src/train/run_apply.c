@@ -10,7 +10,7 @@
 #define FAIL_AT(config, key, ...)                                                                  \
     do {                                                                                           \
         char text_[512], place_[RUN_PATH + 32];                                                    \
-        snprintf(text_, sizeof text_, __VA_ARGS__);                                                \
+        text_print(text_, sizeof text_, __VA_ARGS__);                                              \
         FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
     } while (0)
 

@@ -17,7 +17,7 @@ enum { PLACE = RUN_PATH + 32 };
 #define FAIL_KEY(config, key, ...)                                                                 \
     do {                                                                                           \
         char text_[1024], place_[PLACE];                                                           \
-        snprintf(text_, sizeof text_, __VA_ARGS__);                                                \
+        text_print(text_, sizeof text_, __VA_ARGS__);                                              \
         FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
     } while (0)
 
@@ -27,7 +27,7 @@ static enum status place_error(const struct run_config *config, const char *key,
 {
     char text[1024], place[PLACE], first[64];
     if (!status) return status;
-    snprintf(text, sizeof text, "%s", error_message());
+    error_copy(text, sizeof text);
     snprintf(first, sizeof first, "%.*s", (int)strcspn(text, ":"), text);
     bool named = run_key_find(first) >= 0;
     run_key_place(config, named ? first : key, place);

@@ -98,7 +98,7 @@ static void *serve_main(void *context)
         if (serving->ending) return NULL;
         serving->status = asynchronous_serve(serving->asynchronous);
         if (serving->status) {
-            snprintf(serving->message, sizeof serving->message, "%s", error_message());
+            error_copy(serving->message, sizeof serving->message);
             error_clear();
         }
         gate_open(&serving->finished);
@@ -251,7 +251,7 @@ static enum status close_session(struct trainer *trainer)
 enum status serve_leave(struct trainer *trainer, enum status status)
 {
     char message[1024];
-    snprintf(message, sizeof message, "%s", error_message());
+    error_copy(message, sizeof message);
     error_clear();
     TRY(close_session(trainer));
     return crew_agree(trainer, error_adopt(status, message));

@@ -77,9 +77,8 @@ enum status tuning_freeze(const struct run_config *config, struct parameters *pa
         learning += !parameters->list[i].frozen && !parameters->list[i].running;
     char place[RUN_PATH + 32];
     if (learning == 0)
-        FAIL(STATUS_USAGE,
-             "%strain.freeze: \"%.200s\" freezes every parameter; nothing would learn",
-             run_key_place(config, "train.freeze", place), config->freeze);
+        FAIL(STATUS_USAGE, "%strain.freeze: \"%.*s\" freezes every parameter; nothing would learn",
+             run_key_place(config, "train.freeze", place), CUT(config->freeze, 200));
     return STATUS_OK;
 }
 
@@ -259,14 +258,15 @@ static void log_takeover(const struct trainer *trainer, const struct takeover *t
         const struct parameter *p = &trainer->parameters.list[i];
         long long rows = takeover[i].size[0], mine = p->shape.size[0];
         if (takeover[i].taken == TAKEN_ALL)
-            line_add(&taken, "%.128s", p->name);
+            line_add(&taken, "%.*s", CUT(p->name, 128));
         else if (takeover[i].taken == TAKEN_ROWS)
-            line_add(&taken, "%.128s (%lld of %lld rows)", p->name, rows < mine ? rows : mine,
-                     mine);
+            line_add(&taken, "%.*s (%lld of %lld rows)", CUT(p->name, 128),
+                     rows < mine ? rows : mine, mine);
         else if (takeover[i].rank < 0)
-            line_add(&fresh, "%.128s", p->name);
+            line_add(&fresh, "%.*s", CUT(p->name, 128));
         else
-            line_add(&fresh, "%.128s (%s there)", p->name, print_takeover(&takeover[i], there));
+            line_add(&fresh, "%.*s (%s there)", CUT(p->name, 128),
+                     print_takeover(&takeover[i], there));
     }
     line_log(&taken, trainer->config.from, "copied");
     line_log(&fresh, trainer->config.from, "new");
@@ -286,15 +286,14 @@ static enum status check_takeover(const struct trainer *trainer, const struct ta
     }
     if (other < 0)
         FAIL(STATUS_INPUT,
-             "%smodel.from: nothing in %.300s has the name of a parameter of %s (such as %s); "
+             "%smodel.from: nothing in %.*s has the name of a parameter of %s (such as %s); "
              "model.type has to be the one in its config.json",
-             place, config->from, config->model.type, parameters->list[0].name);
-    FAIL(
-        STATUS_INPUT,
-        "%smodel.from: nothing in %.300s has name and shape of a parameter of this model: %s is %s "
-        "there and %s here; set the sizes of its config.json",
-        place, config->from, parameters->list[other].name, print_takeover(&takeover[other], there),
-        shape_print(parameters->list[other].shape, here));
+             place, CUT(config->from, 300), config->model.type, parameters->list[0].name);
+    FAIL(STATUS_INPUT,
+         "%smodel.from: nothing in %.*s has name and shape of a parameter of this model: %s is %s "
+         "there and %s here; set the sizes of its config.json",
+         place, CUT(config->from, 300), parameters->list[other].name,
+         print_takeover(&takeover[other], there), shape_print(parameters->list[other].shape, here));
 }
 
 // Rows of tables stand for ids: with another tokenizer they mean other tokens.

@@ -56,7 +56,7 @@ static void carry_out(struct worker *worker, enum task task)
     if (!status && task == TASK_AVERAGE_STATE) status = worker_average_state(worker);
     worker->status = status;
     if (!status) return;
-    snprintf(worker->message, sizeof worker->message, "%s", error_message());
+    error_copy(worker->message, sizeof worker->message);
     error_clear();
     // Whoever waits for this worker now, or will, is told.
     comm_abandon(worker->comm);

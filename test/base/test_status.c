@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,6 +71,53 @@ static void long_messages_and_trails_are_cut_not_overrun(void **state)
     for (int i = 0; i < 1000; i++)
         assert_int_equal(error_trace(STATUS_INPUT, "quite/a/long/name.c", i), STATUS_INPUT);
     assert_true(strlen(error_trail()) < 4096);
+}
+
+// Characters of one to four bytes.
+static const char mixed[] = "a\u00e4\u4f17\U0001f600b\u00e9\u58f0\U0001f601";
+
+static bool is_whole(const char *text, size_t bytes)
+{
+    return bytes == sizeof mixed - 1 || ((unsigned char)text[bytes] & 0xC0) != 0x80;
+}
+
+static void values_are_cut_between_characters(void **state)
+{
+    (void)state;
+    for (size_t most = 0; most < sizeof mixed + 2; most++) {
+        size_t bytes = (size_t)text_cut(mixed, most);
+        assert_true(bytes <= most && is_whole(mixed, bytes));
+        assert_true(bytes + 4 > most || bytes == sizeof mixed - 1); // no more than a character less
+        assert_int_equal(bytes, text_cut_bytes(mixed, sizeof mixed - 1, most));
+        char text[32];
+        if (most == 0 || most > sizeof text) continue;
+        text_print(text, most, "%s", mixed);
+        assert_int_equal(strlen(text), text_cut(mixed, most - 1));
+    }
+    // What is no UTF-8 stays: nothing is lost of a name in Latin-1.
+    assert_int_equal(text_cut("caf\xe9", 4), 4);
+    assert_int_equal(text_cut("caf\xe9", 9), 4);
+    assert_int_equal(text_cut("\x80\x80\x80\x80\x80\x80", 5), 5);
+    assert_int_equal(text_cut("", 3), 0);
+    assert_int_equal(text_cut(mixed, 0), 0);
+}
+
+static void messages_are_cut_between_characters(void **state)
+{
+    (void)state;
+    static char words[6001];
+    for (size_t shift = 0; shift < 3; shift++) {
+        error_clear();
+        memset(words, 'x', shift);
+        for (size_t i = 0; i < 1900; i++) memcpy(words + shift + 3 * i, "\u4f17", 3);
+        words[shift + 5700] = 0;
+        assert_int_equal(error_at(STATUS_INPUT, "a.c", 1, "%s", words), STATUS_INPUT);
+        size_t bytes = strlen(error_message());
+        assert_true(bytes > 1000 && (bytes - shift) % 3 == 0);
+        char copy[100];
+        error_copy(copy, sizeof copy);
+        assert_true(strlen(copy) > 90 && (strlen(copy) - shift) % 3 == 0);
+    }
 }
 
 static void *fail_elsewhere(void *message)
@@ -147,6 +195,8 @@ int main(void)
         cmocka_unit_test_setup(try_forwards_and_adds_a_frame, clear),
         cmocka_unit_test_setup(later_errors_do_not_replace_the_first, clear),
         cmocka_unit_test_setup(long_messages_and_trails_are_cut_not_overrun, clear),
+        cmocka_unit_test_setup(values_are_cut_between_characters, clear),
+        cmocka_unit_test_setup(messages_are_cut_between_characters, clear),
         cmocka_unit_test_setup(threads_have_errors_of_their_own, clear),
         cmocka_unit_test_setup(adopted_errors_keep_their_code_and_text, clear),
         cmocka_unit_test_setup(exit_codes_are_those_of_the_manual, clear),

@@ -178,6 +178,9 @@ if awk -v loss="$(field validation_loss rare-1.json)" 'BEGIN { exit !(loss > 1) 
 rm -rf out
 if "$program" train mlm.yaml --quiet --out out --set data.train=sparse.csv --set data.valid_fraction=0 --set train.batch=1 --set train.micro_batch=1 >/dev/null 2>err; then ok "a batch of empty texts changes nothing"; else not_ok "a batch of empty texts changes nothing"; fi
 refused "empty texts only, to be masked" "void.csv: all 4 texts to learn from are empty; task: mlm needs a token that it can mask" mlm.yaml --set data.train=void.csv --set data.tokenizer=byte --set data.valid_fraction=0
+{ echo text,class; for i in 1 2 3 4 5 6 7 8 9; do echo red,warm; done; awk 'BEGIN { printf "red,x"; for (i = 0; i < 50; i++) printf "众声"; print "" }'; } >chinese.csv
+refused "a class of long Chinese, cut between characters" "there is no class" bag.yaml --set data.train=rows.csv --set data.valid=chinese.csv
+if grep -q 'there is no class "x众声' err && ! LC_ALL=C.UTF-8 grep -qaxv '.*' err; then ok "... as UTF-8"; else not_ok "... as UTF-8"; fi
 refused "columns of one name" 'twice.csv line 1 names columns 1 and 3 both "text"' bag.yaml --set data.train=twice.csv
 refused "auc of three classes" "train.measure" mlp.yaml --set model.loss=softmax --set data.target=1 --set data.features=2 --set train.measure=auc --set data.train=points.csv
 refused "numbers for a text model" "reads texts, not numbers" bag.yaml --set data.features=1-2
