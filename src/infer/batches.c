@@ -64,13 +64,16 @@ static void fail(struct sharing *sharing, int64_t batch, enum status status)
     error_clear();
 }
 
+// Every worker begins with the batch of its number, also when another's fails: whose memory the longest inputs take is no chance, and the
+// error is the same in every run.
 static void work(void *context, const struct part *part)
 {
     struct sharing *sharing = context;
     const struct batches *batches = sharing->batches;
-    for (;;) {
-        if (atomic_load(&sharing->failed) || (batches->stop && atomic_load(batches->stop))) return;
-        int64_t batch = atomic_fetch_add(&sharing->next, 1), first = batch * batches->rows;
+    for (int64_t batch = part->index;; batch = atomic_fetch_add(&sharing->next, 1)) {
+        int64_t first = batch * batches->rows;
+        if (batches->stop && atomic_load(batches->stop)) return;
+        if (batch >= part->count && atomic_load(&sharing->failed)) return;
         if (first >= sharing->count) return;
         int64_t left = sharing->count - first;
         enum status status = sharing->compute(sharing->context, part->index, sharing->order + first,
@@ -83,6 +86,7 @@ enum status batches_run(const struct batches *batches, struct team *team, batch_
                         void *context)
 {
     struct sharing sharing = {.batches = batches, .compute = compute, .context = context};
+    atomic_init(&sharing.next, team_threads(team));
     TRY(sort(&sharing));
     pthread_mutex_init(&sharing.lock, NULL);
     team_run(team, work, &sharing);

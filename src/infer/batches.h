@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Inputs over workers: sorted by length into batches of a fixed number, which threads take one after another, the longest first.
+// Inputs over workers: sorted by length into batches of a fixed number, which threads take one after another, the longest first: thread k
+// begins with batch k.
 //
 // Which inputs share a batch is fixed by the inputs alone, never by who computes it or how many workers there are; results go where the
 // caller wants them, so their order is the inputs'.

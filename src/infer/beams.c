@@ -28,6 +28,14 @@ enum status beams_create(int64_t width, int64_t steps, double length_penalty, bo
     return STATUS_OK;
 }
 
+size_t beams_bytes(int64_t width, int64_t steps)
+{
+    const struct beams *one = NULL;
+    size_t n = (size_t)width, lists = 2 * sizeof *one->list + 2 * sizeof *one->finished;
+    return sizeof *one + n * (sizeof *one->sums + sizeof *one->ended + lists +
+                              (size_t)steps * (sizeof *one->tokens + sizeof *one->parent));
+}
+
 static void drop_finished(struct beams *beams)
 {
     for (int64_t i = 0; i < beams->found; i++) free(beams->finished[i].ids);

@@ -30,6 +30,8 @@ struct beams {
 enum status beams_create(int64_t width, int64_t steps, double length_penalty, bool draws,
                          struct beams *beams_p) CHECK_RESULT;
 void beams_release(struct beams *beams);
+// Bytes of one.
+size_t beams_bytes(int64_t width, int64_t steps);
 // A new source, whose targets have at most `most` tokens, less than `steps`, and then the end.
 void beams_start(struct beams *beams, int64_t most);
 // Offers all continuations of beam `beam`, in the order of beams: log_probabilities [end + 1], the last of them the end's.

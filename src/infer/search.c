@@ -193,20 +193,69 @@ static struct search_shape shape_for(const struct search *search)
     return shape_of_sources(search, search->count, longest);
 }
 
-enum status search_bytes(const struct search *search, int64_t longest, size_t *bytes_p)
+// What a batch of so many sources, of up to `longest` ids, takes of a searcher's memory; and the graphs for it, its half, its quarter, …,
+// whose lists are less than twice as long as its own.
+static enum status batch_bytes(const struct search *search, int64_t sources, int64_t longest,
+                               size_t *memory_p, size_t *graphs_p)
 {
+    struct search_shape shape = shape_of_sources(search, sources, longest);
     struct search_graph *graph;
-    int64_t batch = search->options.batch, sizes = 1;
-    struct search_shape shape = shape_of_sources(search, batch, longest);
+    size_t sizes = 1;
     TRY(search_graph_create(search->model, search->backend, shape, &graph));
-    // There is one for each length, of the whole batch, halves and quarters of it, ….
-    int64_t fine = smaller(shape.source, FINE_TO), lengths = (fine + FINE - 1) / FINE;
-    lengths += (shape.source - fine + COARSE - 1) / COARSE;
-    for (int64_t rows = 1; rows < batch; rows *= 2) sizes++;
-    size_t own = checked_multiply(search_graph_bytes(graph), (size_t)(sizes * lengths));
-    size_t bytes = search_graph_memory(graph);
+    for (int64_t rows = 1; rows < shape.batch; rows *= 2) sizes++;
+    *memory_p = search_graph_memory(graph, most_of(search, longest) + 1);
+    *graphs_p = sizes * search_graph_bytes(graph) + 2 * search_graph_lists(graph);
     search_graph_destroy(graph);
-    *bytes_p = own > SIZE_MAX - bytes ? SIZE_MAX : own + bytes;
+    return STATUS_OK;
+}
+
+static void add(size_t *sum, size_t more)
+{
+    *sum = more > SIZE_MAX - *sum ? SIZE_MAX : *sum + more;
+}
+
+// Batches from .. to - 1 have graphs of their own: each is met by who begins with it, later ones by all.
+static size_t who_meet(int searchers, int64_t from, int64_t to)
+{
+    return (size_t)(to > searchers ? searchers : to - from);
+}
+
+static enum status count_batches(const struct search *search, int searchers, const int64_t *lengths,
+                                 int64_t count, size_t *bytes_p)
+{
+    int64_t rows = search->options.batch, batches = (count + rows - 1) / rows, since = 0;
+    struct search_shape before = {0};
+    size_t bytes = 0, memory = 0, graphs = 0, shared = 0;
+    for (int64_t b = 0; b < batches; b++) {
+        int64_t longest = lengths[b * rows], sources = smaller(rows, count - b * rows);
+        struct search_shape shape = shape_of_sources(search, sources, longest);
+        bool other = shape.source != before.source;
+        if (other) {
+            add(&bytes, graphs * who_meet(searchers, since, b));
+            since = b;
+        }
+        if (other || shape.batch != before.batch || b < searchers)
+            TRY(batch_bytes(search, sources, longest, &memory, other ? &graphs : &shared));
+        before = shape;
+        if (b < searchers) add(&bytes, memory);
+    }
+    add(&bytes, graphs * who_meet(searchers, since, batches));
+    *bytes_p = bytes;
+    return STATUS_OK;
+}
+
+enum status search_bytes(const struct loaded_model *model, const struct search_options *options,
+                         int searchers, const int64_t *lengths, int64_t count, size_t *bytes_p)
+{
+    struct search *search;
+    size_t bytes = 0;
+    TRY(search_create(model, options, &search));
+    size_t own = (size_t)options->batch * beams_bytes(search->width, search->steps);
+    enum status status = count_batches(search, searchers, lengths, count, &bytes);
+    search_destroy(search);
+    TRY(status);
+    add(&bytes, checked_multiply(own, (size_t)searchers));
+    *bytes_p = bytes;
     return STATUS_OK;
 }
 

@@ -58,8 +58,11 @@ int64_t search_most_tokens(const struct search *search);
 // The end of a target, and of a source.
 int32_t search_end(const struct search *search);
 int32_t search_source_end(const struct search *search);
-// Bytes that it takes, about, when it has searched for sources of up to `longest` ids in batches of all sizes. Fails: STATUS_MEMORY.
-enum status search_bytes(const struct search *search, int64_t longest,
+// Bytes that `searchers` of them take, about, when they have searched for targets, as long as they may be, of sources of so many ids,
+// [count] in falling order: searcher k begins with batch k, and the rest is anybody's (batches.h). The weights need not be there. Fails: as
+// search_create; STATUS_MEMORY.
+enum status search_bytes(const struct loaded_model *model, const struct search_options *options,
+                         int searchers, const int64_t *lengths, int64_t count,
                          size_t *bytes_p) CHECK_RESULT;
 // Searches for the targets of at most `batch` sources; a batch of sources of nearly the same length is done soonest. results [count]
 // are the caller's, who releases them; on failure none is there.

@@ -242,18 +242,26 @@ static size_t graph_bytes(const struct graph *graph)
     return (size_t)graph->count * each;
 }
 
-size_t search_graph_memory(const struct search_graph *graph)
+size_t search_graph_memory(const struct search_graph *graph, int64_t steps)
 {
-    size_t bytes = arena_bytes(graph);
-    add_bytes(&bytes, graph->kept_bytes);
+    size_t bytes = arena_bytes(graph), kept = graph->kept_bytes;
+    // Keys and values of later steps are not touched.
+    size_t later = (size_t)(graph->shape.steps - steps) * (size_t)graph->model->config.width * 2 *
+                   (size_t)graph->rows * sizeof(float);
+    if (kept < SIZE_MAX) kept -= (size_t)caches(graph) * later;
+    add_bytes(&bytes, kept);
     return bytes;
 }
 
 size_t search_graph_bytes(const struct search_graph *graph)
 {
+    return graph_bytes(graph->encoder_graph) + graph_bytes(graph->step_graph);
+}
+
+size_t search_graph_lists(const struct search_graph *graph)
+{
     size_t origins = (size_t)graph->rows * (size_t)graph->shape.steps * sizeof(int32_t);
-    return graph_bytes(graph->encoder_graph) + graph_bytes(graph->step_graph) +
-           (caches(graph) ? 2 * origins : 0);
+    return caches(graph) ? 2 * origins : 0;
 }
 
 // ---- running ----

@@ -28,9 +28,10 @@ enum status search_graph_create(const struct loaded_model *model, const struct b
                                 struct search_graph **graph_p) CHECK_RESULT;
 void search_graph_destroy(struct search_graph *graph);
 const struct search_shape *search_graph_shape(const struct search_graph *graph);
-// Bytes of memory that it wants of its thread's, and about as many of its own.
-size_t search_graph_memory(const struct search_graph *graph);
+// Bytes of its thread's memory that it touches in so many steps; about as many of its own: graph and program, and lists of origins.
+size_t search_graph_memory(const struct search_graph *graph, int64_t steps);
 size_t search_graph_bytes(const struct search_graph *graph);
+size_t search_graph_lists(const struct search_graph *graph);
 // Before a batch: has the graph use `memory`, which grows if need be. Fails: STATUS_MEMORY.
 enum status search_graph_use(struct search_graph *graph, struct search_memory *memory) CHECK_RESULT;
 

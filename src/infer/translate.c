@@ -85,11 +85,23 @@ void translator_destroy(struct translator *translator)
     free(translator);
 }
 
-enum status translator_bytes(const struct translator *translator, int64_t longest, size_t *bytes_p)
+static int falling(const void *a, const void *b)
 {
-    size_t bytes;
-    TRY(search_bytes(translator->searches[0], longest, &bytes));
-    *bytes_p = checked_multiply(bytes, (size_t)translator->workers);
+    const int64_t *x = a, *y = b;
+    return (*x < *y) - (*x > *y);
+}
+
+enum status translator_bytes(const struct loaded_model *model, const struct search_options *options,
+                             int workers, int64_t *lengths, int64_t count, size_t *bytes_p)
+{
+    // Of each text in translator_run() and batches_run().
+    const size_t each = sizeof(struct search_source) + 5 * sizeof(int64_t) + 16;
+    size_t bytes, ids = 0;
+    qsort(lengths, (size_t)count, sizeof *lengths, falling);
+    for (int64_t i = 0; i < count; i++) ids += (size_t)lengths[i];
+    TRY(search_bytes(model, options, workers, lengths, count, &bytes));
+    ids = ids * sizeof(int32_t) + (size_t)count * each;
+    *bytes_p = ids > SIZE_MAX - bytes ? SIZE_MAX : bytes + ids;
     return STATUS_OK;
 }
 

@@ -16,9 +16,10 @@ enum status translator_create(const struct loaded_model *model,
                               const struct search_options *options, int workers,
                               struct translator **translator_p) CHECK_RESULT;
 void translator_destroy(struct translator *translator); // NULL is fine
-// Bytes that its workers take, about, when they have translated texts of up to `longest` ids, their end among them. The weights need not
-// be there. Fails: STATUS_MEMORY.
-enum status translator_bytes(const struct translator *translator, int64_t longest,
+// Bytes that one of so many workers takes, about, when it has translated texts of so many ids, their ends among them: lengths [count] are
+// sorted here. The weights need not be there. Fails: as search_create; STATUS_MEMORY.
+enum status translator_bytes(const struct loaded_model *model, const struct search_options *options,
+                             int workers, int64_t *lengths, int64_t count,
                              size_t *bytes_p) CHECK_RESULT;
 
 struct candidate_text {

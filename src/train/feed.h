@@ -62,9 +62,9 @@ struct feed {
     int64_t groups;            // micro-batches of the held-out data; 0: there is none
     int64_t chain; // of them, one behind the other, that one worker computes in order; 0: 1
     uint64_t hash; // of everything that is learned from
-    uint64_t held_out_hash;           // of what is not, where it has files of its own
-    size_t bytes;                     // of the data in memory, mapped or read
-    size_t decoding, worker_decoding; // most bytes that `measure` takes; and for each thread
+    uint64_t held_out_hash; // of what is not, where it has files of its own
+    size_t bytes;           // of the data in memory, mapped or read
+    size_t decoding;        // most bytes that `measure` takes, by all threads
     struct text_report report;
     void *own; // the kind's
 };

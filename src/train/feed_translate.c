@@ -23,6 +23,8 @@ struct held_texts {
     struct buffer text[SIDES];
     int64_t *place[SIDES]; // [count + 1] in it
     bool chinese;          // the targets
+    struct loaded_model
+        model; // the run's, as it would be read from its directory; borrowed from the trainer
 };
 struct scoring {
     struct written_options options;
@@ -106,7 +108,6 @@ void translate_close(struct example_feed *feed)
 }
 
 // ---- decoding ----
-// The run's model, as it would be read from its directory; borrowed.
 static enum status model_of(const struct trainer *trainer, struct loaded_model *model_p)
 {
     struct loaded_model model = {
@@ -121,52 +122,58 @@ static enum status model_of(const struct trainer *trainer, struct loaded_model *
     return STATUS_OK;
 }
 
-static struct search_options search_of(const struct trainer *trainer)
-{
-    struct search_options options;
-    search_defaults(&options);
-    options.beams = trainer->config.measure_beam;
-    options.stop = &trainer->stop;
-    return options;
-}
-
-// Of the held-out sources, their end counted.
-static int64_t longest_source(const struct share *share)
-{
-    int64_t longest = 0, count;
-    for (int64_t i = 0; i < share->count; i++) {
-        (void)example_text(share->rows, share->row[i], 0, &count);
-        if (count > longest) longest = count;
-    }
-    return longest + 1;
-}
-
-enum status translate_plan(struct trainer *trainer)
-{
-    struct loaded_model model;
-    struct translator *translator;
-    struct search_options options = search_of(trainer);
-    const struct held_texts *held = examples_of(trainer)->texts;
-    size_t bytes, results;
-    if (!held) return STATUS_OK;
-    TRY(model_of(trainer, &model));
-    TRY(translator_create(&model, &options, 1, &translator));
-    enum status status =
-        translator_bytes(translator, longest_source(&examples_of(trainer)->held_out), &bytes);
-    translator_destroy(translator);
-    TRY(status);
-    results = (size_t)held->count * (sizeof(struct translation) + sizeof(struct candidate_text) +
-                                     sizeof(struct text) + sizeof(uint64_t));
-    trainer->feed.worker_decoding = bytes;
-    trainer->feed.decoding = results + 2 * held->text[TARGET].bytes;
-    return STATUS_OK;
-}
-
 static bool is_own(const struct trainer *trainer, int64_t i)
 {
     const struct crew *crew = &trainer->crew;
     int64_t worker = i % crew->all - crew->first;
     return worker >= 0 && worker < trainer->workers;
+}
+
+struct search_options translate_options(const struct run_config *config)
+{
+    struct search_options options;
+    search_defaults(&options);
+    options.beams = config->measure_beam;
+    return options;
+}
+
+// Ids of the sources that this replica translates, their ends among them; none of an empty one.
+static enum status own_lengths(const struct trainer *trainer, int64_t **lengths_p, int64_t *count_p)
+{
+    const struct share *share = &examples_of(trainer)->held_out;
+    int64_t *lengths, count = 0, ids;
+    TRY(memory_allocate((size_t)share->count, sizeof *lengths, "lengths of texts", &lengths));
+    for (int64_t i = 0; i < share->count; i++) {
+        (void)example_text(share->rows, share->row[i], 0, &ids);
+        if (ids > 0 && is_own(trainer, i)) lengths[count++] = ids + 1;
+    }
+    *lengths_p = lengths;
+    *count_p = count;
+    return STATUS_OK;
+}
+
+enum status translate_plan(struct trainer *trainer)
+{
+    struct held_texts *held = examples_of(trainer)->texts;
+    struct search_options options = translate_options(&trainer->config);
+    struct translator *translator;
+    int64_t *lengths, count;
+    size_t bytes = 0, results;
+    if (!held) return STATUS_OK;
+    TRY(model_of(trainer, &held->model));
+    // What cannot be translated is refused now, not at the first evaluation.
+    TRY(translator_create(&held->model, &options, 1, &translator));
+    translator_destroy(translator);
+    TRY(own_lengths(trainer, &lengths, &count));
+    enum status status = translator_bytes(
+        &held->model, &options, trainer->workers * trainer->threads, lengths, count, &bytes);
+    free(lengths);
+    TRY(status);
+    results = (size_t)held->count * (sizeof(struct translation) + sizeof(struct candidate_text) +
+                                     sizeof(struct text) + sizeof(uint64_t));
+    results += 2 * held->text[TARGET].bytes;
+    trainer->feed.decoding = results > SIZE_MAX - bytes ? SIZE_MAX : results + bytes;
+    return STATUS_OK;
 }
 
 // ---- scoring ----
@@ -202,25 +209,27 @@ static enum status take_own(const struct trainer *trainer, const struct held_tex
     return STATUS_OK;
 }
 
-static enum status decode_own(const struct trainer *trainer, struct decoding *own)
+static enum status decode_own(const struct trainer *trainer, struct held_texts *held,
+                              struct decoding *own)
 {
-    struct loaded_model model;
     struct translator *translator;
-    struct search_options options = search_of(trainer);
-    TRY(model_of(trainer, &model));
-    TRY(translator_create(&model, &options, trainer->workers * trainer->threads, &translator));
+    struct search_options options = translate_options(&trainer->config);
+    options.stop = &trainer->stop;
+    TRY(model_of(trainer, &held->model));
+    TRY(translator_create(&held->model, &options, trainer->workers * trainer->threads,
+                          &translator));
     enum status status =
         translator_run(translator, own->text, own->row, own->count, own->translation);
     translator_destroy(translator);
     return status;
 }
 
-static enum status score_own(const struct trainer *trainer, const struct held_texts *held,
+static enum status score_own(const struct trainer *trainer, struct held_texts *held,
                              struct scoring *scoring)
 {
     struct decoding own = {0};
     enum status status = take_own(trainer, held, &own);
-    if (!status) status = decode_own(trainer, &own);
+    if (!status) status = decode_own(trainer, held, &own);
     for (int64_t i = 0; i < own.count && !status; i++)
         status = score(scoring, &own.translation[i], held_text(held, TARGET, (int64_t)own.row[i]));
     for (int64_t i = 0; i < own.count; i++) translation_release(&own.translation[i]);
@@ -242,7 +251,7 @@ static enum status sum_written(const struct trainer *trainer, struct written_cou
     return STATUS_OK;
 }
 
-static enum status score_all(struct trainer *trainer, const struct held_texts *held,
+static enum status score_all(struct trainer *trainer, struct held_texts *held,
                              struct scoring *scoring)
 {
     struct written_counts *all = NULL;
@@ -273,7 +282,7 @@ static void report_written(const struct scoring *s, struct evaluation_report *re
 enum status translate_measure(struct trainer *trainer, struct evaluation_report *report)
 {
     const struct run_config *config = &trainer->config;
-    const struct held_texts *held = examples_of(trainer)->texts;
+    struct held_texts *held = examples_of(trainer)->texts;
     bool lower_case = config->data.lower_case;
     if (!held) return STATUS_OK;
     bool rouge = strncmp(config->measure, "rouge", 5) == 0;

@@ -3,7 +3,9 @@
 
 #include "base/file.h"
 #include "data/corpus.h"
+#include "infer/translate.h"
 #include "parallel/batch_tree.h"
+#include "train/feed_translate.h"
 #include "train/internal.h"
 
 #include <stdio.h>
@@ -135,6 +137,25 @@ static enum status measure_plans(struct plans *plans, struct forecast *f)
     return STATUS_OK;
 }
 
+// Of held-out texts that are written: every worker begins with a batch as long as the model reads.
+static enum status count_decoding(const struct plans *plans, struct forecast *f)
+{
+    const struct run_config *config = &f->config;
+    struct loaded_model model = {.config = config->model, .parameters = plans->parameters};
+    struct search_options options = translate_options(config);
+    int64_t workers = config->parallel.workers * config->parallel.threads, *lengths;
+    int64_t count = workers * options.batch;
+    size_t bytes = 0;
+    if (!run_decodes(config)) return STATUS_OK;
+    TRY(model_find(config->model.type, &model.type));
+    TRY(memory_allocate((size_t)count, sizeof *lengths, "lengths of texts", &lengths));
+    for (int64_t i = 0; i < count; i++) lengths[i] = config->model.context;
+    enum status status = translator_bytes(&model, &options, (int)workers, lengths, count, &bytes);
+    free(lengths);
+    f->heap += bytes;
+    return status;
+}
+
 static enum status describe(struct forecast *f)
 {
     const struct run_config *config = &f->config;
@@ -167,6 +188,7 @@ enum status forecast_create(const struct run_config *config, struct forecast *fo
     parameters_init(&plans.parameters);
     enum status status = make_plans(&forecast.config, &plans);
     if (!status) status = measure_plans(&plans, &forecast);
+    if (!status) status = count_decoding(&plans, &forecast);
     if (!status) status = describe(&forecast);
     release_plans(&plans);
     if (status) return status;

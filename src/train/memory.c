@@ -243,8 +243,8 @@ size_t memory_heap(const struct trainer *trainer)
     bytes += (size_t)entries * (sizeof(double) + sizeof(int64_t)) + (size_t)trainer->micro_batches;
     bytes += workers * sizeof(struct worker) + sizeof(struct trainer);
     bytes += 3 * carry_bytes(&trainer->config) + trainer->feed.decoding;
-    size_t threads = workers * (size_t)trainer->threads;
-    bytes += checked_multiply(threads, trainer->feed.worker_decoding);
+    // Decoding has threads of its own.
+    if (trainer->feed.decoding) bytes += (workers * (size_t)trainer->threads - 1) * THREAD_BYTES;
     bytes += (size_t)trainer->parameters.count *
              (sizeof(struct parameter) + sizeof(struct segment) + 64);
     for (int i = 0; i < trainer->parameters.count; i++) {

@@ -52,6 +52,10 @@ check_json "efficiency never rises above 1" plan.json "all(r['strong_efficiency'
 check_json "what is advised is no slower, and fits" plan.json "d['advice']['step']['step_seconds'] <= d['step']['step_seconds'] * 1.000001 and d['advice']['memory_bytes'] <= 1e9"
 "$program" plan run.yaml --cluster cluster.yaml --json --set train.optimizer=sgd >sgd.json 2>err
 check_json "sgd keeps no state" sgd.json "d['memory_bytes']['optimizer_state'] == 0"
+sed '1i task: translate' run.yaml | sed 's/{layers/{type: seq2seq, layers/' >pairs.yaml
+"$program" plan pairs.yaml --cluster cluster.yaml --json >loss.json 2>err
+"$program" plan pairs.yaml --cluster cluster.yaml --json --set train.measure=bleu >bleu.json 2>err
+check_json "what evaluations write takes memory" bleu.json "d['memory_bytes']['other'] > json.load(open('loss.json'))['memory_bytes']['other'] + 8 * 32 * 2 * 2 * 32 * 64 * 4"
 sed 's/memory: 1G/memory: 1M/' cluster.yaml >tiny.yaml
 check "what does not fit is told" sh -c "'$program' plan run.yaml --cluster tiny.yaml | grep -q 'it does not fit' && '$program' plan run.yaml --cluster tiny.yaml | grep -q 'nothing that was tried fits'"
 for file in "$root"/examples/cluster-*.yaml; do
