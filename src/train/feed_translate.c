@@ -25,6 +25,7 @@ struct held_texts {
     bool chinese;          // the targets
     struct loaded_model
         model; // the run's, as it would be read from its directory; borrowed from the trainer
+    struct translator *translator; // NULL before the first evaluation
 };
 struct scoring {
     struct written_options options;
@@ -103,6 +104,7 @@ void translate_close(struct example_feed *feed)
         buffer_release(&feed->texts->text[side]);
         free(feed->texts->place[side]);
     }
+    if (feed->texts) translator_destroy(feed->texts->translator);
     free(feed->texts);
     feed->texts = NULL;
 }
@@ -209,19 +211,18 @@ static enum status take_own(const struct trainer *trainer, const struct held_tex
     return STATUS_OK;
 }
 
+// By a translator that stays for the next evaluation: its programs read the weights where training writes them.
 static enum status decode_own(const struct trainer *trainer, struct held_texts *held,
                               struct decoding *own)
 {
-    struct translator *translator;
     struct search_options options = translate_options(&trainer->config);
     options.stop = &trainer->stop;
-    TRY(model_of(trainer, &held->model));
-    TRY(translator_create(&held->model, &options, trainer->workers * trainer->threads,
-                          &translator));
-    enum status status =
-        translator_run(translator, own->text, own->row, own->count, own->translation);
-    translator_destroy(translator);
-    return status;
+    if (!held->translator) {
+        TRY(model_of(trainer, &held->model));
+        TRY(translator_create(&held->model, &options, trainer->workers * trainer->threads,
+                              &held->translator));
+    }
+    return translator_run(held->translator, own->text, own->row, own->count, own->translation);
 }
 
 static enum status score_own(const struct trainer *trainer, struct held_texts *held,

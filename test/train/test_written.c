@@ -210,6 +210,33 @@ static void decoding_is_given_up(void **state)
     }
 }
 
+// Its memory is taken once, and it writes with the weights as they are.
+static void the_translator_stays(void **state)
+{
+    (void)state;
+    struct run_config config = pair_run("stays", "bleu", false);
+    struct trainer *trainer = NULL;
+    struct step_report step;
+    struct evaluation_report report;
+    size_t bytes[3];
+    write_pairs("pairs.tsv", ROWS, false, 3);
+    write_pairs("held.tsv", HELD, false, 4);
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
+    assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
+    bytes[0] = block_total_bytes();
+    assert_int_equal(trainer_measure(trainer, &report), STATUS_OK);
+    bytes[1] = block_total_bytes();
+    for (int i = 0; i < config.steps; i++)
+        assert_int_equal(trainer_step(trainer, &step), STATUS_OK);
+    assert_int_equal(trainer_measure(trainer, &report), STATUS_OK);
+    bytes[2] = block_total_bytes();
+    assert_true(bytes[1] > bytes[0]);
+    assert_int_equal(bytes[2], bytes[1]);
+    assert_int_equal(trainer_export(trainer, config.out), STATUS_OK);
+    assert_true(figure_by_hand(&config, false) == figure_of(&report, "val/bleu"));
+    trainer_destroy(trainer);
+}
+
 static void what_cannot_be_decoded_is_refused_at_the_start(void **state)
 {
     (void)state;
@@ -235,6 +262,7 @@ int main(void)
         cmocka_unit_test(chrf_by_beams),
         cmocka_unit_test(rouge_of_chinese),
         cmocka_unit_test(decoding_is_given_up),
+        cmocka_unit_test(the_translator_stays),
         cmocka_unit_test(what_cannot_be_decoded_is_refused_at_the_start),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
