@@ -11,7 +11,7 @@
 #include <xxhash.h>
 
 enum { QUESTION, CONTEXT, ANSWER, START, TITLE, ID, COLUMNS };
-enum { SOURCE = 320, MOST_ANSWERS = 64 };
+enum { SOURCE = 320, MOST_ANSWERS = 1 << 24 };
 
 struct reading {
     const struct answers_setup *setup;
@@ -438,19 +438,38 @@ struct text answers_text(const struct answers *answers, const struct examples *w
     return text_strip((struct text){context + from, to - from});
 }
 
-enum status answers_score(const struct answers *answers, int64_t question, struct text prediction,
-                          enum answer_kind kind, struct measure_work *work,
-                          struct answer_counts *counts)
+// The right answers of a question, one at least; the caller frees the list.
+static enum status list_right(const struct answers *answers, const struct question *q,
+                              struct text **right_p, int *count_p)
 {
-    const struct question *q = &answers->question[question];
-    struct text right[MOST_ANSWERS];
-    int count = 0;
     struct row_field rest = {answers->text.at + q->answers, (size_t)q->answers_bytes};
-    while (count < MOST_ANSWERS && (count == 0 || rest.bytes > 0)) {
+    struct text *right;
+    size_t room = 1;
+    int count = 0;
+    for (size_t i = 0; i < rest.bytes; i++) room += rest.text[i] == ANSWER_END;
+    if (room > MOST_ANSWERS)
+        FAIL(STATUS_INPUT, "a question has %zu answers; at most %d may be right", room,
+             (int)MOST_ANSWERS);
+    TRY(memory_allocate(room, sizeof *right, "the answers", &right));
+    while (count == 0 || rest.bytes > 0) {
         struct text one = first_answer(&rest);
         size_t used = one.bytes < rest.bytes ? one.bytes + 1 : one.bytes;
         right[count++] = one;
         rest.text += used, rest.bytes -= used;
     }
-    return answer_add(work, kind, prediction, right, count, counts);
+    *right_p = right;
+    *count_p = count;
+    return STATUS_OK;
+}
+
+enum status answers_score(const struct answers *answers, int64_t question, struct text prediction,
+                          enum answer_kind kind, struct measure_work *work,
+                          struct answer_counts *counts)
+{
+    struct text *right;
+    int count;
+    TRY(list_right(answers, &answers->question[question], &right, &count));
+    enum status status = answer_add(work, kind, prediction, right, count, counts);
+    free(right);
+    return status;
 }

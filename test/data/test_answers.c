@@ -68,6 +68,38 @@ static void answers_may_have_lines(void **state)
     tokenizer_destroy(tokenizer);
 }
 
+// However many are right, each counts.
+static void all_answers_count(void **state)
+{
+    (void)state;
+    enum { ANSWERS = 200 };
+    static char text[ANSWERS * 40 + 400];
+    int used = snprintf(text, sizeof text,
+                        "{\"data\": [{\"title\": \"A\", \"paragraphs\": [{\"context\": \"n0\", "
+                        "\"qas\": [{\"id\": \"a\", \"question\": \"Wer?\", \"answers\": [");
+    for (int i = 0; i < ANSWERS; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used,
+                         "%s{\"text\": \"n%d\", \"answer_start\": 0}", i ? ", " : "", i);
+    snprintf(text + used, sizeof text - (size_t)used, "]}]}]}]}");
+    const char *path = put_text("many.json", text);
+    struct tokenizer *tokenizer = tokenizer_of(path, &pieces);
+    struct answers a = read_all(path, tokenizer, 40);
+    struct measure_work *work;
+    assert_int_equal(measure_work_create(&work), STATUS_OK);
+    for (int i = 0; i <= ANSWERS; i++) {
+        char word[16];
+        struct answer_counts counts = {0};
+        int bytes = snprintf(word, sizeof word, "n%d", i);
+        assert_int_equal(
+            answers_score(&a, 0, (struct text){word, (size_t)bytes}, ANSWER_SQUAD, work, &counts),
+            STATUS_OK);
+        assert_int_equal(counts.exact, i < ANSWERS);
+    }
+    measure_work_destroy(work);
+    answers_release(&a);
+    tokenizer_destroy(tokenizer);
+}
+
 // Spans of whole words, small letters that take other numbers of bytes, parts of characters.
 static void places_are_texts(void **state)
 {
@@ -239,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(answers_may_have_lines, clear),
+        cmocka_unit_test_setup(all_answers_count, clear),
         cmocka_unit_test_setup(places_are_texts, clear),
         cmocka_unit_test_setup(windows_overlap, clear),
         cmocka_unit_test_setup(places_know_how_they_match, clear),
