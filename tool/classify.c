@@ -7,7 +7,7 @@
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "base/number.h"
-#include "data/rows.h"
+#include "data/columns.h"
 #include "intervals.h"
 #include "judge_rows.h"
 #include "line_input.h"
@@ -24,6 +24,7 @@
 static const struct option_row rows[] = {
     {"text", "COLUMN", "of FILE: the text, a number from 1 or a name (1)"},
     {"pair", "COLUMN", "of FILE: a second text; on standard input it stands behind a tab"},
+    {"features", "COLUMNS", "of FILE: numbers, \"1-9, 12\" or names (the first, without target)"},
     {"target", "COLUMN", "of FILE: the right class or number; measures are printed at the end"},
     INTERVALS_OPTION,
     {"format", "NAME", "of FILE: lines, csv, tsv, spaced, jsonl, squad (by its ending)"},
@@ -44,6 +45,7 @@ struct piece {
 };
 struct job {
     bool json, pair, target;
+    struct column_list *features; // columns of numbers in `rows`; NULL: a line is all of them
     const struct loaded_model *model;
     const char *path; // NULL: standard input
     struct classifier *classifier;
@@ -52,8 +54,8 @@ struct job {
     struct judge_rows *judge; // NULL: no target
     // A window.
     struct buffer bytes;
-    struct piece (*pieces)[3]; // [room] text, second text, target
-    float *features, *scores;  // [room, features], [room, classes]
+    struct piece (*pieces)[3];  // [room] text, second text, target
+    float *numbers_of, *scores; // [room, features], [room, classes]
     struct example_input *inputs;
     struct judgement *judgements;
     uint64_t *numbers; // lines
@@ -77,9 +79,39 @@ static enum status add_piece(struct job *job, int which, const char *text, size_
     return buffer_add(&job->bytes, (struct text){text, bytes});
 }
 
+// A number of a row or line; text of `bytes` bytes.
+static enum status read_number(const struct job *job, uint64_t line, const char *text, size_t bytes,
+                               float *to)
+{
+    const char *name = job->path ? job->path : line_input_name(job->input);
+    char word[NUMBER_TEXT];
+    double value;
+    snprintf(word, sizeof word, "%.*s", text_cut_bytes(text, bytes, sizeof word - 1), text);
+    if (bytes >= sizeof word || !number_parse(word, &value))
+        FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", name, (unsigned long long)line,
+             word);
+    if (!isfinite((float)value))
+        FAIL(STATUS_INPUT, "%s line %llu: %s is out of range; a float32 holds up to 3.4e38", name,
+             (unsigned long long)line, word);
+    *to = (float)value;
+    return STATUS_OK;
+}
+
+static enum status add_numbers(struct job *job, const struct row *row)
+{
+    int count = job->features->count;
+    float *to = job->numbers_of + job->count * count;
+    for (int i = 0; i < count; i++)
+        TRY(read_number(job, row->line, row->field[i].text, row->field[i].bytes, to + i));
+    if (job->target) TRY(add_piece(job, 2, row->field[count].text, row->field[count].bytes));
+    job->numbers[job->count++] = row->line;
+    return STATUS_OK;
+}
+
 static enum status add_row(struct job *job, const struct row *row)
 {
     int at = 1;
+    if (job->features) return add_numbers(job, row);
     TRY(add_piece(job, 0, row->field[0].text, row->field[0].bytes));
     if (job->pair) {
         TRY(add_piece(job, 1, row->field[at].text, row->field[at].bytes));
@@ -127,22 +159,14 @@ static enum status read_numbers(const struct job *job, int64_t i, float *to)
     const struct text text = job->inputs[i].text[0];
     const char *between = ",;\t ";
     int64_t wanted = job->model->config.features, found = 0;
-    char word[NUMBER_TEXT];
     for (size_t at = 0; at < text.bytes;) {
         size_t length = 0;
-        double value;
+        float value;
         while (at < text.bytes && strchr(between, text.at[at])) at++;
         while (at + length < text.bytes && !strchr(between, text.at[at + length])) length++;
         if (length == 0) break;
-        snprintf(word, sizeof word, "%.*s", text_cut_bytes(text.at + at, length, sizeof word - 1),
-                 text.at + at);
-        if (length >= sizeof word || !number_parse(word, &value))
-            FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", line_input_name(job->input),
-                 (unsigned long long)job->numbers[i], word);
-        if (!isfinite((float)value))
-            FAIL(STATUS_INPUT, "%s line %llu: %s is out of range; a float32 holds up to 3.4e38",
-                 line_input_name(job->input), (unsigned long long)job->numbers[i], word);
-        if (found < wanted) to[found] = (float)value;
+        TRY(read_number(job, job->numbers[i], text.at + at, length, &value));
+        if (found < wanted) to[found] = value;
         found++;
         at += length;
     }
@@ -168,13 +192,14 @@ static void place_inputs(struct job *job)
     int64_t features = job->model->config.features, classes = job->model->config.classes;
     for (int64_t i = 0; i < job->count; i++) {
         struct example_input *input = &job->inputs[i];
-        *input = (struct example_input){.features = job->features + i * features};
-        for (int t = 0; t < (job->pair ? 2 : 1); t++)
+        *input = (struct example_input){.features = job->numbers_of + i * features};
+        for (int t = 0; t < (job->features ? 0 : job->pair ? 2 : 1); t++)
             input->text[t] =
                 (struct text){job->bytes.at + job->pieces[i][t].first, job->pieces[i][t].bytes};
         job->judgements[i].scores = job->scores + i * classes;
-        enum status status =
-            features ? read_numbers(job, i, job->features + i * features) : STATUS_OK;
+        enum status status = features && job->input
+                                 ? read_numbers(job, i, job->numbers_of + i * features)
+                                 : STATUS_OK;
         if (status) {
             keep_error(job, status);
             job->count = i;
@@ -316,47 +341,91 @@ static enum status take_window(struct job *job, int64_t batch)
     TRY(memory_allocate(checked_multiply(room + 1, classes), sizeof *job->scores, "scores",
                         &job->scores));
     return memory_allocate(checked_multiply(room, (size_t)config->features + 1),
-                           sizeof *job->features, "rows", &job->features);
+                           sizeof *job->numbers_of, "rows", &job->numbers_of);
+}
+
+// What says of a file that it is columns.
+static const char *column_option(const struct options *options)
+{
+    static const char *const of_files[] = {"text",   "target",  "format",
+                                           "header", "replace", "features"};
+    for (size_t i = 0; i < sizeof of_files / sizeof *of_files; i++)
+        if (option_given(options, of_files[i])) return of_files[i];
+    return NULL;
+}
+
+// Of a model of numbers: --features, or the first columns without the target's.
+static enum status choose_features(struct job *job, const struct options *options)
+{
+    const char *list = option_text(options, "features"), *target = option_text(options, "target");
+    int64_t wanted = job->model->config.features, left_out = wanted + 1;
+    const int most = ROW_FIELDS - 4;
+    if (!list && target && (!number_parse_integer(target, &left_out) || left_out < 1))
+        FAIL(STATUS_USAGE, "--target %s is a name: add --features with the columns of numbers",
+             target);
+    if (wanted > most)
+        FAIL(STATUS_UNSUPPORTED, "the model reads %lld numbers; of columns at most %d are read",
+             (long long)wanted, most);
+    TRY(memory_allocate(1, sizeof *job->features, "the columns", &job->features));
+    if (!list) {
+        columns_without((int)wanted, left_out > wanted ? (int)wanted + 1 : (int)left_out,
+                        job->features);
+        return STATUS_OK;
+    }
+    if (columns_read(list, most, job->features)) {
+        char reason[512];
+        error_copy(reason, sizeof reason);
+        error_clear();
+        FAIL(STATUS_USAGE, "--features: %s", reason);
+    }
+    if (job->features->count != wanted)
+        FAIL(STATUS_USAGE, "--features %s: %d column%s; the model reads %lld", list,
+             job->features->count, job->features->count == 1 ? "" : "s", (long long)wanted);
+    return STATUS_OK;
+}
+
+static enum status open_rows(struct job *job, const struct options *options, const char *path)
+{
+    const char *text = option_text(options, "text"), *pair = option_text(options, "pair");
+    const char *target = option_text(options, "target");
+    struct rows_setup setup = {.path = path,
+                               .format = option_text(options, "format"),
+                               .header = option_given(options, "header"),
+                               .replace = option_given(options, "replace")};
+    if (job->model->config.features) {
+        TRY(choose_features(job, options));
+        setup.columns = job->features->count;
+        memcpy(setup.column, job->features->column, (size_t)setup.columns * sizeof *setup.column);
+    } else {
+        setup.column[setup.columns++] = text ? text : "1";
+        if (pair) setup.column[setup.columns++] = pair;
+    }
+    if (target) setup.column[setup.columns++] = target;
+    TRY(rows_open(&setup, &job->rows));
+    bool intervals = option_given(options, "intervals");
+    return target ? judge_rows_create(job->model, path, intervals, &job->judge) : STATUS_OK;
 }
 
 static enum status open_input(struct job *job, const struct options *options)
 {
     const char *path = options->arguments > 1 ? options->argument[1] : "-";
-    const char *text = option_text(options, "text"), *pair = option_text(options, "pair");
-    const char *target = option_text(options, "target");
-    bool file = strcmp(path, "-") != 0;
+    const char *columns = column_option(options);
+    bool file = strcmp(path, "-") != 0, numbers = job->model->config.features > 0;
     job->path = file ? path : NULL;
-    job->pair = pair != NULL;
-    job->target = target != NULL;
-    if (job->model->config.features && (pair || target || text))
-        FAIL(STATUS_USAGE, "--%s is for texts; this model reads lines of %lld numbers",
-             pair     ? "pair"
-             : target ? "target"
-                      : "text",
-             (long long)job->model->config.features);
-    if (!target && option_given(options, "intervals"))
+    job->pair = option_given(options, "pair");
+    job->target = option_given(options, "target");
+    if (option_given(options, "features") && !numbers)
+        FAIL(STATUS_USAGE, "--features is for models of numbers; this one reads texts");
+    if (numbers && (job->pair || option_given(options, "text")))
+        FAIL(STATUS_USAGE, "--%s is for texts; this model reads %lld numbers",
+             job->pair ? "pair" : "text", (long long)job->model->config.features);
+    if (!job->target && option_given(options, "intervals"))
         FAIL(STATUS_USAGE, "--intervals is for measuring; add --target COLUMN");
-    // Rows of numbers are lines.
-    if (!file || job->model->config.features) {
-        static const char *const of_files[] = {"text", "target", "format", "header", "replace"};
-        for (int i = 0; i < 5; i++)
-            if (option_given(options, of_files[i]))
-                FAIL(STATUS_USAGE, "--%s is for columns of a file; %s", of_files[i],
-                     file ? "this model reads lines of numbers" : "standard input has lines");
-        return line_input_open(file ? path : NULL, &job->input);
-    }
-    struct rows_setup setup = {.path = path,
-                               .format = option_text(options, "format"),
-                               .columns = 1 + job->pair + job->target,
-                               .header = option_given(options, "header"),
-                               .replace = option_given(options, "replace")};
-    setup.column[0] = text ? text : "1";
-    if (pair) setup.column[1] = pair;
-    if (target) setup.column[1 + job->pair] = target;
-    TRY(rows_open(&setup, &job->rows));
-    bool intervals = option_given(options, "intervals");
-    if (target) TRY(judge_rows_create(job->model, path, intervals, &job->judge));
-    return STATUS_OK;
+    if (!file && columns)
+        FAIL(STATUS_USAGE, "--%s is for columns of a file; standard input has lines", columns);
+    // A file of numbers alone needs no columns.
+    if (!file || (numbers && !columns)) return line_input_open(file ? path : NULL, &job->input);
+    return open_rows(job, options, path);
 }
 
 static enum status start(struct job *job, const struct options *options)
@@ -392,6 +461,7 @@ static enum status run(const struct options *options)
     free(job.numbers);
     free(job.scores);
     free(job.features);
+    free(job.numbers_of);
     TRY(status);
     TRY(output_finish());
     signals_leave();

@@ -22,6 +22,7 @@ static const struct option_row rows[] = {
     {"carry", NULL, "running text: one stream, whose states go from window to window (lstm_lm)"},
     {"text", "COLUMN", "rows: the text, a number from 1 or a name (1)"},
     {"pair", "COLUMN", "rows: a second text"},
+    {"features", "COLUMNS", "rows of numbers: \"1-9, 12\" or names (the first, without target)"},
     {"target", "COLUMN", "rows: the right class or number"},
     {"format", "NAME", "rows: lines, csv, tsv, spaced, jsonl, squad (by FILE's ending)"},
     {"header", NULL, "rows: the first is left out, also where columns are numbers"},
@@ -53,8 +54,8 @@ static const struct kind {
     const char *usage;
 } kinds[] = {
     {"running text", " field carry ", NULL, NULL, NULL},
-    {"rows", " text pair target format header replace intervals batch ", &classify_command,
-     "target", "FILE --target COLUMN (and --text COLUMN)"},
+    {"rows", " text pair features target format header replace intervals batch ", &classify_command,
+     "target", "FILE --target COLUMN (and --text COLUMN, or --features COLUMNS)"},
     {"lines",
      " reference tokenize smooth chrf-words lower-case characters stem intervals beam "
      "length-penalty max-tokens batch ",
@@ -178,11 +179,6 @@ static enum status find_kind(const char *directory, const struct kind **kind_p)
         kind = ROWS;
     else if (type->encode)
         kind = LINES;
-    if (config.features)
-        FAIL(STATUS_UNSUPPORTED,
-             "%s reads rows of numbers, which only its training measures (log.jsonl, val/); "
-             "`stentor classify %s FILE` writes what it says of them",
-             directory, directory);
     *kind_p = &kinds[kind];
     return STATUS_OK;
 }

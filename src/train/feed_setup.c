@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
+#include "data/columns.h"
 #include "data/row_tokenizer.h"
 #include "train/feed_answer.h"
 #include "train/run_schema.h"
@@ -22,54 +23,33 @@ enum { PLACE = RUN_PATH + 32, PIECES = 8000 };
 
 // ---- columns ----
 
-// Which columns are read: texts, features, target; names of features that are numbers.
+// Which columns are read: texts, features, target.
 struct columns {
     int texts, features;
-    bool target; // a class or number
-    char number[ROW_FIELDS][12];
-    char names[sizeof((struct run_config *)0)->data.features]; // of features, cut apart
+    bool target;             // a class or number
+    struct column_list list; // of features
     const char *column[ROW_FIELDS];
 };
 
-static enum status add_feature(const struct run_config *config, struct columns *c, const char *name)
+static enum status add_features(const struct run_config *config, struct columns *c)
 {
-    if (c->features + 4 > ROW_FIELDS)
-        FAIL_AT(config, "data.features", "more than %d columns", ROW_FIELDS - 4);
-    c->column[c->features++] = name;
-    return STATUS_OK;
-}
-
-// "3", "3-12", "height".
-static enum status add_features(const struct run_config *config, struct columns *c, char *word)
-{
-    char *dash = strchr(word, '-');
-    int64_t first, last;
-    if (dash) *dash = 0;
-    if (!dash || !number_parse_integer(word, &first) || !number_parse_integer(dash + 1, &last)) {
-        if (dash) *dash = '-';
-        return add_feature(config, c, word);
+    char reason[512];
+    // Beside them stands a target.
+    enum status status = columns_read(config->data.features, ROW_FIELDS - 4, &c->list);
+    if (status) {
+        error_copy(reason, sizeof reason);
+        error_clear();
+        FAIL_AT(config, "data.features", "%s", reason);
     }
-    if (first < 1 || last < first || last > INT32_MAX)
-        FAIL_AT(config, "data.features", "%s-%s are no columns, which are counted from 1", word,
-                dash + 1);
-    for (int64_t i = first; i <= last; i++) {
-        char *number = c->number[c->features < ROW_FIELDS ? c->features : 0];
-        snprintf(number, sizeof c->number[0], "%d", (int)i);
-        TRY(add_feature(config, c, number));
-    }
+    c->features = c->list.count;
+    memcpy(c->column, c->list.column, (size_t)c->features * sizeof *c->column);
     return STATUS_OK;
 }
 
 static enum status find_columns(const struct run_config *config, struct columns *c)
 {
     bool pair = run_task(config) == TASK_TRANSLATE, masked = run_task(config) == TASK_MLM;
-    char *rest = NULL;
-    memcpy(c->names, config->data.features, sizeof c->names);
-    for (char *word = strtok_r(c->names, ", ", &rest); word; word = strtok_r(NULL, ", ", &rest))
-        TRY(add_features(config, c, word));
-    if (config->data.features[0] && c->features == 0)
-        FAIL_AT(config, "data.features", "\"%.*s\" names no column",
-                CUT(config->data.features, 200));
+    if (config->data.features[0]) TRY(add_features(config, c));
     if (c->features == 0) {
         c->column[c->texts++] = config->data.text;
         if (pair) c->column[c->texts++] = config->data.target;

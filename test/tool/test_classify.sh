@@ -103,7 +103,36 @@ fails "a number that is too large" 3 "standard input line 3: 1e39 is out of rang
 check "... the lines before are there" test "$(wc -l <out.txt)" -eq 2
 printf '1\nx\n' >in.txt
 fails "a word for a number" 3 "in.txt line 2: \"x\" is no number" "$program" classify line in.txt
-fails "--format of numbers" 2 "--format is for columns of a file; this model reads lines of numbers" "$program" classify line in.txt --format tsv
+fails "--format of numbers" 3 'in.txt line 2: "x" is no number' "$program" classify line in.txt --format tsv
+# Classes and a number by two columns of numbers, among others: measured as training measures them.
+awk 'BEGIN { srand(5); print "kind,a,unit,b,sum"
+    for (i = 0; i < 200; i++) { x = rand() - 0.5; y = rand() - 0.5; printf "%s,%.5f,m,%.5f,%.5f\n", (x > y ? "up" : "down"), x, y, x + y } }' >points.csv
+for run in 'mlp classify kind accuracy {type:mlp,layers:1,hidden:8}' 'plane regress sum rmse {type:linear}'; do
+    set -- $run
+    { echo "task: $2"; echo "model: $(echo "$5" | sed 's/:/: /g; s/,/, /g')"; echo 'data: {train: points.csv, valid: points.csv, features: "a, b", target: '"$3"'}'
+        echo 'train: {steps: 80, batch: 20, learning_rate: 0.05, warmup: 5, eval_every: 80}'; } >$1.yaml
+    "$program" train $1.yaml --quiet --json --out $1 >$1.json 2>err.txt || cat err.txt
+    for workers in 1 2 3; do "$program" classify $1 points.csv --features "a, b" --target $3 --workers $workers --json >$workers.txt 2>err.txt; done
+    check "$1: numbers from columns, a row each, and their measures" sh -c 'cat err.txt; test $(wc -l <1.txt) -eq 201'
+    check "$1: the same for 1, 2 and 3 workers" sh -c 'cmp 1.txt 2.txt && cmp 1.txt 3.txt'
+    check "$1: $4 is training's" sh -c "a=\$(sed -n 's|.*\"val/$4\": \([-0-9.e]*\).*|\1|p' $1/log.jsonl | tail -1); b=\$(tail -1 1.txt | sed 's|.*\"$4\": \([-0-9.e]*\).*|\1|'); echo \$a \$b; awk -v a=\$a -v b=\$b 'BEGIN { exit !(a != \"\" && (a - b) ^ 2 < 1e-12) }'"
+    "$program" eval $1 points.csv --features "a, b" --target $3 --json >eval.txt 2>err.txt
+    check "$1: eval prints the same measures" sh -c 'cat err.txt; tail -1 1.txt | cmp - eval.txt'
+    cut -d , -f 2,4 points.csv | sed 1d >plain.txt
+    check "$1: as from lines" sh -c "'$program' classify $1 points.csv --features 2,4 --header >rows.txt && '$program' classify $1 plain.txt | cmp - rows.txt"
+done
+cut -d , -f 2,4,5 points.csv | sed 1d >sums.csv
+check "the first columns, without the target" sh -c "'$program' classify plane sums.csv --target 3 --json | tail -1 | cmp - eval.txt"
+awk -F , '{ print $3 "," $1 "," $2 }' sums.csv >turned.csv
+check "... which may be the first" sh -c "'$program' classify plane turned.csv --target 1 --json | tail -1 | cmp - eval.txt"
+: >in.txt
+fails "a target's name without features" 2 "--target sum is a name: add --features" "$program" classify plane points.csv --target sum
+fails "too few features" 2 "--features a: 1 column; the model reads 2" "$program" classify plane points.csv --features a --target sum
+fails "features of texts" 2 "--features is for models of numbers" "$program" classify bag rows.tsv --features 1
+fails "a text of numbers" 2 "--text is for texts; this model reads 2 numbers" "$program" classify plane points.csv --text 1
+fails "columns that are none" 2 "--features: 0-3 are no columns" "$program" classify plane points.csv --features 0-3
+fails "a word among columns of numbers" 3 'points.csv line 2: "m" is no number' "$program" classify plane points.csv --features a,unit --target sum
+check "... and no row before it" test ! -s out.txt
 cp -r line large
 printf '\377\377\177\177\377\377\177\177' | dd of=large/model.safetensors bs=1 conv=notrunc seek=$(($(wc -c <line/model.safetensors) - 8)) 2>/dev/null
 printf '0\n3\n0\n' >in.txt
