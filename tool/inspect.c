@@ -265,7 +265,7 @@ static bool holds(const char *directory, const char *name)
         error_clear();
         return false;
     }
-    return file_exists(path);
+    return file_exists(path) || directory_exists(path);
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -299,8 +299,11 @@ static enum status run(const struct options *options)
             TRY(refuse(options, of_run, path, "a model", "a run file"));
             return inspect_model(options, path);
         }
+        bool run = holds(path, "checkpoints");
         FAIL(STATUS_INPUT,
-             "%s is a folder without config.json (a model) or manifest.json (a checkpoint)", path);
+             "%s is a folder without config.json (a model) or manifest.json (a checkpoint)%s%s%s",
+             path, run ? "; what its run has written so far is in " : "", run ? path : "",
+             run ? "/checkpoints" : "");
     }
     if (ends_with(path, ".safetensors")) {
         TRY(refuse(options, of_run, path, "a file of tensors", "a run file"));

@@ -103,14 +103,37 @@ static enum status read_root(json_t *root, const char *path, struct model_config
     return read_own(root, path, zero_bias_p);
 }
 
+static bool holds(const char *directory, const char *name)
+{
+    char path[STORE_PATH];
+    bool there = !path_join(path, sizeof path, directory, name) &&
+                 (file_exists(path) || directory_exists(path));
+    error_clear();
+    return there;
+}
+
+enum status model_missing(const char *directory)
+{
+    if (holds(directory, "best/config.json"))
+        FAIL(STATUS_INPUT,
+             "%s is not a model: it has no config.json, since its run has not come to its end; "
+             "%s/best is the best so far",
+             directory, directory);
+    if (holds(directory, "checkpoints"))
+        FAIL(STATUS_INPUT,
+             "%s is not a model: it has no config.json, since its run has not come to its end; "
+             "`stentor train` with --resume goes on",
+             directory);
+    FAIL(STATUS_INPUT, "%s is not a model: it has no config.json", directory);
+}
+
 enum status model_config_read(const char *directory, struct model_config *config,
                               const struct model_family **family_p, bool *zero_bias_p)
 {
     char path[STORE_PATH];
     json_t *root;
     TRY(path_join(path, sizeof path, directory, "config.json"));
-    if (directory_exists(directory) && !file_exists(path))
-        FAIL(STATUS_INPUT, "%s is not a model: it has no config.json", directory);
+    if (directory_exists(directory) && !file_exists(path)) return model_missing(directory);
     TRY(json_read_file(path, MOST_CONFIG, &root));
     enum status status = read_root(root, path, config, family_p, zero_bias_p);
     json_decref(root);

@@ -37,6 +37,8 @@ enum status family_read_head(json_t *object, const char *path,
 // config.json and generation_config.json.
 enum status model_config_write(const char *directory,
                                const struct model_config *config) CHECK_RESULT;
+// Fails with STATUS_INPUT: a folder without config.json, which a run writes at its end.
+enum status model_missing(const char *directory) CHECK_RESULT;
 // Reads and checks config.json. *zero_bias_p: our own key says that biases in the file are zeros that the model lacks.
 enum status model_config_read(const char *directory, struct model_config *config,
                               const struct model_family **family_p, bool *zero_bias_p) CHECK_RESULT;

@@ -95,8 +95,7 @@ enum status take_over(const char *directory, const char *type, const struct para
     TRY(path_join(path, sizeof path, directory, "config.json"));
     if (!directory_exists(directory))
         FAIL(STATUS_INPUT, "%s is no folder; a model directory is needed", directory);
-    if (!file_exists(path))
-        FAIL(STATUS_INPUT, "%s is not a model: it has no config.json", directory);
+    if (!file_exists(path)) return model_missing(directory);
     TRY(shards_open(directory, &shards));
     enum status status = STATUS_OK;
     for (int i = 0; i < parameters->count && !status; i++)

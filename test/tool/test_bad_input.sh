@@ -141,6 +141,9 @@ model() { rm -rf m; mkdir m; cp keep/config.json keep/model.safetensors keep/tok
 bad "model: missing" 3 "nowhere" "$program" eval nowhere
 bad "model: a file" 3 "text.txt" "$program" generate text.txt
 mkdir -p bare; bad "model: no config.json" 3 "bare is not a model: it has no config.json" "$program" eval bare
+mkdir -p begun/checkpoints; bad "model: of a run that has not ended" 3 "since its run has not come to its end; \`stentor train\` with --resume goes on" "$program" generate begun
+bad "inspect: of a run that has not ended" 3 "what its run has written so far is in begun/checkpoints" "$program" inspect begun
+mkdir -p begun/best; cp keep/config.json begun/best; bad "model: of a run that has a best one" 3 "has not come to its end; begun/best is the best so far" "$program" eval begun
 for bytes in 0 7 8 100; do
     model; head -c $bytes keep/model.safetensors >m/model.safetensors
     bad "model.safetensors cut to $bytes bytes" 3 "model.safetensors" "$program" generate m --prompt the
