@@ -41,9 +41,10 @@ static enum status read_text(struct reading *reading, const struct row *row, int
     int32_t longest = reading->setup->longest[text];
     char source[320];
     size_t count = 0;
-    if (field->bytes > reading->room) {
-        TRY(memory_grow(&reading->ids, 2 * field->bytes, sizeof *reading->ids, "a text's tokens"));
-        reading->room = 2 * field->bytes;
+    size_t wanted = tokenizer_room(reading->setup->tokenizer[text], field->bytes) + 1;
+    if (wanted > reading->room) {
+        TRY(memory_grow(&reading->ids, 2 * wanted, sizeof *reading->ids, "a text's tokens"));
+        reading->room = 2 * wanted;
     }
     snprintf(source, sizeof source, "%.*s line %llu", CUT(row->path, 280),
              (unsigned long long)row->line);

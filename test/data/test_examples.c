@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examples in memory: texts, classes and numbers as they stand in the file; what does not fit is named.
+#include "base/json.h"
 #include "data/examples.h"
+#include "data/row_tokenizer.h"
 #include "text_files.h"
 
 static struct tokenizer *bytes_of(void)
@@ -179,6 +181,41 @@ static void what_does_not_fit_is_named(void **state)
     tokenizer_destroy(tokenizer);
 }
 
+// A character of form C may take three times the bytes of what it was made from: there is room for that.
+static void form_c_has_room(void **state)
+{
+    (void)state;
+    enum { NOTES = 20000 };
+    const struct tokenizer_training training = {.pattern = SPLIT_GPT2, .vocabulary = 257};
+    struct rows_setup rows = {.path = put_text("a.txt", "ab ab\n"), .column = {"1"}, .columns = 1};
+    const char *path = scratch_path("form/tokenizer.json"), *note = "\U0001D160";
+    struct tokenizer *tokenizer;
+    size_t bytes;
+    assert_int_equal(rows_train_tokenizer(&rows, 1, &training, &tokenizer), STATUS_OK);
+    assert_int_equal(tokenizer_save(tokenizer, scratch_path("form")), STATUS_OK);
+    tokenizer_destroy(tokenizer);
+    json_t *root;
+    assert_int_equal(json_read_file(path, 1 << 20, &root), STATUS_OK);
+    json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    assert_int_equal(json_dump_file(root, path, 0), 0);
+    json_decref(root);
+    assert_int_equal(tokenizer_load(path, &tokenizer), STATUS_OK);
+    char *text = malloc(NOTES * strlen(note) + 1);
+    assert_non_null(text);
+    for (bytes = 0; bytes < NOTES * strlen(note); bytes += strlen(note))
+        memcpy(text + bytes, note, strlen(note));
+    text[bytes] = 0;
+    struct examples_setup setup = setup_of(put_text("notes.txt", text), 1, TARGET_NONE, tokenizer);
+    struct examples examples;
+    int64_t count;
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    (void)example_text(&examples, 0, 0, &count);
+    assert_int_equal(count, 3 * bytes);
+    free(text);
+    examples_release(&examples);
+    tokenizer_destroy(tokenizer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +223,7 @@ int main(void)
         cmocka_unit_test_setup(pairs_are_cut_each, clear),
         cmocka_unit_test_setup(many_rows, clear),
         cmocka_unit_test_setup(numbered_classes_are_in_order, clear),
+        cmocka_unit_test_setup(form_c_has_room, clear),
         cmocka_unit_test_setup(what_does_not_fit_is_named, clear),
     };
     return cmocka_run_group_tests(tests, NULL, remove_scratch);
