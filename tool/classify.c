@@ -441,13 +441,21 @@ static enum status start(struct job *job, const struct options *options)
     return run_all(job);
 }
 
+static enum status check_model(const struct options *options, const struct loaded_model *model)
+{
+    if (!model->config.sentences) return STATUS_OK;
+    FAIL(STATUS_UNSUPPORTED, "%s chooses sentences of a text: stentor summarize %s [FILE]",
+         options->argument[0], options->argument[0]);
+}
+
 static enum status run(const struct options *options)
 {
     struct job job = {.json = option_given(options, "json")};
     struct loaded_model *model;
     TRY(model_directory_load(options->argument[0], &model));
     job.model = model;
-    enum status status = start(&job, options);
+    enum status status = check_model(options, model);
+    if (!status) status = start(&job, options);
     running = NULL;
     judge_rows_destroy(job.judge);
     if (job.rows) rows_close(job.rows);

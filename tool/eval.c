@@ -32,8 +32,9 @@ static const struct option_row rows[] = {
     {"smooth", "NAME", "lines: of BLEU: exp, floor, add-k or none (exp)"},
     {"chrf-words", "N", "lines: orders of words in chrF: 0, 1, 2 (chrF++) (0)"},
     {"lower-case", NULL, "lines: BLEU and chrF do not see capital letters"},
-    {"characters", NULL, "lines: ROUGE by characters, for Chinese; else by words"},
-    {"stem", NULL, "lines: ROUGE by the stems of words"},
+    {"characters", NULL, "lines, texts: ROUGE by characters, for Chinese; else by words"},
+    {"stem", NULL, "lines, texts: ROUGE by the stems of words"},
+    {"sentences", "N", "texts: how many to choose (1)"},
     {"beam", "N", "lines: hypotheses that are followed; 1: greedy (5)"},
     {"length-penalty", "X", "lines: a score is log probability / length^X (1)"},
     {"max-tokens", "N", "lines, questions: tokens to write at most (twice those read, and 10; 30)"},
@@ -60,9 +61,13 @@ static const struct kind {
      " reference tokenize smooth chrf-words lower-case characters stem intervals beam "
      "length-penalty max-tokens batch ",
      &translate_command, "reference", "FILE --reference FILE"},
+    {"texts to choose sentences of",
+     " text target format header replace reference characters stem intervals batch sentences ",
+     &summarize_command, NULL,
+     "FILE --target COLUMN (and --text COLUMN), or FILE --reference FILE"},
     {"questions", " max-tokens intervals batch ", &answer_command, NULL, "FILE.json"},
 };
-enum { RUNNING_TEXT, ROWS, LINES, QUESTIONS, KINDS };
+enum { RUNNING_TEXT, ROWS, LINES, TEXTS, QUESTIONS, KINDS };
 
 // Sequences in a group where no run file says it; the loss is a mean over all, so this is a matter of speed.
 enum { GROUP = 8 };
@@ -175,6 +180,8 @@ static enum status find_kind(const char *directory, const struct kind **kind_p)
     TRY(model_find(config.type, &type));
     if (config.spans)
         kind = QUESTIONS;
+    else if (config.sentences)
+        kind = TEXTS;
     else if (config.classes > 0)
         kind = ROWS;
     else if (type->encode)
@@ -212,7 +219,10 @@ static enum status run(const struct options *given)
     TRY(find_kind(directory, &kind));
     TRY(check_options(&options, kind));
     if (!kind->command) return eval_text(&options);
-    if (options.arguments < 2 || (kind->needs && !option_given(&options, kind->needs)))
+    bool says = !kind->needs || option_given(&options, kind->needs);
+    if (kind == &kinds[TEXTS])
+        says = option_given(&options, "target") || option_given(&options, "reference");
+    if (options.arguments < 2 || !says)
         FAIL(STATUS_USAGE, "eval: %s reads %s, and nothing says what is right: stentor eval %s %s",
              directory, kind->reads, directory, kind->usage);
     output_measures_only();

@@ -34,7 +34,8 @@ enum status score_lines_create(const struct score_options *options, struct score
                       options->measures.bleu.tokenizer == BLEU_ZH ||
                       options->measures.bleu.tokenizer == BLEU_CHAR;
     for (int n = 0; n < KINDS; n++) distinct_init(&scores->distinct[n], n + 1, characters);
-    enum status status = lines_open(options->reference, false, &scores->reference);
+    enum status status = STATUS_OK;
+    if (options->reference) status = lines_open(options->reference, false, &scores->reference);
     if (!status) status = measure_work_create(&scores->work);
     if (status) {
         score_lines_destroy(scores);
@@ -54,29 +55,45 @@ void score_lines_destroy(struct score_lines *scores)
     free(scores);
 }
 
-static enum status add(struct score_lines *s, struct text line)
+static enum status add(struct score_lines *s, struct text line, const struct text *references,
+                       int count)
 {
     struct written_counts counts = {0};
-    struct line reference;
-    bool more;
-    TRY(lines_next(s->reference, &reference, &more));
-    if (!more) return STATUS_OK;
     s->there++;
-    TRY(written_add(s->work, &s->options.measures, line,
-                    (struct text){reference.text, reference.bytes}, &counts));
+    TRY(written_add(s->work, &s->options.measures, line, references, count, &counts));
     for (int n = 0; n < KINDS; n++) TRY(distinct_add(&s->distinct[n], line));
     counts_add(&s->all, &counts, sizeof counts);
     return intervals_keep(&s->intervals, &counts, sizeof counts);
 }
 
+static enum status add_next(struct score_lines *s, struct text line)
+{
+    struct line reference;
+    bool more;
+    TRY(lines_next(s->reference, &reference, &more));
+    if (!more) return STATUS_OK;
+    return add(s, line, &(struct text){reference.text, reference.bytes}, 1);
+}
+
+static void keep_error(struct score_lines *s, enum status status)
+{
+    s->status = status;
+    if (!status) return;
+    error_copy(s->message, sizeof s->message);
+    error_clear();
+}
+
 void score_lines_add(struct score_lines *s, struct text line)
 {
     s->count++;
-    if (s->status || s->there + 1 < s->count) return;
-    s->status = add(s, line);
-    if (!s->status) return;
-    error_copy(s->message, sizeof s->message);
-    error_clear();
+    if (!s->status && s->there + 1 >= s->count) keep_error(s, add_next(s, line));
+}
+
+void score_lines_add_against(struct score_lines *s, struct text line, const struct text *references,
+                             int count)
+{
+    s->count++;
+    if (!s->status) keep_error(s, add(s, line, references, count));
 }
 
 // ---- intervals of summed counts ----
@@ -183,7 +200,7 @@ enum status score_lines_print(struct score_lines *s, bool json)
     if (s->there < s->count)
         FAIL(STATUS_INPUT, "%s has %lld lines, but the input has %lld; a line stands for each",
              s->options.reference, (long long)s->there, (long long)s->count);
-    TRY(lines_next(s->reference, &line, &more));
+    if (s->reference) TRY(lines_next(s->reference, &line, &more));
     if (more)
         FAIL(STATUS_INPUT, "%s has more lines than the input's %lld; a line stands for each",
              s->options.reference, (long long)s->count);

@@ -6,7 +6,7 @@
 #include "text/written.h"
 
 struct score_options {
-    const char *reference; // file
+    const char *reference; // file, a line each; NULL: references come with the lines
     bool intervals;        // of confidence, beside the measures
     struct written_options measures;
 };
@@ -17,6 +17,9 @@ enum status score_lines_create(const struct score_options *options,
 void score_lines_destroy(struct score_lines *scores); // NULL is fine
 // The next line, against the next of the file. What is wrong with that is said at the end, when no line can be lost by it.
 void score_lines_add(struct score_lines *scores, struct text line);
+// Without a file: the next line, against any of `count` references, 1 at least.
+void score_lines_add_against(struct score_lines *scores, struct text line,
+                             const struct text *references, int count);
 // To standard error, or as one object to standard output. Fails: STATUS_INPUT for a file that could not be read, or has more or fewer
 // lines than came.
 enum status score_lines_print(struct score_lines *scores, bool json) CHECK_RESULT;

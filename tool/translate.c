@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// stentor translate and stentor summarize: a line out for every line in, by several workers.
+// stentor translate and stentor summarize: a line out for every line in, by several workers. (Models that choose sentences:
+// extract.c.)
 //
 // Lines are worked on in windows; of each, what is done is written in the order of the input, whatever stops the rest.
 #include "infer/translate.h"
 
 #include "base/cpu.h"
 #include "base/memory.h"
+#include "extract.h"
 #include "intervals.h"
 #include "line_input.h"
 #include "options.h"
@@ -49,6 +51,7 @@ static const struct option_row summarize_rows[] = {
     {"characters", NULL, "ROUGE by characters, for Chinese; else by words"},
     {"stem", NULL, "ROUGE by the stems of words"},
     INTERVALS_OPTION,
+    EXTRACT_OPTIONS,
     ROWS_BEHIND,
 };
 // clang-format on
@@ -336,11 +339,24 @@ static enum status run(const struct options *options, bool summaries)
 }
 
 static enum status translate(const struct options *options) { return run(options, false); }
-static enum status summarize(const struct options *options) { return run(options, true); }
+static enum status summarize(const struct options *options)
+{
+    bool chooses;
+    TRY(extract_is_asked(options, &chooses));
+    return chooses ? extract_run(options) : run(options, true);
+}
+
+static void help_summarize(void)
+{
+    printf(
+        "\nA model of sentences (task: summarize with a model that scores texts) chooses the best "
+        "of a text; no\noption of writing is for it. `stentor summarize --lead 1 FILE --target "
+        "COLUMN` measures the first ones.\n");
+}
 
 const struct command translate_command = {
     "translate", "DIR [FILE]", "translates lines", 1, 2, translate_rows, NULL, translate,
 };
 const struct command summarize_command = {
-    "summarize", "DIR [FILE]", "summarizes lines", 1, 2, summarize_rows, NULL, summarize,
+    "summarize", "DIR [FILE]", "summarizes lines", 0, 2, summarize_rows, help_summarize, summarize,
 };

@@ -442,7 +442,8 @@ struct text answers_text(const struct answers *answers, const struct examples *w
 static enum status list_right(const struct answers *answers, const struct question *q,
                               struct text **right_p, int *count_p)
 {
-    struct row_field rest = {answers->text.at + q->answers, (size_t)q->answers_bytes};
+    struct row_field rest = {.text = answers->text.at + q->answers,
+                             .bytes = (size_t)q->answers_bytes};
     struct text *right;
     size_t room = 1;
     int count = 0;

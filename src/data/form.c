@@ -27,18 +27,40 @@ int64_t form_longest(const struct form *form, int64_t context)
     return n;
 }
 
+void form_sentence(const struct form *form, int64_t number, int64_t count, int64_t length,
+                   int32_t marks[SENTENCE_MARKS])
+{
+    const int64_t last = SENTENCE_PLACES - 1;
+    int64_t from_end = count - 1 - number, bucket = 0;
+    // Each border is a quarter above the one before: 1, 2, …, 8, 10, 12, 15, 18, 22, 27, …
+    for (int64_t border = 1; border <= length && bucket < SENTENCE_LENGTHS - 1; bucket++)
+        border += border < 8 ? 1 : border / 4;
+    int32_t base = form->size + SPECIALS;
+    marks[0] = base + (int32_t)(number < last ? number : last);
+    marks[1] = base + SENTENCE_PLACES + (int32_t)(from_end < last ? from_end : last);
+    marks[2] = base + 2 * SENTENCE_PLACES + (int32_t)(SENTENCE_PLACES * number / count);
+    marks[3] = base + 3 * SENTENCE_PLACES + (int32_t)bucket;
+}
+
+// The first id of n-grams.
+static int32_t ngram_base(const struct form *form)
+{
+    return form->size + SPECIALS + (form->sentence ? SENTENCE_MARK_IDS : 0);
+}
+
 static int64_t write_text(const struct form *form, const struct form_text *text, int number,
                           const struct form_change *change, int32_t *tokens)
 {
-    int64_t n = text->count, count;
+    int64_t n = text->count, count, marks = form->sentence ? SENTENCE_MARKS : 0;
     if (n > 0) memcpy(tokens, text->ids, (size_t)n * sizeof *tokens);
-    if (change && n > 0)
-        n = augment(change->augmentation, change->epoch, change->example, number, tokens, n);
+    if (change && n > marks)
+        n = marks + augment(change->augmentation, change->epoch, change->example, number,
+                            tokens + marks, n - marks);
     count = n;
     for (int64_t k = 2; k <= form->order; k++)
         for (int64_t i = 0; i + k <= n; i++) {
             uint32_t hash = XXH32(tokens + i, (size_t)k * sizeof *tokens, (uint32_t)k);
-            tokens[count++] = form->size + SPECIALS + (int32_t)(hash % (uint32_t)form->hash);
+            tokens[count++] = ngram_base(form) + (int32_t)(hash % (uint32_t)form->hash);
         }
     return count;
 }
@@ -81,5 +103,5 @@ int64_t form_write(const struct form *form, const struct form_text text[2],
 
 int64_t form_vocabulary(const struct form *form)
 {
-    return form->size + SPECIALS + (form->order > 1 ? form->hash : 0);
+    return ngram_base(form) + (form->order > 1 ? form->hash : 0);
 }

@@ -15,7 +15,15 @@ struct form {
     bool once;     // of tokens that are there several times one stays, in the order of ids
     int32_t
         hash; // n-grams are so many ids behind the special ones. Source: Joulin et al. 2016, arXiv:1607.01759
+    bool
+        sentence; // a text begins with the marks of a sentence, whose ids come before those of n-grams
 };
+// Where a sentence stands in its text, and how long it is: from the start, from the end, the tenth of the text, ids.
+enum { SENTENCE_MARKS = 4, SENTENCE_PLACES = 10, SENTENCE_LENGTHS = 24 };
+enum { SENTENCE_MARK_IDS = 3 * SENTENCE_PLACES + SENTENCE_LENGTHS };
+// The marks of sentence `number`, from 0, of `count`, which has `length` ids without them.
+void form_sentence(const struct form *form, int64_t number, int64_t count, int64_t length,
+                   int32_t marks[SENTENCE_MARKS]);
 // Tokens of a text of n ids, and of a second one of `second` ids behind a mark (-1: there is none). At least 1.
 int64_t form_length(const struct form *form, int64_t n, int64_t second);
 // The longest text that makes at most `context` tokens; below 1 when none does.

@@ -37,6 +37,7 @@ struct rows_setup {
 struct row_field {
     const char *text; // UTF-8 without NUL, not ended by one; until the next row
     size_t bytes;
+    bool list; // of .jsonl: it was a list, whose parts are its lines
 };
 struct row {
     struct row_field field[ROW_FIELDS]; // [columns]

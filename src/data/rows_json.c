@@ -88,7 +88,7 @@ static enum status missing_key(const json_t *object, const char *key, const char
 }
 
 static enum status read_object(struct rows *rows, const json_t *object, const char *source,
-                               size_t at[ROW_FIELDS + 1])
+                               size_t at[ROW_FIELDS + 1], struct row *row)
 {
     if (!json_is_object(object))
         FAIL(STATUS_INPUT, "%s is %s; it must be an object", source, kind_of(object));
@@ -98,6 +98,7 @@ static enum status read_object(struct rows *rows, const json_t *object, const ch
         const json_t *value = json_object_get(object, key);
         at[i] = rows->text_bytes;
         if (!value) return missing_key(object, key, source);
+        row->field[i].list = json_is_array(value);
         TRY(append_value(rows, value, key, source, false));
     }
     at[rows->setup.columns] = rows->text_bytes;
@@ -117,11 +118,12 @@ static enum status next_object(struct rows *rows, struct row *row, bool *more_p)
     snprintf(source, sizeof source, "%.*s line %llu", CUT(lines_path(rows->lines), 200),
              (unsigned long long)line.number);
     TRY(json_parse(line.text, line.bytes, source, &object));
-    enum status status = read_object(rows, object, source, at);
+    enum status status = read_object(rows, object, source, at, row);
     json_decref(object);
     if (status) return status;
     for (int i = 0; i < rows->setup.columns; i++)
-        row->field[i] = (struct row_field){rows->text ? rows->text + at[i] : "", at[i + 1] - at[i]};
+        row->field[i] = (struct row_field){rows->text ? rows->text + at[i] : "", at[i + 1] - at[i],
+                                           row->field[i].list};
     row->path = lines_path(rows->lines);
     row->line = line.number;
     return STATUS_OK;
@@ -261,7 +263,8 @@ static enum status next_question(struct rows *rows, struct row *row, bool *more_
     }
     at[rows->setup.columns] = rows->text_bytes;
     for (int i = 0; i < rows->setup.columns; i++)
-        row->field[i] = (struct row_field){rows->text ? rows->text + at[i] : "", at[i + 1] - at[i]};
+        row->field[i] =
+            (struct row_field){rows->text ? rows->text + at[i] : "", at[i + 1] - at[i], false};
     row->path = rows->setup.path;
     row->line = squad->row;
     return STATUS_OK;

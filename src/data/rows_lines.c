@@ -35,7 +35,7 @@ static enum status next_line(struct rows *rows, struct row *row, bool *more_p)
     if (!*more_p) return STATUS_OK;
     for (int i = 0; i < rows->setup.columns; i++) {
         const struct line *from = &line[rows->place[i]];
-        row->field[i] = (struct row_field){from->text, from->bytes};
+        row->field[i] = (struct row_field){from->text, from->bytes, false};
     }
     row->path = lines_path(rows->lines);
     row->line = line[0].number;

@@ -230,7 +230,8 @@ static enum status next_row(struct rows *rows, struct row *row, bool *more_p)
         TRY(field_text(rows, &line, &rows->span[rows->place[i]], &at[i]));
     for (int i = 0; i < rows->setup.columns; i++) {
         size_t end = i + 1 < rows->setup.columns ? at[i + 1] : rows->text_bytes;
-        row->field[i] = (struct row_field){rows->text ? rows->text + at[i] : "", end - at[i]};
+        row->field[i] =
+            (struct row_field){rows->text ? rows->text + at[i] : "", end - at[i], false};
     }
     row->path = lines_path(rows->lines);
     row->line = line.number;

@@ -86,6 +86,11 @@ static enum status check_model(struct classifier *classifier)
              "names, a "
              "line each",
              (long long)config->classes);
+    if (config->sentences && (config->features || config->classes != 1))
+        FAIL(STATUS_INPUT,
+             "config.json says that the model chooses sentences, by %lld scores and %lld numbers "
+             "of each; it must be one score of a text",
+             (long long)config->classes, (long long)config->features);
     if (config->features) return STATUS_OK;
     if (!model->tokenizer)
         FAIL(STATUS_UNSUPPORTED,
@@ -93,6 +98,7 @@ static enum status check_model(struct classifier *classifier)
     classifier->form = (struct form){.size = tokenizer_size(model->tokenizer),
                                      .first = config->pool == POOL_FIRST,
                                      .once = config->presence,
+                                     .sentence = config->sentences,
                                      .order = config->ngrams,
                                      .hash = (int32_t)config->ngram_hash};
     if (form_vocabulary(&classifier->form) > config->vocabulary)
@@ -102,6 +108,9 @@ static enum status check_model(struct classifier *classifier)
             "and the model's vocabulary has %lld",
             tokenizer_size(model->tokenizer), (long long)form_vocabulary(&classifier->form),
             (long long)config->vocabulary);
+    if (config->sentences && form_longest(&classifier->form, config->context) <= SENTENCE_MARKS)
+        FAIL(STATUS_UNSUPPORTED, "the model's context of %lld leaves no place for a sentence",
+             (long long)config->context);
     return STATUS_OK;
 }
 
@@ -299,10 +308,13 @@ static enum status form_input(struct classifier *classifier, int64_t i)
     struct judgement *judgement = &classifier->judgements[i];
     const struct form *form = &classifier->form;
     int64_t context = classifier->model->config.context, n[2] = {0, -1}, at = classifier->place[i];
+    int64_t marks = form->sentence ? SENTENCE_MARKS : 0;
     bool pair = input->text[1].at != NULL;
     // As in training: two texts share the places.
     int64_t longest = pair ? (context - 1 - form->first) / 2 : form_longest(form, context);
-    TRY(encode(classifier, input->text[0], longest, 0, judgement, &n[0]));
+    TRY(encode(classifier, input->text[0], longest - marks, (size_t)marks, judgement, &n[0]));
+    if (marks) form_sentence(form, input->sentence, input->sentences, n[0], classifier->ids);
+    n[0] += marks;
     if (pair) TRY(encode(classifier, input->text[1], longest, (size_t)n[0], judgement, &n[1]));
     size_t room = (size_t)(at + form_length(form, n[0], n[1]));
     if (room > classifier->tokens_room) {

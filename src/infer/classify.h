@@ -16,6 +16,7 @@ void classifier_destroy(struct classifier *classifier); // NULL is fine
 struct example_input {
     struct text text[2]; // at NULL: there is none
     const float *features;
+    int64_t sentence, sentences; // of models of sentences: which of how many of a text, from 0
 };
 struct judgement {
     int32_t predicted; // class; 0 for a number

@@ -36,8 +36,10 @@ struct model_config {
     int64_t encoder_layers;    // 0: as many as `layers`
     bool post_norm;  // Transformers: norms behind the sums, as in 2017; else before each part
     bool sinusoidal; // Transformers: positions are sines, not learned
-    bool presence;   // texts: a token counts once, however often it is there
-    bool batch_norm; // mlp: before each activation
+    // A text is a sentence, marked with its place in a longer one; its score says how good a summary it is.
+    bool sentences;
+    bool presence;           // texts: a token counts once, however often it is there
+    bool batch_norm;         // mlp: before each activation
     bool additive_attention; // rnn_seq2seq: Bahdanau's scores, else Luong's general ones
     bool spans; // encoder: two scores of every token, that an answer begins and that it ends there
     int64_t
@@ -66,7 +68,7 @@ struct model_inputs {
     struct value *source_lengths;            // I32 [batch] of them that are there; NULL: all
     struct value *features;                  // F32 [batch, features]
     struct value *labels;                    // I32 [batch] class, negative: ignored
-    // F32 [batch, classes]: 0 or 1 (LOSS_BINARY), -1 or 1 (hinges), numbers (LOSS_SQUARED)
+    // F32 [batch, classes]: 0 to 1 (LOSS_BINARY), -1 or 1 (hinges), numbers (LOSS_SQUARED)
     struct value *goals;
     struct value *weights; // F32 [batch] of the examples' losses, 0: padding; NULL: 1
     // Of models that carry a state (model_type.carried): F32 [batch, carried] that sequences begin with, NULL: 0; and where the one

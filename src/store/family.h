@@ -29,7 +29,7 @@ extern const struct model_family encoder_family, seq2seq_family, rnn_seq2seq_fam
 extern const struct model_family convolution_family, mlp_family, linear_family;
 const struct model_family *family_find(const char *type); // NULL when there is none
 
-// "pool" and "loss" of a head over classes, in an object of config.json; absent when reading: as they are.
+// "pool", "loss" and "sentences" of a head over classes, in an object of config.json; absent when reading: as they are.
 bool family_write_head(json_t *object, const struct model_config *config);
 enum status family_read_head(json_t *object, const char *path,
                              struct model_config *config) CHECK_RESULT;

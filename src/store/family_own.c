@@ -58,6 +58,7 @@ static const struct own_key keys[] = {
     KEY(post_norm, BOOLEAN, 0, 0, NULL)
     KEY(sinusoidal, BOOLEAN, 0, 0, NULL)
     KEY(presence, BOOLEAN, 0, 0, NULL)
+    KEY(sentences, BOOLEAN, 0, 0, NULL)
     KEY(batch_norm, BOOLEAN, 0, 0, NULL)
     KEY(additive_attention, BOOLEAN, 0, 0, NULL)
     KEY(spans, BOOLEAN, 0, 0, NULL)
@@ -141,6 +142,7 @@ bool family_write_head(json_t *object, const struct model_config *c)
     int bad = 0;
     for (int i = 0; i < 2; i++)
         bad |= json_object_set_new(object, head[i].name, value_of(&head[i], c));
+    if (c->sentences) bad |= json_object_set_new(object, "sentences", json_true());
     return !bad;
 }
 
@@ -149,7 +151,7 @@ enum status family_read_head(json_t *object, const char *path, struct model_conf
     for (int i = 0; i < 2; i++)
         if (json_object_get(object, head[i].name))
             TRY(read_word(object, path, &head[i], (int *)(void *)((char *)c + head[i].offset)));
-    return STATUS_OK;
+    return object ? json_get_boolean(object, "sentences", path, false, &c->sentences) : STATUS_OK;
 }
 
 // At least the tables and one matrix of every layer: enough to refuse what the files cannot hold.

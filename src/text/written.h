@@ -19,8 +19,8 @@ struct written_counts {
     struct chrf_counts chrf;
     struct rouge_counts rouge;
 };
-// Adds an example. Starts the work anew.
+// Adds an example, of which any of `count` texts, 1 at least, is wanted. Starts the work anew.
 enum status written_add(struct measure_work *work, const struct written_options *options,
-                        struct text text, struct text wanted,
+                        struct text text, const struct text *wanted, int count,
                         struct written_counts *counts) CHECK_RESULT;
 #endif

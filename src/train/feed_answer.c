@@ -92,13 +92,6 @@ static enum status add_windows(struct share *share, int64_t *room, const struct 
     return STATUS_OK;
 }
 
-// Of `have` held-out questions, as many as are asked for, spread evenly.
-static bool is_asked(const struct run_config *config, int64_t i, int64_t have)
-{
-    int64_t asked = config->eval_windows;
-    return asked == 0 || asked >= have || (i + 1) * asked / have > i * asked / have;
-}
-
 static enum status hold_out(struct trainer *trainer, const struct answers *answers,
                             const bool *held, int64_t have)
 {
@@ -106,7 +99,7 @@ static enum status hold_out(struct trainer *trainer, const struct answers *answe
     struct share *share = &examples_of(trainer)->held_out;
     for (int64_t i = 0; i < answers->count; i++)
         if (!held || held[i])
-            if (is_asked(&trainer->config, n++, have))
+            if (row_is_asked(&trainer->config, n++, have))
                 TRY(add_windows(share, &room, &answers->question[i]));
     return STATUS_OK;
 }

@@ -6,6 +6,7 @@
 #include "data/row_tokenizer.h"
 #include "data/sampler.h"
 #include "train/feed_answer.h"
+#include "train/feed_extract.h"
 #include "train/feed_translate.h"
 #include "train/run_schema.h"
 
@@ -35,6 +36,12 @@ bool row_is_held_out(const struct run_config *config, int64_t count, int64_t row
     return place >= run_held_out_start(config, count);
 }
 
+bool row_is_asked(const struct run_config *config, int64_t i, int64_t have)
+{
+    int64_t asked = config->eval_windows;
+    return asked == 0 || asked >= have || (i + 1) * asked / have > i * asked / have;
+}
+
 enum status share_add(struct share *share, int64_t *room, int32_t row)
 {
     if (share->count == INT32_MAX)
@@ -52,6 +59,7 @@ static enum status split_rows(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
     if (config->model.spans) return answer_split(trainer);
+    if (config->model.sentences) return extract_split(trainer);
     struct example_feed *feed = examples_of(trainer);
     int64_t room[2] = {0, 0}, count = feed->read[0].count;
     struct share *held_out = &feed->held_out;
@@ -296,9 +304,10 @@ static enum status describe(struct trainer *trainer)
     feed->held_out_hash = own->read[1].hash;
     feed->bytes = rows_bytes(&own->read[0]) + rows_bytes(&own->read[1]) +
                   answers_bytes(&own->answers[0], &own->read[0]) +
-                  answers_bytes(&own->answers[1], &own->read[1]) + share_bytes(&own->learned) +
-                  share_bytes(&own->held_out) + translate_text_bytes(own) +
-                  (own->verdict ? verdicts * sizeof *own->verdict : 0);
+                  answers_bytes(&own->answers[1], &own->read[1]) +
+                  extracts_bytes(&own->extracts[0]) + extracts_bytes(&own->extracts[1]) +
+                  share_bytes(&own->learned) + share_bytes(&own->held_out) +
+                  translate_text_bytes(own) + (own->verdict ? verdicts * sizeof *own->verdict : 0);
     feed->report = (struct text_report){
         .tokens = tokens_of(&own->learned),
         .held_out = tokens_of(&own->held_out),
@@ -307,6 +316,7 @@ static enum status describe(struct trainer *trainer)
         .rows = own->learned.count,
         .held_out_rows = own->held_out.count,
         .classes = own->labels.count,
+        .texts = own->extracts[0].count + own->extracts[1].count,
         .cut = own->read[0].cut + own->read[1].cut,
         .lost = own->answers[0].lost,
         .padding = buckets_waste(&own->learned.buckets),
@@ -378,6 +388,7 @@ static void examples_close(struct trainer *trainer)
     for (int i = 0; i < 2; i++) {
         examples_release(&feed->read[i]);
         answers_release(&feed->answers[i]);
+        extracts_release(&feed->extracts[i]);
     }
     translate_close(feed);
     labels_release(&feed->labels);

@@ -6,6 +6,7 @@
 #include "data/answers.h"
 #include "data/buckets.h"
 #include "data/examples.h"
+#include "data/extracts.h"
 #include "data/form.h"
 #include "train/internal.h"
 
@@ -27,8 +28,9 @@ struct verdict {
 };
 struct held_texts;
 struct example_feed {
-    struct examples read[2];   // data.train, data.valid
-    struct answers answers[2]; // of the same files; their windows are `read`
+    struct examples read[2];     // data.train, data.valid
+    struct answers answers[2];   // of the same files; their windows are `read`
+    struct extracts extracts[2]; // as well; their sentences are
     struct labels labels;
     struct tokenizer *source_tokenizer; // NULL: the trainer's
     struct form form;
@@ -58,6 +60,8 @@ enum status check_folds(const struct run_config *config, int64_t count,
                         const char *what) CHECK_RESULT;
 // feed_examples.c: whether one of `count` rows, or articles, of data.train is held out. Adds a row of which *room fit before.
 bool row_is_held_out(const struct run_config *config, int64_t count, int64_t row);
+// feed_examples.c: whether the i-th of `have` that are held out is among as many as are asked for, spread evenly.
+bool row_is_asked(const struct run_config *config, int64_t i, int64_t have);
 enum status share_add(struct share *share, int64_t *room, int32_t row) CHECK_RESULT;
 // feed_fill.c: tokens that an example takes in its bucket; fills micro-batch m of a share, returns its targets. learns: the text is
 // changed as the run file asks for.

@@ -4,6 +4,7 @@
 #include "text/auc.h"
 #include "text/confusion.h"
 #include "train/feed_answer.h"
+#include "train/feed_extract.h"
 #include "train/feed_translate.h"
 
 #include <math.h>
@@ -143,5 +144,6 @@ enum status measure_held_out(struct trainer *trainer, struct evaluation_report *
     }
     TRY(share_verdicts(trainer));
     if (trainer->config.model.spans) return answer_measure(trainer, report);
+    if (trainer->config.model.sentences) return extract_measure(trainer, report);
     return feed->labels.count ? measure_classes(trainer, report) : measure_numbers(trainer, report);
 }

@@ -5,6 +5,7 @@
 #include "data/columns.h"
 #include "data/row_tokenizer.h"
 #include "train/feed_answer.h"
+#include "train/feed_extract.h"
 #include "train/run_schema.h"
 
 #include <stdio.h>
@@ -193,6 +194,7 @@ enum status setup_vocabulary(struct trainer *trainer)
     form->size = tokenizer_size(trainer->tokenizer);
     form->first = !strcmp(config->pool, "first");
     form->once = config->model.presence;
+    form->sentence = config->model.sentences;
     form->order = config->data.ngrams;
     form->hash = (int32_t)config->data.ngram_hash;
     config->model.ngrams = form->order;
@@ -295,6 +297,7 @@ enum status setup_examples(struct trainer *trainer)
     struct columns *c = NULL;
     bool classes = !strcmp(config->task, "classify");
     if (config->model.spans) return answer_setup(trainer);
+    if (config->model.sentences) return extract_setup(trainer);
     TRY(memory_allocate(1, sizeof *c, "the columns", &c));
     enum status status = find_columns(config, c);
     if (!status) status = check_kind(trainer, c);

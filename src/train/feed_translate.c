@@ -184,7 +184,7 @@ static enum status score(struct scoring *s, const struct translation *translatio
 {
     struct text text = {"", 0};
     if (translation->count) text = buffer_text(&translation->best[0].text);
-    return written_add(s->work, &s->options, text, target, &s->written);
+    return written_add(s->work, &s->options, text, &target, 1, &s->written);
 }
 
 // What this replica translates.

@@ -57,6 +57,7 @@ static const struct {
 
 enum model_tasks run_task(const struct run_config *config)
 {
+    if (config->model.sentences) return TASK_REGRESS;
     size_t i = 0, count = sizeof tasks / sizeof *tasks;
     while (i < count && strcmp(config->task, tasks[i].name) != 0) i++;
     INVARIANT(i < count, "task %s was not checked", config->task);
@@ -80,14 +81,25 @@ static unsigned asked_task(const struct run_config *config)
     return 0;
 }
 
+// Whether a model of the type chooses the summary among a text's sentences: it scores texts, and writes none.
+static bool chooses_sentences(const struct run_config *config, const struct model_type *type)
+{
+    return !strcmp(config->task, "summarize") && !(type->tasks & TASK_TRANSLATE) &&
+           type->tasks & TASK_REGRESS && strcmp(type->name, "mlp") != 0;
+}
+
+static bool is_for_task(const struct run_config *config, const struct model_type *type)
+{
+    return type->tasks & asked_task(config) || chooses_sentences(config, type);
+}
+
 static enum status check_type(const struct run_config *config, const struct model_type *type)
 {
     char names[160] = "";
-    unsigned asked = asked_task(config);
-    if (type->tasks & asked) return STATUS_OK;
+    if (is_for_task(config, type)) return STATUS_OK;
     for (int i = 0; model_registry[i]; i++) {
         size_t used = strlen(names);
-        if (model_registry[i]->tasks & asked)
+        if (is_for_task(config, model_registry[i]))
             snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "",
                      model_registry[i]->name);
     }
@@ -130,6 +142,34 @@ static enum status check_spans(struct run_config *config)
     return STATUS_OK;
 }
 
+// Of models that choose sentences: a sentence has one score, and nothing is written.
+static enum status check_sentences(struct run_config *config)
+{
+    static const char *const others[] = {
+        "data.pair",         "data.features",         "data.class_weights",
+        "data.sampling",     "data.source_tokenizer", "train.label_smoothing",
+        "train.measure_beam"};
+    struct model_config *model = &config->model;
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (!run_key_is_start(config, others[i]))
+            FAIL_KEY(
+                config, others[i],
+                "task: summarize with model.type: %s chooses sentences of a text; leave it out",
+                model->type);
+    if (model->loss != LOSS_BINARY && model->loss != LOSS_SQUARED)
+        FAIL_KEY(config, "model.loss",
+                 "%s is of classes; the worth of a sentence takes binary or "
+                 "squared",
+                 config->loss);
+    if (model->classes > 1)
+        FAIL_KEY(config, "model.classes", "%lld; a sentence has one score",
+                 (long long)model->classes);
+    model->classes = 1;
+    return STATUS_OK;
+}
+
+// A task that only measures know: the others are models'.
+enum { TASK_SENTENCES = 64 };
 // What held-out data of a task can be worth besides their loss.
 static const struct {
     const char *name, *of;
@@ -141,9 +181,9 @@ static const struct {
     {"auc", "classes", TASK_CLASSIFY},
     {"bleu", "texts that are written", TASK_TRANSLATE},
     {"chrf", "texts that are written", TASK_TRANSLATE},
-    {"rouge1", "texts that are written", TASK_TRANSLATE},
-    {"rouge2", "texts that are written", TASK_TRANSLATE},
-    {"rougeL", "texts that are written", TASK_TRANSLATE},
+    {"rouge1", "texts that are written or chosen", TASK_TRANSLATE | TASK_SENTENCES},
+    {"rouge2", "texts that are written or chosen", TASK_TRANSLATE | TASK_SENTENCES},
+    {"rougeL", "texts that are written or chosen", TASK_TRANSLATE | TASK_SENTENCES},
 };
 enum { MEASURES = sizeof measures / sizeof *measures };
 
@@ -154,15 +194,16 @@ double run_best(const struct run_config *config, double badness)
 
 bool run_decodes(const struct run_config *config)
 {
+    if (config->model.sentences) return false;
     for (int i = 0; i < MEASURES; i++)
-        if (!strcmp(config->measure, measures[i].name)) return measures[i].tasks == TASK_TRANSLATE;
+        if (!strcmp(config->measure, measures[i].name)) return measures[i].tasks & TASK_TRANSLATE;
     return false;
 }
 
 static enum status check_measure(const struct run_config *config)
 {
     char takes[128] = "loss";
-    unsigned task = asked_task(config);
+    unsigned task = config->model.sentences ? TASK_SENTENCES : asked_task(config);
     int wanted = 0, last = -1;
     while (wanted < MEASURES && strcmp(config->measure, measures[wanted].name) != 0) wanted++;
     if (wanted == MEASURES || measures[wanted].tasks & task) return STATUS_OK;
@@ -187,7 +228,7 @@ static enum status check_scores(struct run_config *config)
     struct model_config *model = &config->model;
     bool regress = !strcmp(config->task, "regress"), classify = !strcmp(config->task, "classify");
     const char *loss = config->loss, *pool = config->pool;
-    if (!strcmp(loss, "auto")) loss = regress ? "squared" : "softmax";
+    if (!strcmp(loss, "auto")) loss = regress ? "squared" : model->sentences ? "binary" : "softmax";
     if (regress && strcmp(loss, "squared") != 0)
         FAIL_KEY(config, "model.loss", "%s is of classes; task: regress takes squared", loss);
     model->loss = (enum score_loss)word_number(loss, losses);
@@ -195,6 +236,7 @@ static enum status check_scores(struct run_config *config)
     model->pool = (enum pool)word_number(pool, pools);
     model->spans = !strcmp(config->task, "answer");
     if (model->spans) return check_spans(config);
+    if (model->sentences) return check_sentences(config);
     if (!regress && !classify && model->classes)
         FAIL_KEY(config, "model.classes", "task: %s has no classes", config->task);
     if (regress && model->classes > 1)
@@ -214,6 +256,7 @@ static enum status check_model(struct run_config *config)
     TRY(place_error(config, "model.type", model_find(model->type, &type)));
     TRY(check_type(config, type));
     TRY(run_check_readers(config));
+    model->sentences = chooses_sentences(config, type);
     TRY(check_scores(config));
     TRY(check_measure(config));
     if (!model->tied && !type->chooses_tied)

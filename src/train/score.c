@@ -167,7 +167,8 @@ static enum status use_stream(struct scoring *scoring, int64_t targets, int *wor
 enum status score_check(const struct loaded_model *model)
 {
     const struct model_config *config = &model->config;
-    const char *measure = config->spans ? "answer --reference"
+    const char *measure = config->spans       ? "answer --reference"
+                          : config->sentences ? "summarize, with --reference or --target"
                           : config->classes && model->type->tasks & TASK_CLASSIFY
                               ? "classify --target"
                               : NULL;

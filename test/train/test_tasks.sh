@@ -22,6 +22,7 @@ awk 'BEGIN { srand(7); split("red green blue one two three four five", w, " "); 
         c = int(rand() * 3) + 1; s = toupper(w[c]) " " s; t = d[c] " " t
         print s "," (c == 1 ? "warm" : "cold") "," sum / 4 >"rows.csv"
         print s "\t" t >"pairs.tsv"
+        text = i % 4 ? text (text ? ". " : "") s : s; if (i % 4 == 3) print text ".\t" s >"texts.tsv"
         printf "%g,%g,%g,%s\n", rand() - 0.5, rand() - 0.5, rand() - 0.5, i % 3 ? "a" : "b" >"points.csv"
         x = rand() - 0.5; y = rand() - 0.5; printf "%g,%g,%.6f\n", x, y, 2 * x - 3 * y + 1 >"line.csv"
     }
@@ -64,6 +65,20 @@ run_file linear "task: regress
 model: {type: linear}
 data: {train: line.csv, features: \"1, 2\", target: 3}"
 
+# Sentences of texts, of which one is the summary.
+run_file chosen "task: summarize
+model: {type: linear, context: 48}
+data: {train: texts.tsv, text: 1, target: 2, tokenizer: word, ngrams: 2, ngram_hash: 64, word_dropout: 0.1, buckets: 3}"
+run_file chosen_bag "task: summarize
+model: {type: bag, width: 8, context: 24, loss: squared, dropout: 0.1}
+data: {train: texts.tsv, text: 1, target: 2, tokenizer: bpe, vocabulary: 280}"
+run_file chosen_encoder "task: summarize
+model: {type: encoder, $small, pool: first}
+data: {train: texts.tsv, valid: texts.tsv, text: 1, target: 2, tokenizer: word, mask: 0.1}"
+run_file chosen_gru "task: summarize
+model: {type: lstm_lm, rnn: gru, layers: 1, width: 12, hidden: 10, context: 48, pool: mean}
+data: {train: texts.tsv, tokenizer: char}"
+for name in chosen chosen_bag chosen_encoder chosen_gru; do sed -i 's/^train: {/train: {measure: rougeL, /' $name.yaml; done
 run_file mlp_norm "task: classify
 model: {type: mlp, layers: 2, hidden: 7, activation: relu, batch_norm: true, dropout: 0.1}
 data: {train: points.csv, features: 1-3, target: 4}"
@@ -85,12 +100,13 @@ sed -i 's/^train: {/train: {freeze: "*.wpe.*, *.h.0.*", layer_decay: 0.7, head_l
 # A sanitizer is slow: it sees each kind once, by several workers.
 counts='1 2 3 5' said='1, 2, 3 and 5 workers'
 [ -z "${SANITIZED:-}" ] || counts='1 3' said='1 and 3 workers'
-for name in bag hinge convolution encoder number mlm seq2seq rnn_seq2seq mlp words linear mlp_norm lstm tuned; do
+for name in bag hinge convolution encoder number mlm seq2seq rnn_seq2seq mlp words linear mlp_norm lstm tuned chosen chosen_bag chosen_encoder chosen_gru; do
     for workers in $counts; do
         rm -rf out
         "$program" train $name.yaml --quiet --json --out out --set parallel.workers=$workers >$workers.json 2>err || break
+        grep -o '"val/[a-zA-Z0-9]*": [-0-9.e]*' out/log.jsonl >$workers.measures
     done
-    same=yes; for workers in $counts; do [ -n "$(field sha256 1.json)" ] && [ "$(field sha256 1.json)" = "$(field sha256 $workers.json)" ] || same=no; done
+    same=yes; for workers in $counts; do [ -n "$(field sha256 1.json)" ] && [ "$(field sha256 1.json)" = "$(field sha256 $workers.json)" ] && cmp -s 1.measures $workers.measures || same=no; done
     if [ $same = yes ]; then ok "$name: $said have the same bits"; else not_ok "$name: $said have the same bits"; fi
     [ -z "${SANITIZED:-}" ] || [ "$name" = seq2seq ] || continue
     rm -rf half

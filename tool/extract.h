@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+// stentor summarize where sentences of the text are its summary: by a model that chooses them, or the first ones (--lead).
+#ifndef STN_TOOL_EXTRACT_H
+#define STN_TOOL_EXTRACT_H
+
+#include "options.h"
+
+// clang-format off
+#define EXTRACT_OPTIONS                                                                            \
+    {"sentences", "N", "models that choose sentences: how many of a text (1)"},                    \
+    {"lead", "N", "no model: the first N sentences of a text, for comparison"},                    \
+    {"text", "COLUMN", "of FILE, for both: the text, a number from 1 or a name (1)"},              \
+    {"target", "COLUMN", "of FILE, for both: what it should become; several in a .jsonl list"},    \
+    {"format", "NAME", "of FILE, for both: lines, csv, tsv, spaced, jsonl (by its ending)"},       \
+    {"header", NULL, "of FILE, for both: the first row is left out"},                              \
+    {"replace", NULL, "of FILE, for both: bytes that are no UTF-8 become question marks"}
+// clang-format on
+
+// Whether the options ask for these: --lead, or a DIR whose model chooses sentences; and that none is there that only the others have.
+// Fails: STATUS_USAGE, STATUS_INPUT.
+enum status extract_is_asked(const struct options *options, bool *asked_p) CHECK_RESULT;
+enum status extract_run(const struct options *options) CHECK_RESULT;
+#endif
