@@ -55,7 +55,7 @@ cut_off() { # cut_off HOST LEFT: host HOST is cut off in mid-run; LEFT go on
     hosts_start 3 rate=1000 delay=1 cut="$1" || return
     rm -rf "cut$1"
     hosts_on 0 env STENTOR="$program" timeout -k 5 150 sh "$example" hosts.txt run.yaml --out "cut$1" --quiet --json >run.json 2>run.log & job=$!
-    if ! within 300 sh -c "ls 'cut$1'/checkpoints/step-5"  >/dev/null 2>&1; then not_ok "host $1 cut off: it starts" run.log; hosts_stop; return; fi
+    if ! within 900 sh -c "ls 'cut$1'/checkpoints/step-5"  >/dev/null 2>&1; then not_ok "host $1 cut off: it starts" run.log; hosts_stop; return; fi
     hosts_cut "$1"
     before=$(newest "cut$1")
     for side in 0 1 2; do # 3 s of silence, and what a loaded machine adds: a hang fails, slowness does not
