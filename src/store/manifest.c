@@ -15,20 +15,20 @@ static const char tail_start[] = "\"manifest_xxh3_128\": \"", tail_end[] = "\"\n
 static const struct {
     const char *key;
     size_t offset;
-    bool is_real;
     int64_t least;
+    bool is_real;
     bool optional; // 0 in checkpoints that are older than the field
 } fields[] = {
-    {"step", offsetof(struct run_position, step), false, 0, false},
-    {"samples", offsetof(struct run_position, samples), false, 0, false},
-    {"best_loss", offsetof(struct run_position, best_loss), true, 0, false},
-    {"best_step", offsetof(struct run_position, best_step), false, -1, false},
-    {"evaluations_waited", offsetof(struct run_position, evaluations_waited), false, 0, false},
-    {"schedule_factor", offsetof(struct run_position, schedule_factor), true, 0, false},
-    {"schedule_best", offsetof(struct run_position, schedule_best), true, 0, false},
-    {"schedule_waited", offsetof(struct run_position, schedule_waited), false, 0, false},
-    {"seconds", offsetof(struct run_position, seconds), true, 0, false},
-    {"evaluation_due", offsetof(struct run_position, evaluation_due), false, 0, true},
+    {"step", offsetof(struct run_position, step), 0, false, false},
+    {"samples", offsetof(struct run_position, samples), 0, false, false},
+    {"best_loss", offsetof(struct run_position, best_loss), 0, true, false},
+    {"best_step", offsetof(struct run_position, best_step), -1, false, false},
+    {"evaluations_waited", offsetof(struct run_position, evaluations_waited), 0, false, false},
+    {"schedule_factor", offsetof(struct run_position, schedule_factor), 0, true, false},
+    {"schedule_best", offsetof(struct run_position, schedule_best), 0, true, false},
+    {"schedule_waited", offsetof(struct run_position, schedule_waited), 0, false, false},
+    {"seconds", offsetof(struct run_position, seconds), 0, true, false},
+    {"evaluation_due", offsetof(struct run_position, evaluation_due), 0, false, true},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
