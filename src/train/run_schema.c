@@ -224,7 +224,7 @@ const struct run_key run_schema[] = {
     CHOICE("train.measure", RUN_CHOICE, measure, "loss",
            "loss | accuracy | f1 | auc | exact | bleu | chrf | rouge1 | rouge2 | rougeL", FREE,
            "what tells the best weights, for patience and best/: of held-out data; bleu and those "
-           "behind it: of what the model writes for them"),
+           "behind it: of what the model writes or chooses for them"),
     INTEGER("train.measure_beam", measure_beam, "1", 1, 1024, FREE,
             "hypotheses of a text that are followed where train.measure has the model write; 1: "
             "greedy"),
