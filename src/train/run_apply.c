@@ -35,6 +35,7 @@ static const struct reader of_tasks[] = {
     {"model.pool", "classify, regress, mlm"},
     {"data.mask_rate", "mlm"},
     {"data.answer_tokens", "answer"},
+    {"model.matches", "answer"},
 };
 
 static bool is_among(const char *names, const char *name)

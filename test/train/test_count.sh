@@ -62,6 +62,6 @@ refused "train.optimizer: count is naive Bayes" --set model.loss=hinge
 refused "train.optimizer: count is naive Bayes" --set model.type=bag
 refused "train.steps: 20" --set train.steps=20
 refused "train.smoothing" --set train.smoothing=0
-refused "model.presence: encoder" --set model.type=encoder --set model.presence=true --set train.optimizer=adamw
+refused "model.presence: true, but model.type: encoder does not read it" --set model.type=encoder --set model.presence=true --set train.optimizer=adamw
 echo "1..$count"
 [ $failures -eq 0 ]
