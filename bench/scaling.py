@@ -27,9 +27,10 @@ def stentor(options, case, processes, workers, folder):
     empty = pathlib.Path(folder, "empty.yaml")
     empty.write_text("task: lm\n")
     began = -(-max(case["warm"], case["log"]) // case["log"]) * case["log"]
-    total = max(1, processes) * workers
-    micro = max(1, min(case["batch"] // total, 512 // case["context"]))
-    while case["batch"] % (micro * total):
+    # Both of two leaves have a micro-batch, also where one worker computes both: the same arithmetic whoever shares it.
+    shares = max(2, processes * workers, workers)
+    micro = max(1, min(case["batch"] // shares, 512 // case["context"]))
+    while case["batch"] % (micro * shares):
         micro -= 1
     words = [options.program, "train", str(empty), "--quiet"] + peers.settings(options, case, "float32", folder)
     for pair in (f"train.steps={began + case['steps']}", f"parallel.workers={workers}", "train.leaves=2", f"train.micro_batch={micro}"):
