@@ -28,7 +28,7 @@ def stentor(options, case, processes, workers, folder):
     empty.write_text("task: lm\n")
     began = -(-max(case["warm"], case["log"]) // case["log"]) * case["log"]
     # Both of two leaves have a micro-batch, also where one worker computes both: the same arithmetic whoever shares it.
-    shares = max(2, processes * workers, workers)
+    shares = max(2, max(1, processes) * workers)
     micro = max(1, min(case["batch"] // shares, 512 // case["context"]))
     while case["batch"] % (micro * shares):
         micro -= 1
