@@ -78,6 +78,19 @@ uint32_t unicode_lower(uint32_t code)
     return code < UNICODE_STRAY ? (uint32_t)utf8proc_tolower((utf8proc_int32_t)code) : code;
 }
 
+bool unicode_is_ideograph(uint32_t code)
+{
+    return (code >= 0x3400 && code <= 0x4DBF) || (code >= 0x4E00 && code <= 0x9FFF) ||
+           (code >= 0xF900 && code <= 0xFAFF) || (code >= 0x20000 && code <= 0x3FFFF);
+}
+
+// Unicode's blocks CJK Symbols and Punctuation, and what Halfwidth and Fullwidth Forms has of marks.
+bool unicode_is_wide_mark(uint32_t code)
+{
+    bool form = code >= 0xFF00 && code <= 0xFFEF;
+    return (code >= 0x3000 && code <= 0x303F) || (form && !unicode_is_word(code));
+}
+
 bool unicode_is_chinese(const uint8_t *text, size_t bytes)
 {
     int64_t chinese = 0, latin = 0;

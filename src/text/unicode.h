@@ -21,6 +21,9 @@ bool unicode_is_cased(uint32_t code);
 bool unicode_is_case_ignorable(uint32_t code);
 // The small letter, one for one. (Two are not: U+0130 and the final sigma; buffer_add_lower knows.)
 uint32_t unicode_lower(uint32_t code);
+// Characters between which no spaces are written: Chinese ones (as the splitter's `words` takes them apart), and marks of their width.
+bool unicode_is_ideograph(uint32_t code);
+bool unicode_is_wide_mark(uint32_t code);
 // Whether the text has more Chinese characters (U+4E00 to U+9FA5) than Latin letters.
 bool unicode_is_chinese(const uint8_t *text, size_t bytes);
 #endif

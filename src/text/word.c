@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The word tokenizer: an id is a word, a run of marks, or a newline. Spaces are not kept: decoding puts one behind each word.
+// The word tokenizer: an id is a word, a run of marks, or a newline. Spaces are not kept: decoding puts one behind each word but
+// Chinese ones, where no one writes them.
 // As tokenizer.json: a WordLevel model behind a splitter that keeps what matches.
 #include "text/word.h"
 
 #include "base/memory.h"
+#include "text/unicode.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +77,19 @@ static void word_release_table(struct tokenizer *tokenizer)
     if (tokenizer->table) word_release(tokenizer->table);
 }
 
+static bool is_newline(struct text piece) { return piece.bytes == 1 && piece.at[0] == '\n'; }
+
+// Whether the next piece stands close behind this one. Text that has its spaces, one a word, gets them back also in Chinese.
+static bool stands_close(const struct word *word, struct text piece)
+{
+    if (is_newline(piece)) return true;
+    if (word->pattern == SPLIT_SPACES) return false;
+    uint32_t last = 0;
+    for (size_t i = 0; i < piece.bytes;)
+        i += (size_t)unicode_read((const uint8_t *)piece.at + i, piece.bytes - i, &last);
+    return unicode_is_ideograph(last) || unicode_is_wide_mark(last);
+}
+
 static enum status show_words(struct word *word)
 {
     struct buffer shown = {0};
@@ -83,31 +98,42 @@ static enum status show_words(struct word *word)
         struct text piece = piece_table_get(&word->words, id);
         buffer_clear(&shown);
         status = buffer_add(&shown, piece);
-        bool newline = piece.bytes == 1 && piece.at[0] == '\n';
-        if (!status && !newline) status = buffer_add(&shown, text_of(" "));
+        if (!status && !stands_close(word, piece)) status = buffer_add(&shown, text_of(" "));
         if (!status) status = piece_table_append(&word->shown, shown.at, shown.bytes);
     }
     buffer_release(&shown);
     return status;
 }
 
-static uint64_t hash_of(const struct word *word)
+// Of words and what parts them, not of how they are shown.
+static enum status hash_of(const struct word *word, uint64_t *hash_p)
 {
     int32_t how[4] = {(int32_t)word->pattern, word->lower_case, word->unknown, word->words.count};
-    uint64_t hash = XXH3_64bits_withSeed(how, sizeof how, 0x30BD);
-    return XXH3_64bits_withSeed(word->shown.bytes.at, word->shown.bytes.bytes, hash);
+    XXH3_state_t *state = XXH3_createState();
+    if (!state) FAIL(STATUS_MEMORY, "not enough memory to hash a tokenizer");
+    XXH3_64bits_reset_withSeed(state, XXH3_64bits_withSeed(how, sizeof how, 0x30BD));
+    for (int32_t id = 0; id < word->words.count; id++) {
+        struct text piece = piece_table_get(&word->words, id);
+        XXH3_64bits_update(state, piece.at, piece.bytes);
+        if (!is_newline(piece)) XXH3_64bits_update(state, " ", 1);
+    }
+    *hash_p = XXH3_64bits_digest(state);
+    XXH3_freeState(state);
+    return STATUS_OK;
 }
 
 enum status word_finish(struct word *word, struct tokenizer **tokenizer_p)
 {
     struct tokenizer *tokenizer = NULL;
     struct word *own = NULL;
+    uint64_t hash = 0;
     enum status status = splitter_create(word->pattern, &word->splitter);
     if (!status) status = show_words(word);
     if (!status) status = memory_allocate(1, sizeof *own, "a tokenizer", &own);
+    if (!status) status = hash_of(word, &hash);
     if (!status) status = tokenizer_create(&tokenizer_kind_word, word->words.count, &tokenizer);
     if (status) goto release;
-    tokenizer->hash = hash_of(word);
+    tokenizer->hash = hash;
     *own = *word;
     tokenizer->table = own;
     *word = (struct word){0};

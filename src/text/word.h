@@ -13,7 +13,8 @@ struct word {
     struct piece_table words; // by id
     int32_t unknown;          // id of <unk>
     struct splitter *splitter;
-    struct piece_table shown; // by id, appended: a word and a space, or the newline
+    struct piece_table
+        shown; // by id, appended: a word and, but behind newlines and Chinese characters, a space
 };
 #define WORD_UNKNOWN "<unk>"
 // A tokenizer of what *word holds up to `unknown`; takes it over, also on failure.

@@ -583,7 +583,15 @@ static void words_are_numbered_by_count(void **state)
     static const char *const chinese[] = {"春江花月夜，abc春"};
     tokenizer =
         train((struct tokenizer_training){.words = true, .pattern = SPLIT_WORDS}, chinese, 1);
-    assert_string_equal(show(tokenizer, "春夜,月"), "春_|夜_|<unk>_|月_");
+    // No space where Chinese is written without: not behind its characters, nor behind marks of their width.
+    assert_string_equal(show(tokenizer, "春夜,月"), "春|夜|<unk>_|月");
+    assert_string_equal(show(tokenizer, "江，abc花"), "江|，|abc_|花");
+    tokenizer_destroy(tokenizer);
+    // Who wrote spaces gets them back; how words are shown is not what they mean.
+    static const char *const spaced[] = {"春江 花月夜 ，"};
+    training = (struct tokenizer_training){.words = true, .pattern = SPLIT_SPACES};
+    tokenizer = train(training, spaced, 1);
+    assert_string_equal(show(tokenizer, "春江 ， 花月夜"), "春江_|，_|花月夜_");
     tokenizer_destroy(tokenizer);
 }
 
