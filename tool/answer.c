@@ -170,10 +170,7 @@ static enum status run(const struct options *options)
     measure_work_destroy(job.work);
     intervals_release(&job.intervals);
     free(job.spans);
-    TRY(status);
-    TRY(output_finish());
-    signals_leave();
-    return STATUS_OK;
+    return signals_end(status);
 }
 
 const struct command answer_command = {

@@ -2,6 +2,7 @@
 #include "signals.h"
 
 #include "clock.h"
+#include "output.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -42,11 +43,14 @@ static void on_signal(int number, siginfo_t *info, void *context)
 
 int signals_caught(void) { return caught; }
 
-void signals_leave(void)
+enum status signals_end(enum status status)
 {
-    if (!caught) return;
+    TRY(status);
+    TRY(output_finish());
+    if (!caught) return STATUS_OK;
     signal(caught, SIG_DFL);
     raise(caught);
+    return STATUS_OK;
 }
 
 void signals_start(void)

@@ -4,6 +4,8 @@
 #ifndef STN_TOOL_SIGNALS_H
 #define STN_TOOL_SIGNALS_H
 
+#include "base/status.h"
+
 #include <stdbool.h>
 
 // Writes to closed pipes and beyond file limits become errors instead of deadly signals.
@@ -13,6 +15,6 @@ void signals_start(void);
 void signals_catch(void (*stop)(void), bool speaks);
 // The signal that was caught, 0: none.
 int signals_caught(void);
-// Ends the program as the signal that was caught would have; returns when there was none.
-void signals_leave(void);
+// What a command ends with: its status; where that is good, results are flushed, and a signal that was caught ends the program now.
+enum status signals_end(enum status status) CHECK_RESULT;
 #endif

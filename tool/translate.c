@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // stentor translate and stentor summarize: a line out for every line in, by several workers. (Models that choose sentences:
 // extract.c.)
-//
-// Lines are worked on in windows; of each, what is done is written in the order of the input, whatever stops the rest.
 #include "infer/translate.h"
 
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "extract.h"
 #include "intervals.h"
-#include "line_input.h"
 #include "options.h"
 #include "output.h"
 #include "score_lines.h"
 #include "signals.h"
 #include "terminal.h"
+#include "windows.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -62,26 +60,11 @@ struct job {
     bool json;
     struct search_options search;
     struct translator *translator;
-    struct line_input *input;
     struct score_lines *scores; // NULL: no reference
-    // A window: lines one behind another in `bytes`.
-    struct buffer bytes;
+    struct windows windows;
     struct text *texts;
-    uint64_t *numbers;
     struct translation *translations;
-    int64_t room, count, written; // room and count: lines of the window
-    int64_t shortened;            // lines that the model read in part
-    int64_t unknown;              // characters that it could not read
-    // What ends it, after the lines before have been written.
-    enum status status;
-    char message[1024];
 };
-
-static struct translator *running;
-static void stop(void)
-{
-    if (running) translator_stop(running);
-}
 
 // ---- options ----
 static enum status read_search(const struct options *options, struct search_options *o)
@@ -146,44 +129,6 @@ static enum status read_measures(const struct options *options, bool summaries,
     return summaries ? STATUS_OK : read_bleu(options, out);
 }
 
-// ---- reading ----
-static enum status add_line(struct job *job, const struct line *line)
-{
-    TRY(buffer_add(&job->bytes, (struct text){line->text, line->bytes}));
-    job->texts[job->count].bytes = line->bytes;
-    job->numbers[job->count++] = line->number;
-    return STATUS_OK;
-}
-
-static void keep_error(struct job *job, enum status status)
-{
-    if (status && !job->status) {
-        job->status = status;
-        error_copy(job->message, sizeof job->message);
-    }
-    error_clear();
-}
-
-// Lines until the window is full, or no more come just now. *ended_p: no more come at all.
-static void fill_window(struct job *job, bool *ended_p)
-{
-    enum line_state state = LINE_HERE;
-    enum status status = STATUS_OK;
-    buffer_clear(&job->bytes);
-    job->count = 0;
-    while (!status && job->count < job->room && job->bytes.bytes < WINDOW_BYTES &&
-           !signals_caught()) {
-        struct line line;
-        status = line_input_next(job->input, job->count == 0, &line, &state);
-        if (!status && state == LINE_HERE) status = add_line(job, &line);
-        if (status || state == LINE_END || (state == LINE_LATE && job->count > 0)) break;
-    }
-    keep_error(job, status);
-    *ended_p = status || state == LINE_END || signals_caught();
-    const char *at = job->bytes.at;
-    for (int64_t i = 0; i < job->count; at += job->texts[i++].bytes) job->texts[i].at = at;
-}
-
 // ---- writing ----
 static json_t *candidate_object(const struct candidate_text *best)
 {
@@ -198,7 +143,7 @@ static enum status write_object(const struct job *job, int64_t i)
     const struct translation *t = &job->translations[i];
     struct candidate_text none = {0};
     json_t *object = candidate_object(t->count ? &t->best[0] : &none);
-    json_t *number = json_integer((json_int_t)job->numbers[i]), *list = NULL;
+    json_t *number = json_integer((json_int_t)job->windows.lines[i]), *list = NULL;
     bool bad = !object || json_object_set_new(object, "line", number) != 0;
     if (!bad && job->search.n_best > 1) {
         list = json_array();
@@ -222,96 +167,88 @@ static enum status write_text(const struct job *job, int64_t i)
         return output_print("\n");
     }
     for (int64_t h = 0; h < t->count; h++) {
-        TRY(output_print("%llu ||| ", (unsigned long long)job->numbers[i] - 1));
+        TRY(output_print("%llu ||| ", (unsigned long long)job->windows.lines[i] - 1));
         TRY(output_write(t->best[h].text.at, t->best[h].text.bytes));
         TRY(output_print(" ||| %.6f\n", t->best[h].score));
     }
     return STATUS_OK;
 }
 
-static void count_losses(struct job *job, int64_t i)
+// The first of each at once: lines may come slowly.
+static void say_first_losses(const struct windows *w, const struct translation *t, uint64_t line)
 {
-    const struct translation *t = &job->translations[i];
-    unsigned long long line = job->numbers[i];
-    const char *name = line_input_name(job->input);
-    if (t->left && job->shortened++ == 0)
+    if (t->left && w->shortened.line == line)
         terminal_say("warning: %s line %llu has %lld tokens more than the model reads; they are "
                      "left out",
-                     name, line, (long long)t->left);
-    if (t->unknown && job->unknown == 0)
+                     w->name, (unsigned long long)line, (long long)t->left);
+    if (t->unknown && w->unknown.line == line)
         terminal_say("warning: %s line %llu has characters that the model does not know; they are "
                      "left out",
-                     name, line);
-    job->unknown += t->unknown;
+                     w->name, (unsigned long long)line);
 }
 
-static enum status write_line(struct job *job, int64_t i)
+static enum status write_line(void *context, int64_t i)
 {
+    struct job *job = context;
     const struct translation *t = &job->translations[i];
-    count_losses(job, i);
+    say_first_losses(&job->windows, t, job->windows.lines[i]);
     if (output_has_lines()) TRY(job->json ? write_object(job, i) : write_text(job, i));
-    job->written++;
     if (job->scores)
         score_lines_add(job->scores,
                         t->count ? buffer_text(&t->best[0].text) : (struct text){"", 0});
     return STATUS_OK;
 }
 
-// One window: all that is done before the first line that is not.
-static enum status run_window(struct job *job)
-{
-    enum status status = STATUS_OK;
-    keep_error(job, translator_run(job->translator, job->texts, job->numbers, job->count,
-                                   job->translations));
-    for (int64_t i = 0; !status && i < job->count && job->translations[i].done; i++)
-        status = write_line(job, i);
-    for (int64_t i = 0; i < job->count; i++) translation_release(&job->translations[i]);
-    TRY(status);
-    return output_finish();
-}
-
-static enum status run_all(struct job *job)
-{
-    for (bool ended = false; !ended && !job->status && !signals_caught();) {
-        fill_window(job, &ended);
-        if (job->count) TRY(run_window(job));
-    }
-    if (job->shortened > 1)
-        terminal_say("warning: %lld lines were longer than the model reads",
-                     (long long)job->shortened);
-    if (job->unknown > 1)
-        terminal_say("warning: %lld characters were left out", (long long)job->unknown);
-    if (job->status) return error_adopt(job->status, job->message);
-    if (signals_caught()) {
-        terminal_say("stopped: the first %lld lines are %s", (long long)job->written,
-                     output_has_lines() ? "written" : "done, and nothing is measured");
-        return STATUS_OK;
-    }
-    return job->scores ? score_lines_print(job->scores, job->json) : STATUS_OK;
-}
-
 // ---- the commands ----
-static enum status take_window(struct job *job)
+static enum status take(void *context, int64_t i)
 {
-    job->room = WINDOW_BATCHES * job->search.batch;
-    size_t room = (size_t)job->room;
-    TRY(memory_allocate(room, sizeof *job->texts, "lines", &job->texts));
-    TRY(memory_allocate(room, sizeof *job->numbers, "lines", &job->numbers));
-    return memory_allocate(room, sizeof *job->translations, "lines", &job->translations);
+    struct job *job = context;
+    job->texts[i] = windows_text(&job->windows, i, 0);
+    return STATUS_OK;
 }
+static enum status run_lines(void *context, int64_t count)
+{
+    struct job *job = context;
+    return translator_run(job->translator, job->texts, job->windows.lines, count,
+                          job->translations);
+}
+static struct outcome outcome_of(const void *context, int64_t i)
+{
+    const struct translation *t = &((const struct job *)context)->translations[i];
+    return (struct outcome){t->done, t->left, t->unknown};
+}
+static void release(void *context, int64_t i)
+{
+    translation_release(&((struct job *)context)->translations[i]);
+}
+static void stop(void *context) { translator_stop(((struct job *)context)->translator); }
+
+static const struct window_work work = {
+    .rows = "lines",
+    .shortened = {NULL, "lines were longer than the model reads", ""},
+    .unknown = {NULL, "characters were left out", ""},
+    .take = take,
+    .run = run_lines,
+    .outcome = outcome_of,
+    .write = write_line,
+    .release = release,
+    .stop = stop,
+};
 
 static enum status start(struct job *job, const struct options *options,
                          const struct loaded_model *model, const struct score_options *measures)
 {
-    int64_t workers = cpu_cores();
+    int64_t workers = cpu_cores(), room = WINDOW_BATCHES * job->search.batch;
+    struct rows_setup setup = {.path = windows_path(options, 1)};
     TRY(option_integer(options, "workers", 1, 1024, &workers));
     TRY(translator_create(model, &job->search, (int)workers, &job->translator));
-    TRY(line_input_open(options->arguments > 1 ? options->argument[1] : NULL, &job->input));
+    TRY(windows_open(options, &setup, room, WINDOW_BYTES, &job->windows));
     if (measures->reference) TRY(score_lines_create(measures, &job->scores));
-    TRY(take_window(job));
-    running = job->translator;
-    signals_catch(stop, false);
-    return run_all(job);
+    TRY(memory_allocate((size_t)room, sizeof *job->texts, "lines", &job->texts));
+    TRY(memory_allocate((size_t)room, sizeof *job->translations, "lines", &job->translations));
+    TRY(windows_run(&job->windows, &work, job));
+    if (!job->scores || !job->windows.complete) return STATUS_OK;
+    return score_lines_print(job->scores, job->json);
 }
 
 static enum status run(const struct options *options, bool summaries)
@@ -323,19 +260,13 @@ static enum status run(const struct options *options, bool summaries)
     TRY(read_measures(options, summaries, &measures));
     TRY(model_directory_load(options->argument[0], &model));
     enum status status = start(&job, options, model, &measures);
-    running = NULL;
     score_lines_destroy(job.scores);
-    line_input_close(job.input);
+    windows_release(&job.windows);
     translator_destroy(job.translator);
     loaded_model_destroy(model);
-    buffer_release(&job.bytes);
     free(job.texts);
-    free(job.numbers);
     free(job.translations);
-    TRY(status);
-    TRY(output_finish());
-    signals_leave();
-    return STATUS_OK;
+    return signals_end(status);
 }
 
 static enum status translate(const struct options *options) { return run(options, false); }

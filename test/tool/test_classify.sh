@@ -103,6 +103,9 @@ fails "a number that is too large" 3 "standard input line 3: 1e39 is out of rang
 check "... the lines before are there" test "$(wc -l <out.txt)" -eq 2
 printf '1\nx\n' >in.txt
 fails "a word for a number" 3 "in.txt line 2: \"x\" is no number" "$program" classify line in.txt
+printf '1\nx\n\377\n' >in.txt
+fails "of two things that are wrong the first" 3 "standard input line 2: \"x\" is no number" "$program" classify line
+printf '1\nx\n' >in.txt
 fails "--format of numbers" 3 'in.txt line 2: "x" is no number' "$program" classify line in.txt --format tsv
 # Classes and a number by two columns of numbers, among others: measured as training measures them.
 awk 'BEGIN { srand(5); print "kind,a,unit,b,sum"
