@@ -20,13 +20,13 @@
 // clang-format off
 static const struct option_row rows[] = {
     {"text", "COLUMN", "of FILE: the text, a number from 1 or a name (1)"},
-    {"pair", "COLUMN", "of FILE: a second text; on standard input it stands behind a tab"},
+    {"pair", "COLUMN", "a second text; on standard input it stands behind a tab"},
     {"features", "COLUMNS", "of FILE: numbers, \"1-9, 12\" or names (the first, without target)"},
     {"target", "COLUMN", "of FILE: the right class or number; measures are printed at the end"},
     INTERVALS_OPTION,
     {"format", "NAME", "of FILE: lines, csv, tsv, spaced, jsonl, squad (by its ending)"},
-    {"header", NULL, "the first row is left out, also where columns are numbers"},
-    {"replace", NULL, "bytes that are no UTF-8 become question marks instead of ending it"},
+    {"header", NULL, "of FILE: the first row is left out, also where columns are numbers"},
+    {"replace", NULL, "of FILE: bytes that are no UTF-8 become question marks instead of ending it"},
     {"batch", "N", "rows at a time (32)"},
     {"workers", "N", "workers (one for each core); the result is the same for any number"},
     {"json", NULL, "prints an object a line, with scores, and one of the measures at the end"},
@@ -228,16 +228,6 @@ static enum status take_window(struct job *job)
                            sizeof *job->numbers, "rows", &job->numbers);
 }
 
-// What says of a file that it is columns.
-static const char *column_option(const struct options *options)
-{
-    static const char *const of_files[] = {"text",   "target",  "format",
-                                           "header", "replace", "features"};
-    for (size_t i = 0; i < sizeof of_files / sizeof *of_files; i++)
-        if (option_given(options, of_files[i])) return of_files[i];
-    return NULL;
-}
-
 // Of a model of numbers: --features, or the first columns without the target's.
 static enum status choose_features(struct job *job, const struct options *options)
 {
@@ -290,7 +280,7 @@ static enum status choose_columns(struct job *job, const struct options *options
 static enum status open_input(struct job *job, const struct options *options, int64_t batch)
 {
     struct rows_setup setup = {.path = windows_path(options, 1)};
-    const char *columns = column_option(options);
+    const char *columns = option_for(options, &classify_command, "of FILE", NULL);
     bool numbers = job->model->config.features > 0, target = option_given(options, "target");
     job->pair = option_given(options, "pair");
     if (option_given(options, "features") && !numbers)

@@ -20,14 +20,14 @@ static const struct option_row rows[] = {
     {"data", "FILE", "the same as FILE"},
     {"field", "NAME", "running text: its name in .jsonl lines (text)"},
     {"carry", NULL, "running text: one stream, whose states go from window to window (lstm_lm)"},
-    {"text", "COLUMN", "rows: the text, a number from 1 or a name (1)"},
+    {"text", "COLUMN", "rows, texts: the text, a number from 1 or a name (1)"},
     {"pair", "COLUMN", "rows: a second text"},
-    {"features", "COLUMNS", "rows of numbers: \"1-9, 12\" or names (the first, without target)"},
-    {"target", "COLUMN", "rows: the right class or number"},
-    {"format", "NAME", "rows: lines, csv, tsv, spaced, jsonl, squad (by FILE's ending)"},
-    {"header", NULL, "rows: the first is left out, also where columns are numbers"},
-    {"replace", NULL, "rows: bytes that are no UTF-8 become question marks instead of ending it"},
-    {"reference", "FILE", "lines: what each should become, for BLEU, chrF and ROUGE"},
+    {"features", "COLUMNS", "rows: of numbers, \"1-9, 12\" or names (the first, without target)"},
+    {"target", "COLUMN", "rows, texts: the right class or number, what a text should become"},
+    {"format", "NAME", "rows, texts: lines, csv, tsv, spaced, jsonl, squad (by FILE's ending)"},
+    {"header", NULL, "rows, texts: the first is left out, also where columns are numbers"},
+    {"replace", NULL, "rows, texts: bytes that are no UTF-8 become question marks"},
+    {"reference", "FILE", "lines, texts: what each should become, for BLEU, chrF and ROUGE"},
     {"tokenize", "NAME", "lines: of BLEU: 13a, zh, char or none, as sacreBLEU's (13a)"},
     {"smooth", "NAME", "lines: of BLEU: exp, floor, add-k or none (exp)"},
     {"chrf-words", "N", "lines: orders of words in chrF: 0, 1, 2 (chrF++) (0)"},
@@ -38,34 +38,28 @@ static const struct option_row rows[] = {
     {"beam", "N", "lines: hypotheses that are followed; 1: greedy (5)"},
     {"length-penalty", "X", "lines: a score is log probability / length^X (1)"},
     {"max-tokens", "N", "lines, questions: tokens to write at most (twice those read, and 10; 30)"},
-    INTERVALS_OPTION,
-    {"batch", "N", "rows, lines, questions: at a time; the result is the same for any number"},
+    {"intervals", NULL, "rows, lines, texts, questions: 95 % confidence, of 1,000 draws"},
+    {"batch", "N", "rows, lines, texts, questions: at a time; the result is the same for any"},
     {"workers", "N", "workers (one for each core)"},
     {"json", NULL, "prints the result as one JSON object"},
     {NULL, NULL, NULL},
 };
 // clang-format on
 
-// What a directory is for, which options are not of all, and what does the work of the others than running text.
+// What a directory is for, and what does the work of the others than running text. Which options are for which, `rows` says.
 static const struct kind {
-    const char *reads;
-    const char *own; // options, between blanks
+    const char *name, *reads;
     const struct command *command;
     const char *needs; // an option that says what is right, NULL: the file does
     const char *usage;
 } kinds[] = {
-    {"running text", " field carry ", NULL, NULL, NULL},
-    {"rows", " text pair features target format header replace intervals batch ", &classify_command,
-     "target", "FILE --target COLUMN (and --text COLUMN, or --features COLUMNS)"},
-    {"lines",
-     " reference tokenize smooth chrf-words lower-case characters stem intervals beam "
-     "length-penalty max-tokens batch ",
-     &translate_command, "reference", "FILE --reference FILE"},
-    {"texts to choose sentences of",
-     " text target format header replace reference characters stem intervals batch sentences ",
-     &summarize_command, NULL,
+    {"running text", "running text", NULL, NULL, NULL},
+    {"rows", "rows", &classify_command, "target",
+     "FILE --target COLUMN (and --text COLUMN, or --features COLUMNS)"},
+    {"lines", "lines", &translate_command, "reference", "FILE --reference FILE"},
+    {"texts", "texts to choose sentences of", &summarize_command, NULL,
      "FILE --target COLUMN (and --text COLUMN), or FILE --reference FILE"},
-    {"questions", " max-tokens intervals batch ", &answer_command, NULL, "FILE.json"},
+    {"questions", "questions", &answer_command, NULL, "FILE.json"},
 };
 enum { RUNNING_TEXT, ROWS, LINES, TEXTS, QUESTIONS, KINDS };
 
@@ -193,16 +187,11 @@ static enum status find_kind(const char *directory, const struct kind **kind_p)
 // An option of other models than this is a mistake.
 static enum status check_options(const struct options *options, const struct kind *kind)
 {
-    char word[64];
-    for (int i = 0; i < options->count; i++) {
-        const char *name = options->given[i].row->name;
-        const struct kind *whose = NULL;
-        snprintf(word, sizeof word, " %s ", name);
-        for (int k = 0; k < KINDS && whose != kind; k++)
-            if (strstr(kinds[k].own, word) && (!whose || &kinds[k] == kind)) whose = &kinds[k];
-        if (whose && whose != kind)
+    for (int k = 0; k < KINDS; k++) {
+        const char *name = option_for(options, &eval_command, kinds[k].name, kind->name);
+        if (name)
             FAIL(STATUS_USAGE, "eval: --%s is for models that read %s; %s reads %s", name,
-                 whose->reads, options->argument[0], kind->reads);
+                 kinds[k].reads, options->argument[0], kind->reads);
     }
     return STATUS_OK;
 }

@@ -30,20 +30,8 @@ struct job {
 };
 
 // ---- options ----
-static enum status refuse(const struct options *options, const char *const *names, const char *why)
-{
-    for (; *names; names++)
-        if (option_given(options, *names)) FAIL(STATUS_USAGE, "--%s is for %s", *names, why);
-    return STATUS_OK;
-}
-
 enum status extract_is_asked(const struct options *options, bool *asked_p)
 {
-    static const char *const own[] = {"sentences", "text",    "target", "format",
-                                      "header",    "replace", NULL};
-    static const char *const others[] = {"beam",        "n-best", "length-penalty", "max-tokens",
-                                         "temperature", "top-k",  "top-p",          "min-p",
-                                         "seed",        NULL};
     bool lead = option_given(options, "lead"), asked = lead, zero_bias;
     const char *directory = options->argument[0];
     struct model_config config;
@@ -63,10 +51,10 @@ enum status extract_is_asked(const struct options *options, bool *asked_p)
         FAIL(STATUS_USAGE, "--sentences is for models that choose them; --lead says how many");
     snprintf(why, sizeof why, "models that write%s%.1000s%s", lead ? "" : "; ",
              lead ? "" : directory, lead ? "" : " chooses sentences");
-    if (asked) TRY(refuse(options, others, why));
+    if (asked) TRY(option_refuse(options, &summarize_command, "writing", why));
     snprintf(why, sizeof why, "models that choose sentences; %.1000s writes",
              directory ? directory : "");
-    if (!asked) TRY(refuse(options, own, why));
+    if (!asked) TRY(option_refuse(options, &summarize_command, "choosing", why));
     *asked_p = asked;
     return STATUS_OK;
 }
@@ -176,11 +164,11 @@ static const struct window_work work = {
 
 static enum status open_input(struct job *job, const struct options *options, int file)
 {
-    static const char *const of_files[] = {"text", "target", "format", "header", "replace", NULL};
     const char *text = option_text(options, "text"), *target = option_text(options, "target");
     struct rows_setup setup = {.path = windows_path(options, file)};
     if (!setup.path) {
-        TRY(refuse(options, of_files, "columns of a file; standard input has lines"));
+        TRY(option_refuse(options, &summarize_command, "of FILE",
+                          "columns of a file; standard input has lines"));
     } else {
         job->target = target != NULL;
         setup.columns = 1 + job->target;
@@ -192,7 +180,6 @@ static enum status open_input(struct job *job, const struct options *options, in
 
 static enum status open_scores(struct job *job, const struct options *options)
 {
-    static const char *const of_measures[] = {"characters", "stem", "intervals", NULL};
     const struct score_options measures = {
         .reference = option_text(options, "reference"),
         .intervals = option_given(options, "intervals"),
@@ -202,7 +189,8 @@ static enum status open_scores(struct job *job, const struct options *options)
     if (measures.reference && job->target)
         FAIL(STATUS_USAGE, "--reference and --target both say what is right; one of them");
     if (!measures.reference && !job->target)
-        return refuse(options, of_measures, "measuring; add --reference FILE or --target COLUMN");
+        return option_refuse(options, &summarize_command, "measures",
+                             "measuring; add --reference FILE or --target COLUMN");
     return score_lines_create(&measures, &job->scores);
 }
 

@@ -7,13 +7,13 @@
 
 // clang-format off
 #define EXTRACT_OPTIONS                                                                            \
-    {"sentences", "N", "models that choose sentences: how many of a text (1)"},                    \
+    {"sentences", "N", "choosing: how many sentences of a text (1)"},                              \
     {"lead", "N", "no model: the first N sentences of a text, for comparison"},                    \
-    {"text", "COLUMN", "of FILE, for both: the text, a number from 1 or a name (1)"},              \
-    {"target", "COLUMN", "of FILE, for both: what it should become; several in a .jsonl list"},    \
-    {"format", "NAME", "of FILE, for both: lines, csv, tsv, spaced, jsonl (by its ending)"},       \
-    {"header", NULL, "of FILE, for both: the first row is left out"},                              \
-    {"replace", NULL, "of FILE, for both: bytes that are no UTF-8 become question marks"}
+    {"text", "COLUMN", "choosing, of FILE: the text, a number from 1 or a name (1)"},              \
+    {"target", "COLUMN", "choosing, of FILE: what it should become; several in a .jsonl list"},    \
+    {"format", "NAME", "choosing, of FILE: lines, csv, tsv, spaced, jsonl (by its ending)"},       \
+    {"header", NULL, "choosing, of FILE: the first row is left out"},                              \
+    {"replace", NULL, "choosing, of FILE: bytes that are no UTF-8 become question marks"}
 // clang-format on
 
 // Whether the options ask for these: --lead, or a DIR whose model chooses sentences; and that none is there that only the others have.

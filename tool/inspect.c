@@ -14,8 +14,8 @@
 #include <string.h>
 
 static const struct option_row rows[] = {
-    {"digest", NULL, "SHA-256 of the tensors: of a checkpoint, what `stentor train` prints"},
-    {"tensors", NULL, "one line for each tensor (of a model: instead of a summary)"},
+    {"digest", NULL, "tensors: their SHA-256; of a checkpoint, what `stentor train` prints"},
+    {"tensors", NULL, "tensors, no checkpoint: a line for each (of a model: instead of a summary)"},
     {"set", "KEY=VALUE", "run file: changes a key; may be repeated"},
     {"workers", "N", "run file: as --set parallel.workers=N"},
     {"out", "DIR", "run file: as --set out=DIR"},
@@ -275,28 +275,26 @@ static bool ends_with(const char *text, const char *end)
 }
 
 // An option that means nothing for what `path` is, is a mistake.
-static enum status refuse(const struct options *options, const char *const *name, const char *path,
+static enum status refuse(const struct options *options, const char *what, const char *path,
                           const char *kind, const char *wanted)
 {
-    for (; *name; name++)
-        if (option_given(options, *name))
-            FAIL(STATUS_USAGE, "inspect: --%s is for %s; %s is %s", *name, wanted, path, kind);
+    const char *name = option_for(options, &inspect_command, what, NULL);
+    if (name) FAIL(STATUS_USAGE, "inspect: --%s is for %s; %s is %s", name, wanted, path, kind);
     return STATUS_OK;
 }
 
 static enum status run(const struct options *options)
 {
-    static const char *const of_run[] = {"set", "workers", "out", NULL};
-    static const char *const of_tensors[] = {"digest", "tensors", NULL};
     const char *path = options->argument[0];
     if (directory_exists(path)) {
         if (holds(path, "manifest.json")) {
-            TRY(refuse(options, of_run, path, "a checkpoint", "a run file"));
-            TRY(refuse(options, of_tensors + 1, path, "a checkpoint", "a model or a .safetensors"));
+            TRY(refuse(options, "run file", path, "a checkpoint", "a run file"));
+            TRY(refuse(options, "no checkpoint", path, "a checkpoint",
+                       "a model or a .safetensors"));
             return inspect_checkpoint(options, path);
         }
         if (holds(path, "config.json")) {
-            TRY(refuse(options, of_run, path, "a model", "a run file"));
+            TRY(refuse(options, "run file", path, "a model", "a run file"));
             return inspect_model(options, path);
         }
         bool run = holds(path, "checkpoints");
@@ -306,10 +304,10 @@ static enum status run(const struct options *options)
              run ? "/checkpoints" : "");
     }
     if (ends_with(path, ".safetensors")) {
-        TRY(refuse(options, of_run, path, "a file of tensors", "a run file"));
+        TRY(refuse(options, "run file", path, "a file of tensors", "a run file"));
         return inspect_safetensors(options, path);
     }
-    TRY(refuse(options, of_tensors, path, "taken as a run file",
+    TRY(refuse(options, "tensors", path, "taken as a run file",
                "a model, a checkpoint or a .safetensors"));
     return inspect_run(options, path);
 }

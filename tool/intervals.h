@@ -8,8 +8,7 @@
 
 #define INTERVALS_OPTION                                                                           \
     {                                                                                              \
-        "intervals", NULL,                                                                         \
-            "95 % confidence intervals beside measures, of 1,000 draws of the lines"               \
+        "intervals", NULL, "measures: 95 % confidence intervals, of 1,000 draws of the lines"      \
     }
 
 // {0} keeps nothing: `wanted` is set by who reads the options.

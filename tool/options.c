@@ -123,6 +123,35 @@ bool option_given(const struct options *options, const char *name)
     return false;
 }
 
+// Of a help "rows, lines: …" both are what the option is for.
+static bool is_for(const struct option_row *row, const char *what)
+{
+    const char *at = row->help, *colon = strstr(at, ": ");
+    size_t bytes = strlen(what);
+    for (; colon && at < colon; at += strcspn(at, ",:") + 2)
+        if (!strncmp(at, what, bytes) && (at[bytes] == ',' || at + bytes == colon)) return true;
+    return false;
+}
+
+const char *option_for(const struct options *options, const struct command *command,
+                       const char *what, const char *but)
+{
+    for (int i = 0; i < options->count; i++)
+        for (const struct option_row *row = command->rows; row->name; row++)
+            if (!strcmp(options->given[i].row->name, row->name) && is_for(row, what) &&
+                !(but && is_for(row, but)))
+                return row->name;
+    return NULL;
+}
+
+enum status option_refuse(const struct options *options, const struct command *command,
+                          const char *what, const char *why)
+{
+    const char *name = option_for(options, command, what, NULL);
+    if (name) FAIL(STATUS_USAGE, "--%s is for %s", name, why);
+    return STATUS_OK;
+}
+
 enum status option_integer(const struct options *options, const char *name, int64_t least,
                            int64_t most, int64_t *value_p)
 {

@@ -11,7 +11,8 @@
 struct option_row {
     const char *name;     // "set", or "n" for -n; a row without a name ends the table
     const char *argument; // "KEY=VALUE"; NULL: takes none
-    const char *help;
+    const char
+        *help; // what the option is for, where not for all, stands before a colon: "rows, lines: …"
 };
 struct options;
 struct command {
@@ -45,6 +46,12 @@ struct options {
 enum status options_parse(const struct command *command, int argc, char **argv,
                           struct options *options_p) CHECK_RESULT;
 bool option_given(const struct options *options, const char *name);
+// The first that was given of those that the command's table has for `what`, and not for `but` (NULL: whatever else); NULL: none.
+const char *option_for(const struct options *options, const struct command *command,
+                       const char *what, const char *but);
+// Fails: STATUS_USAGE, "--NAME is for WHY", where one for `what` was given.
+enum status option_refuse(const struct options *options, const struct command *command,
+                          const char *what, const char *why) CHECK_RESULT;
 // The last value that was given, NULL when none was.
 const char *option_text(const struct options *options, const char *name);
 // These leave *value_p alone when the option was not given. Fail: STATUS_USAGE with option, value and range.

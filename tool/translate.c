@@ -18,36 +18,37 @@
 #include <string.h>
 
 // clang-format off
-#define ROWS_BEFORE                                                                                \
-    {"beam", "N", "hypotheses of a line that are followed; 1: greedy (5)"},                        \
-    {"n-best", "N", "prints the N best of each line, with scores (1)"},                            \
-    {"length-penalty", "X", "a score is log probability / length^X: 0 the sum, 1 the mean (1)"},   \
-    {"max-tokens", "N", "tokens of a line to write at most; 0: twice those read, and 10 (0)"},     \
-    {"temperature", "X", "above 0: draws instead of searching (0)"},                               \
-    {"top-k", "N", "draws among the N likeliest; 0: all (0)"},                                     \
-    {"top-p", "X", "draws among the likeliest that share X of the probability (1)"},               \
-    {"min-p", "X", "leaves out what is less likely than X times the likeliest (0)"},               \
-    {"seed", "N", "the same seed draws the same (0)"},                                             \
+// OF, DRAWS: what they are for.
+#define WRITING_ROWS(OF, DRAWS)                                                                    \
+    {"beam", "N", OF "hypotheses of a line that are followed; 1: greedy (5)"},                     \
+    {"n-best", "N", OF "prints the N best of each line, with scores (1)"},                         \
+    {"length-penalty", "X", OF "a score is log probability / length^X: 0 sum, 1 mean (1)"},        \
+    {"max-tokens", "N", OF "tokens of a line to write at most; 0: twice those read, and 10 (0)"},  \
+    {"temperature", "X", OF "above 0: draws instead of searching (0)"},                            \
+    {"top-k", "N", DRAWS "among the N likeliest; 0: all (0)"},                                     \
+    {"top-p", "X", DRAWS "among the likeliest that share X of the probability (1)"},               \
+    {"min-p", "X", DRAWS "without what is less likely than X times the likeliest (0)"},            \
+    {"seed", "N", DRAWS "the same seed draws the same (0)"},                                       \
     {"batch", "N", "lines at a time; the result is the same for any number (32)"},                 \
     {"workers", "N", "workers (one for each core); the result is the same for any number"}
 #define ROWS_BEHIND                                                                                \
     {"json", NULL, "prints an object a line, with scores, and one of the measures at the end"},    \
     {NULL, NULL, NULL}
 static const struct option_row translate_rows[] = {
-    ROWS_BEFORE,
+    WRITING_ROWS("", "draws: "),
     {"reference", "FILE", "what each line should become: BLEU and chrF are printed at the end"},
-    {"tokenize", "NAME", "of BLEU: 13a, zh, char or none, as sacreBLEU's (13a)"},
-    {"smooth", "NAME", "of BLEU's orders without a match: exp, floor, add-k or none (exp)"},
-    {"chrf-words", "N", "of chrF: orders of words beside those of characters; 2: chrF++ (0)"},
-    {"lower-case", NULL, "measures do not see capital letters"},
+    {"tokenize", "NAME", "measures: BLEU by 13a, zh, char or none, as sacreBLEU's (13a)"},
+    {"smooth", "NAME", "measures: BLEU's orders without a match by exp, floor, add-k or none (exp)"},
+    {"chrf-words", "N", "measures: chrF's orders of words beside those of characters; 2: chrF++ (0)"},
+    {"lower-case", NULL, "measures: they do not see capital letters"},
     INTERVALS_OPTION,
     ROWS_BEHIND,
 };
 static const struct option_row summarize_rows[] = {
-    ROWS_BEFORE,
+    WRITING_ROWS("writing: ", "writing, draws: "),
     {"reference", "FILE", "what each line should become: ROUGE is printed at the end"},
-    {"characters", NULL, "ROUGE by characters, for Chinese; else by words"},
-    {"stem", NULL, "ROUGE by the stems of words"},
+    {"characters", NULL, "measures: ROUGE by characters, for Chinese; else by words"},
+    {"stem", NULL, "measures: ROUGE by the stems of words"},
     INTERVALS_OPTION,
     EXTRACT_OPTIONS,
     ROWS_BEHIND,
@@ -84,10 +85,8 @@ static enum status read_search(const struct options *options, struct search_opti
     TRY(option_number(options, "min-p", 0, 1, &o->sampling.min_p));
     o->sampling.seed = (uint64_t)seed;
     o->draws = o->sampling.temperature > 0;
-    static const char *const of_draws[] = {"top-k", "top-p", "min-p", "seed"};
-    for (int i = 0; i < 4; i++)
-        if (!o->draws && option_given(options, of_draws[i]))
-            FAIL(STATUS_USAGE, "--%s is for draws; add --temperature X", of_draws[i]);
+    if (!o->draws)
+        TRY(option_refuse(options, &translate_command, "draws", "draws; add --temperature X"));
     if (o->draws && option_given(options, "beam"))
         FAIL(STATUS_USAGE, "--beam searches and --temperature draws; one of them");
     return search_check(o);
@@ -112,18 +111,13 @@ static enum status read_bleu(const struct options *options, struct score_options
 static enum status read_measures(const struct options *options, bool summaries,
                                  struct score_options *out)
 {
-    static const char *const of_both[] = {"intervals", NULL};
-    static const char *const of_bleu[] = {"tokenize", "smooth", "chrf-words", "lower-case", NULL};
-    static const char *const of_rouge[] = {"characters", "stem", NULL};
-    const char *const *const lists[] = {of_both, summaries ? of_rouge : of_bleu};
     *out = (struct score_options){.reference = option_text(options, "reference"),
                                   .intervals = option_given(options, "intervals"),
                                   .measures.rouge = summaries || !output_has_lines(),
                                   .measures.bleu_chrf = !summaries};
-    for (int l = 0; l < 2; l++)
-        for (const char *const *name = lists[l]; *name; name++)
-            if (!out->reference && option_given(options, *name))
-                FAIL(STATUS_USAGE, "--%s is for measuring; add --reference FILE", *name);
+    if (!out->reference)
+        TRY(option_refuse(options, summaries ? &summarize_command : &translate_command, "measures",
+                          "measuring; add --reference FILE"));
     out->measures.rouge_options.characters = option_given(options, "characters");
     out->measures.rouge_options.stem = option_given(options, "stem");
     return summaries ? STATUS_OK : read_bleu(options, out);
