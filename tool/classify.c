@@ -26,7 +26,7 @@ static const struct option_row rows[] = {
     INTERVALS_OPTION,
     {"format", "NAME", "of FILE: lines, csv, tsv, spaced, jsonl, squad (by its ending)"},
     {"header", NULL, "of FILE: the first row is left out, also where columns are numbers"},
-    {"replace", NULL, "of FILE: bytes that are no UTF-8 become question marks instead of ending it"},
+    {"replace", NULL, "of FILE: bytes that are no UTF-8 become question marks"},
     {"batch", "N", "rows at a time (32)"},
     {"workers", "N", "workers (one for each core); the result is the same for any number"},
     {"json", NULL, "prints an object a line, with scores, and one of the measures at the end"},
