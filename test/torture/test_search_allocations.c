@@ -3,8 +3,7 @@
 // crash or (under ASan) a leak. The program calls itself with STENTOR_FAIL_ALLOC=n until it succeeds.
 #include "infer/task_model.h"
 #include "infer/translate.h"
-
-#include <sys/wait.h>
+#include "torture/allocations.h"
 
 static const char *program;
 
@@ -51,30 +50,14 @@ static int child(void)
         if (!status) status = translate(&model, m > 0);
         small_model_release(&model);
     }
-    bool told = strstr(error_message(), "not enough memory") != NULL;
-    if (status && !told) printf("status %d: %s\n", status, error_message());
-    return status == STATUS_OK ? 0 : status == STATUS_MEMORY && told ? 10 : 20;
+    return child_code(status);
 }
 
 // ---- the parent ----
 static void every_failing_allocation_is_told(void **state)
 {
     (void)state;
-    int n = 0, result = 10;
-    while (result == 10 && n++ < 2000) {
-        char command[2048], number[32];
-        snprintf(number, sizeof number, "%d", n);
-        assert_int_equal(setenv("STENTOR_FAIL_ALLOC", number, 1), 0);
-        snprintf(command, sizeof command, "'%s' child >&2", program);
-        int code = system(command);
-        unsetenv("STENTOR_FAIL_ALLOC");
-        assert_true(WIFEXITED(code));
-        result = WEXITSTATUS(code);
-        if (result != 10 && result != 0) print_error("allocation %d: exit %d\n", n, result);
-    }
-    assert_int_equal(result, 0);
-    assert_true(n > 100);
-    print_message("# %d allocations\n", n - 1);
+    fail_each_allocation(program, "child", 100);
 }
 
 int main(int count, char **arguments)

@@ -11,16 +11,7 @@
 #include "text/distinct.h"
 #include "text/rouge.h"
 #include "text/train_tokenizer.h"
-
-#include <sys/wait.h>
-
-// cmocka.h wants the others before it.
-// clang-format off
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
-// clang-format on
+#include "torture/allocations.h"
 
 static const char *program;
 
@@ -109,29 +100,14 @@ static int child(const char *folder)
     enum status status = STATUS_OK;
     for (int i = 0; i < 2 && !status; i++) status = learn(&trainings[i], folder);
     if (!status) status = measure();
-    bool told = strstr(error_message(), "not enough memory") != NULL;
-    if (status && !told) printf("status %d: %s\n", status, error_message());
-    return status == STATUS_OK ? 0 : status == STATUS_MEMORY && told ? 10 : 20;
+    return child_code(status);
 }
 
 // ---- the parent ----
 static void every_failing_allocation_is_told(void **state)
 {
     (void)state;
-    int n = 0, result = 10;
-    while (result == 10 && n++ < 1000) {
-        char command[2048], number[32];
-        snprintf(number, sizeof number, "%d", n);
-        assert_int_equal(setenv("STENTOR_FAIL_ALLOC", number, 1), 0);
-        snprintf(command, sizeof command, "'%s' '%s' >&2", program, scratch_path("t"));
-        int code = system(command);
-        unsetenv("STENTOR_FAIL_ALLOC");
-        assert_true(WIFEXITED(code));
-        result = WEXITSTATUS(code);
-        if (result != 10 && result != 0) print_error("allocation %d: exit %d\n", n, result);
-    }
-    assert_int_equal(result, 0);
-    assert_true(n > 100);
+    fail_each_allocation(program, scratch_path("t"), 100);
 }
 
 static int remove_scratch(void **state)
