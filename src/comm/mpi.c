@@ -50,7 +50,9 @@ static enum status meet(struct net *net)
     int size = net->comm.size, beside = 0;
     tell_place(&mine);
     TRY(memory_allocate((size_t)size, sizeof mine, "the workers' places", &net->place));
-    TRY(memory_allocate((size_t)size, sizeof *net->queue, "the workers' places", &net->queue));
+    TRY(memory_allocate((size_t)size, sizeof *net->sent, "the workers' places", &net->sent));
+    TRY(memory_allocate((size_t)size, sizeof *net->received, "the workers' places",
+                        &net->received));
     int error = net->calls->gather(&mine, (int)sizeof mine, net->place);
     if (error) {
         char words[200];
@@ -93,7 +95,8 @@ static void free_net(struct net *net)
     free(net->place);
     free(net->requests);
     free(net->piece);
-    free(net->queue);
+    free(net->sent);
+    free(net->received);
     free(net->pulse.requests);
     free(net);
 }

@@ -4,6 +4,7 @@
 #include "comm/comm.h"
 #include "comm/identity.h"
 #include "comm/mpi.h"
+#include "comm/mpi/internal.h"
 #include "comm/share.h"
 
 #include <pthread.h>
@@ -470,6 +471,25 @@ static void *wait_for_one(void *context)
     return NULL;
 }
 
+// Sends to worker 1, which is stopped, without waiting for anything of it: a message that a library keeps is done at once.
+static void *send_to_one(void *context)
+{
+    static unsigned char data[1 << 20];
+    static const size_t sizes[] = {1, 1000, 5000, 60000, sizeof data};
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    comm_set_timeout(comm, 3);
+    if (comm->rank == 1) {
+        printf("process %ld\n", (long)getpid());
+        fflush(stdout);
+        for (;;) pause();
+    }
+    for (int i = 0; !worker->status && comm->rank == 0; i++)
+        worker->status = comm_send(comm, data, sizes[i % 5], 1);
+    if (comm->rank == 2) worker->status = comm_receive(comm, data, 1, 0);
+    return NULL;
+}
+
 static void *work_slowly(void *context)
 {
     struct worker *worker = context;
@@ -488,8 +508,6 @@ static void *send_large(void *context)
     struct comm *comm = worker->comm;
     const size_t bytes = ((size_t)3 << 30) + 5, apart = 100000007;
     struct block block;
-    // On a busy machine it takes minutes; who lives is other cases' matter.
-    comm_set_timeout(comm, 100);
     worker->status = block_create(bytes, "a large message", &block);
     if (worker->status) return NULL;
     unsigned char *data = block.data;
@@ -502,6 +520,36 @@ static void *send_large(void *context)
         worker->wrong += data[i] != (unsigned char)(1 + i / apart) || (i && data[i - 1]);
     worker->wrong += data[bytes - 1] != 99;
     block_destroy(&block);
+    return NULL;
+}
+
+// A receiver whose calls into MPI take long, as on a busy machine: what is sent before a sign of life must not hold that up.
+static const struct mpi_calls *real;
+static int test_slowly(void *requests, int count, struct mpi_done done[MPI_MOST_DONE], int *done_p)
+{
+    static int calls;
+    if (calls++ < 16) nanosleep(&(struct timespec){0, 300000000}, NULL);
+    return real->test(requests, count, done, done_p);
+}
+static void *receive_slowly(void *context)
+{
+    struct worker *worker = context;
+    struct comm *comm = worker->comm;
+    struct net *net = comm->state;
+    const size_t bytes = 400 << 20;
+    unsigned char *data = calloc(bytes, 1);
+    struct mpi_calls slow = *net->calls;
+    comm_mpi_set_piece(comm, 1 << 20);
+    comm_set_timeout(comm, 2);
+    real = net->calls;
+    slow.test = test_slowly;
+    if (comm->rank == 1) net->calls = &slow;
+    if (data)
+        worker->status =
+            comm->rank ? comm_receive(comm, data, bytes, 0) : comm_send(comm, data, bytes, 1);
+    worker->wrong = !data;
+    net->calls = real;
+    if (!worker->status) free(data);
     return NULL;
 }
 
@@ -518,6 +566,8 @@ static const struct {
     {"lose-in-round", {lose_one_in_a_round}},
     {"disagree", {disagree}},
     {"wait", {wait_for_one}},
+    {"send", {send_to_one}},
+    {"slow", {receive_slowly}},
 };
 
 // The job as the launcher's variables say it and as MPI does.

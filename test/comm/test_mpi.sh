@@ -38,8 +38,8 @@ all_fine() { # all_fine PROCESSES CASE
 all_know() { # all_know PROCESSES CASE PATTERN: the job fails, and all say so
     ! launch "$1" "$2" && lines "$1" "^rank [0-9]* of $1: status 7, 0 wrong: $3"
 }
-lose_second() { # lose_second SIGNAL: worker 1 of 3 gets it while the others wait; prints how the job ended and after how many seconds
-    STENTOR_MPI=$BUILD/mpi.$library.so timeout 60 "$mpirun" -n 3 "$program" mpi wait >"$work/log" 2>&1 &
+lose_second() { # lose_second SIGNAL CASE: worker 1 of 3 gets it while the others wait or send; sets how the job ended and after how many seconds
+    STENTOR_MPI=$BUILD/mpi.$library.so timeout 60 "$mpirun" -n 3 "$program" mpi "$2" >"$work/log" 2>&1 &
     job=$! victim=''
     while [ -z "$victim" ] && kill -0 $job 2>/dev/null; do
         sleep 0.1
@@ -90,13 +90,17 @@ for library in $libraries; do
     all_know 3 lose "worker 2 of 3 \(.*\) has given up"; say $? "nobody hangs when one gives up"
     all_know 3 lose-in-round "worker 2 of 3 \(.*\) has given up"; say $? "nobody hangs when one gives up inside a round"
     ! launch 2 disagree && grep -q "worker 0 sent 8 bytes where worker 1 expects 4" "$work/log"; say $? "sizes that differ are an error"
-    lose_second KILL
+    lose_second KILL wait
     # Hydra ends all others at once, Open MPI lets them speak.
     [ $code -ne 0 ] && [ $seconds -le 5 ] &&
         { [ $library = mpich ] || lines 2 "status 7, 0 wrong: worker 1 of 3 .* is gone"; }
     say $? "a process that dies ends the job"
-    lose_second STOP
+    lose_second STOP wait
     # The case sets the timeout to 3 seconds.
     [ $code -ne 0 ] && [ $seconds -ge 2 ] && [ $seconds -le 9 ] && lines 2 "worker 1 of 3 .* has been silent for 3 s; worker . .* waited"
     say $? "a process that stands still ends the job after the timeout, named by all"
+    lose_second STOP send
+    [ $code -ne 0 ] && [ $seconds -le 9 ] && grep -q "^rank .* worker 1 of 3 .* has been silent for 3 s; worker . .* waited" "$work/log"
+    say $? "who only sends to it does not wait for ever either"
+    all_fine 2 slow; say $? "who receives slowly is not silent, nor is who sends to it"
 done

@@ -57,13 +57,13 @@ struct piece {
     int transfer; // -1: done
     int number;   // within its message
     int label;
-    int next; // the piece that is received from the same worker after it, -1: none
+    int next; // the piece that goes the same way after it, -1: none
     size_t bytes;
 };
-// The pieces that are still to be received from one worker, in order.
+// The pieces that are still to be received from one worker, or sent to it, in order.
 struct queue {
-    int first, last; // -1: none is left to be started
-    int under_way;
+    int first, last;  // -1: none is left to be started
+    size_t under_way; // bytes
 };
 
 struct net {
@@ -79,7 +79,7 @@ struct net {
     void *requests;
     struct piece *piece;
     int capacity;
-    struct queue *queue; // [size]
+    struct queue *received, *sent; // [size]
     struct pulse pulse;
     // The first failure that this process learnt of; `failed` is set last.
     struct word failure;
@@ -103,6 +103,8 @@ void pulse_stop(struct net *net, bool orderly);
 void pulse_set_timeout(struct net *net, double seconds);
 // With the lock held, while this process waits: takes words, sends beats, looks who is silent. Cheap when called often.
 void pulse_tick(struct net *net, double now);
+// With the lock held: worker `rank` has shown at `now` that it lives.
+void pulse_hear(struct net *net, int rank, double now);
 // With the lock held: this process has learnt first that worker `rank` is lost; tells the neighbours, who tell theirs.
 void pulse_lose(struct net *net, enum lost kind, int rank, int error);
 // Says who is lost, as STATUS_PEER; `waited`: for what this worker did wait, "" for nothing.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who lives: every process tells its neighbours, rank + 2^k and rank - 2^k, once a second that it does.
 //
-// A neighbour that has been silent for the timeout, or whose process has ended on this host, is lost. Who learns of a loss first by
+// So does every piece of a message that comes from it. A neighbour that has been silent for the timeout, or whose process has ended on this host, is lost. Who learns of a loss first by
 // itself tells all neighbours, and they tell theirs, once: after log2(P) hops all have the same name. From then on nothing of MPI is
 // called any more, for a call may wait for ever for the lost one. A word to a neighbour is not sent while the one before is on its way,
 // so a process that stands still costs its neighbours no memory.
@@ -60,11 +60,18 @@ static void note_failure(struct net *net, struct word failure, int error)
     atomic_store(&net->failed, true);
 }
 
-static void hear(struct net *net, const struct word *word, int from, double now)
+void pulse_hear(struct net *net, int rank, double now)
 {
     struct pulse *pulse = &net->pulse;
-    for (int n = 0; n < pulse->neighbours; n++)
-        if (pulse->neighbour[n].rank == from) pulse->neighbour[n].heard = now;
+    for (int n = 0; n < pulse->neighbours; n++) {
+        struct neighbour *neighbour = &pulse->neighbour[n];
+        if (neighbour->rank == rank && neighbour->heard < now) neighbour->heard = now;
+    }
+}
+
+static void hear(struct net *net, const struct word *word, int from, double now)
+{
+    pulse_hear(net, from, now);
     if (word->kind != LOST_NOBODY && word->rank >= 0 && word->rank < net->comm.size)
         note_failure(net, *word, 0);
 }

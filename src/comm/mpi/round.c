@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rounds of messages over MPI: every message in pieces, started together, then tested until they are done.
 //
-// All pieces are sent at once, but few are received from each worker at a time: one test may copy everything that it can (Open MPI reads
-// the other's memory in it), and a process that copies gigabytes in one call would be silent for so long. A bound for each worker, not
-// for all together, since one that sends later must not keep others waiting.
+// Few bytes are under way between two workers at a time. One test may copy everything that it can (Open MPI reads the other's memory in
+// it), and a process that copies gigabytes in one call would be silent for so long; and words of the pulse wait behind all pieces that
+// were sent before them (384 of a slow receiver held them up for 10 s). A bound for each worker, not for all together, since one that
+// sends later must not keep others waiting. Each piece that comes, or is taken, is a sign of life of its worker.
 //
 // A piece's label is the message's size (its low bits) and whether the piece is the last one. So a receiver that expects another size
 // sees it at the first piece, and can say what was sent. Between two processes MPI keeps the order of messages, hence of pieces.
@@ -22,8 +23,10 @@
 // under way: library and kernel carry little on their own.
 enum { SHORTEST_SLEEP = 20000, LONGEST_SLEEP = 1000000 };
 static const double YIELDING = 0.002, EXPECTED_RATE = 1e9, COPYING_RATE = 4e9;
-// Pieces of one worker that are received at a time.
-enum { WINDOW = 4 };
+// Whole pieces of one worker that are received at a time, and that are sent to one: these wait until the other has received.
+enum { RECEIVED_AT_ONCE = 4, SENT_AT_ONCE = 8 };
+// Bytes that no library takes before the other one is there.
+enum { UNBUFFERED = 1 << 20 };
 
 struct waiting {
     int tests;
@@ -81,6 +84,7 @@ struct carrying {
     const struct transfer *transfer;
     int pieces, left;
     double bytes;
+    double now; // of this look
 };
 
 // Who is lost, and what this worker waited for: something of the lost one where there is such.
@@ -119,22 +123,28 @@ static int start_piece(struct net *net, const struct transfer *transfer, int i)
                                MPI_ANY_LABEL, net->requests, i);
 }
 
-// Starts what is received next from `peer`, as far as its window allows. The lock is held.
-static int start_next(struct net *net, const struct transfer *transfer, int peer)
+static struct queue *queue_of(struct net *net, const struct transfer *transfer)
 {
-    struct queue *queue = &net->queue[peer];
+    return transfer->sends ? &net->sent[transfer->peer] : &net->received[transfer->peer];
+}
+
+// Starts what goes next the way of `one`, as far as its window allows. The lock is held.
+static int start_next(struct net *net, const struct transfer *transfer, const struct transfer *one)
+{
+    struct queue *queue = queue_of(net, one);
+    size_t most = net->most_piece * (one->sends ? SENT_AT_ONCE : RECEIVED_AT_ONCE);
     int error = 0;
-    while (queue->first >= 0 && queue->under_way < WINDOW && !error) {
+    while (queue->first >= 0 && queue->under_way < most && !error) {
         error = start_piece(net, transfer, queue->first);
+        queue->under_way += net->piece[queue->first].bytes;
         queue->first = net->piece[queue->first].next;
-        queue->under_way++;
     }
     return error;
 }
 
-static void join_queue(struct net *net, int peer, int i)
+static void join_queue(struct net *net, const struct transfer *transfer, int i)
 {
-    struct queue *queue = &net->queue[peer];
+    struct queue *queue = queue_of(net, transfer);
     if (queue->first < 0)
         queue->first = i;
     else
@@ -154,7 +164,7 @@ static int lay_out(struct net *net, const struct transfer *transfer, int t, int 
                            .label = label_of(net, transfer->bytes, p == pieces - 1),
                            .next = -1,
                            .bytes = left < net->most_piece ? left : net->most_piece};
-        if (!transfer->sends) join_queue(net, transfer->peer, first + p);
+        join_queue(net, transfer, first + p);
     }
     return first + pieces;
 }
@@ -185,11 +195,14 @@ static enum status finish_piece(struct carrying *carrying, const struct mpi_done
         return say_lost(carrying);
     }
     piece->transfer = -1;
-    if (!transfer || transfer->sends) return STATUS_OK;
-    if (done->outcome != MPI_CAME || done->bytes != piece->bytes || done->label != piece->label)
+    if (!transfer) return STATUS_OK;
+    if (!transfer->sends &&
+        (done->outcome != MPI_CAME || done->bytes != piece->bytes || done->label != piece->label))
         return refuse_size(net, transfer, done);
-    net->queue[transfer->peer].under_way--;
-    int error = start_next(net, carrying->transfer, transfer->peer);
+    if (!transfer->sends || piece->bytes >= UNBUFFERED)
+        pulse_hear(net, transfer->peer, carrying->now);
+    queue_of(net, transfer)->under_way -= piece->bytes;
+    int error = start_next(net, carrying->transfer, transfer);
     if (!error) return STATUS_OK;
     pulse_lose(net, LOST_UNREACHABLE, transfer->peer, error);
     return say_lost(carrying);
@@ -202,6 +215,7 @@ static enum status look_once(struct carrying *carrying, double now, bool *moved)
     struct mpi_done done[MPI_MOST_DONE];
     int count = 0;
     enum status status = STATUS_OK;
+    carrying->now = now;
     pthread_mutex_lock(&net->lock);
     if (!atomic_load(&net->failed)) {
         int error = net->calls->test(net->requests, carrying->pieces, done, &count);
@@ -259,18 +273,15 @@ static void start_all(struct carrying *carrying, int count)
     const struct transfer *transfer = carrying->transfer;
     int error = 0, peer = net->comm.rank;
     for (int t = 0; t < count; t++)
-        net->queue[transfer[t].peer] = (struct queue){.first = -1, .last = -1};
+        *queue_of(net, &transfer[t]) = (struct queue){.first = -1, .last = -1};
     for (int t = 0, i = 0; t < count; t++) i = lay_out(net, &transfer[t], t, i);
     pthread_mutex_lock(&net->lock);
-    for (int t = 0; t < count && !error; t++) {
-        peer = transfer[t].peer;
-        if (!transfer[t].sends) error = start_next(net, transfer, peer);
-    }
-    for (int i = 0; i < carrying->pieces && !error; i++) {
-        const struct transfer *sent = &transfer[net->piece[i].transfer];
-        peer = sent->peer;
-        if (sent->sends) error = start_piece(net, transfer, i);
-    }
+    for (int sends = 0; sends < 2; sends++)
+        for (int t = 0; t < count && !error; t++) {
+            if (transfer[t].sends != (bool)sends) continue;
+            peer = transfer[t].peer;
+            error = start_next(net, transfer, &transfer[t]);
+        }
     if (error) pulse_lose(net, LOST_UNREACHABLE, peer, error);
     pthread_mutex_unlock(&net->lock);
 }
