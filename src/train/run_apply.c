@@ -38,6 +38,12 @@ static const struct reader of_tasks[] = {
     {"model.matches", "answer"},
 };
 
+// Columns of rows; of running text they are refused as such, of answers as what the file names itself.
+static const struct reader of_columns[] = {
+    {"data.pair", "classify, regress, mlm"},
+    {"data.target", "classify, regress, translate, summarize"},
+};
+
 static bool is_among(const char *names, const char *name)
 {
     size_t length = strlen(name);
@@ -88,8 +94,12 @@ enum status run_check_readers(const struct run_config *config)
     const struct model_type *type;
     TRY(model_find(model->type, &type));
     // Who summarizes without a decoder does it by scores.
-    if (strcmp(config->task, "summarize") != 0 || type->tasks & TASK_TRANSLATE)
+    bool chooses = !strcmp(config->task, "summarize") && !(type->tasks & TASK_TRANSLATE);
+    if (!chooses)
         TRY(check_readers(config, of_tasks, sizeof of_tasks / sizeof *of_tasks, "task",
+                          config->task));
+    if (!chooses && run_has_rows(config) && strcmp(config->task, "answer") != 0)
+        TRY(check_readers(config, of_columns, sizeof of_columns / sizeof *of_columns, "task",
                           config->task));
     TRY(check_readers(config, of_types, sizeof of_types / sizeof *of_types, "model.type",
                       model->type));

@@ -200,13 +200,23 @@ bool run_decodes(const struct run_config *config)
     return false;
 }
 
+static enum status check_beam(const struct run_config *config)
+{
+    if (config->measure_beam > 1 && !config->model.sentences && !run_decodes(config))
+        FAIL_KEY(config, "train.measure_beam",
+                 "%lld, but train.measure: %s needs no text that the model writes; bleu, chrf and "
+                 "rouge of translate and summarize do",
+                 (long long)config->measure_beam, config->measure);
+    return STATUS_OK;
+}
+
 static enum status check_measure(const struct run_config *config)
 {
     char takes[128] = "loss";
     unsigned task = config->model.sentences ? TASK_SENTENCES : asked_task(config);
     int wanted = 0, last = -1;
     while (wanted < MEASURES && strcmp(config->measure, measures[wanted].name) != 0) wanted++;
-    if (wanted == MEASURES || measures[wanted].tasks & task) return STATUS_OK;
+    if (wanted == MEASURES || measures[wanted].tasks & task) return check_beam(config);
     for (int i = 0; i < MEASURES; i++)
         if (measures[i].tasks & task) last = i;
     for (int i = 0; i <= last; i++) {
@@ -320,6 +330,8 @@ static enum status check_rows(const struct run_config *config)
         "data.unknown",       "data.mask_rate",     "data.answer_tokens", "data.source_tokenizer",
         "train.batch_tokens", "train.folds",        "train.fold",         "train.measure",
         "train.measure_beam"};
+    static const char *const changes[] = {"data.word_dropout", "data.swap", "data.mask",
+                                          "data.unknown"};
     bool rows = run_has_rows(config);
     for (size_t i = 0; i < sizeof own / sizeof *own && !rows; i++)
         if (config->origin[run_key_find(own[i])] != RUN_DEFAULT &&
@@ -340,6 +352,10 @@ static enum status check_rows(const struct run_config *config)
     if (config->data.features[0] && strcmp(config->model.type, "mlp") != 0 &&
         strcmp(config->model.type, "linear") != 0)
         FAIL_KEY(config, "data.features", "%s reads texts, not numbers", config->model.type);
+    for (size_t i = 0; config->data.features[0] && i < sizeof changes / sizeof *changes; i++)
+        if (!run_key_is_start(config, changes[i]))
+            FAIL_KEY(config, changes[i],
+                     "it changes tokens of texts, and data.features are numbers");
     return check_bag(config);
 }
 

@@ -128,7 +128,7 @@ const struct run_key run_schema[] = {
     KEY("data.replace", RUN_BOOLEAN, data.replace, "false", 0, 0, false, NULL, FREE,
         "bytes of rows that are no UTF-8 become question marks, instead of ending the reading"),
     TEXT_KEY("data.text", data.text, "1", FREE, "column of the text, or of the source"),
-    TEXT_KEY("data.pair", data.pair, "", FREE, "classify, regress: column of a second text"),
+    TEXT_KEY("data.pair", data.pair, "", FREE, "classify, regress, mlm: column of a second text"),
     TEXT_KEY("data.target", data.target, "2", FREE,
              "column of what is learned: a class, a number, or a text"),
     TEXT_KEY("data.features", data.features, "", FREE,

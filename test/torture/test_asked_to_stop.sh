@@ -112,7 +112,7 @@ for signal in INT TERM; do
     check "SIG$signal while rows are decoded: code 75 and a checkpoint, soon (after $took ms)" stopped_at_3 $out
     check "... and the checkpoint is whole" "$program" inspect $out/checkpoints/step-3
 done
-check "... which goes on" "$program" train decode.yaml --out decodeINT --quiet --resume --set train.steps=6 --set train.measure=loss
+check "... which goes on" "$program" train decode.yaml --out decodeINT --quiet --resume --set train.steps=6 --set train.measure=loss --set train.measure_beam=1
 
 # Small: stopped again and again it comes to the bits, figures and best weights of an undisturbed run.
 head -40 held.tsv >small.tsv
@@ -167,7 +167,7 @@ one_library() {
     start usr1
     begin=$(now); for process in $(ranks | cut -d ' ' -f 1); do kill -USR1 "$process"; done; finish
     check "$library: SIGUSR1 while rows are decoded: code 75 and a checkpoint, soon (after $took ms)" stopped_at_3 usr1
-    timeout 100 "$mpirun" -n 2 "$program" train decode.yaml --out usr1 --quiet --workers 1 --resume --set train.steps=6 --set train.measure=loss >run.json 2>run.log
+    timeout 100 "$mpirun" -n 2 "$program" train decode.yaml --out usr1 --quiet --workers 1 --resume --set train.steps=6 --set train.measure=loss --set train.measure_beam=1 >run.json 2>run.log
     check "$library: ... two go on" test $? -eq 0
     for signal in KILL STOP; do
         start lost

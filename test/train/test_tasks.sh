@@ -180,6 +180,10 @@ refused "model.pool of an mlp" "model.pool: mean, but model.type: mlp does not r
 refused "model.pool of numbers" "model.pool: mean, but rows of data.features are numbers" linear.yaml --set model.pool=mean
 refused "a key of another model" "model.batch_norm: true, but model.type: bag does not read it; it is of mlp" bag.yaml --set model.batch_norm=true
 refused "layers of an encoder beside another's" "model.encoder_layers: 3, but model.type: encoder has model.layers only" encoder.yaml --set model.encoder_layers=3
+refused "a second text of a translator" "data.pair: 3, but task: translate does not read it; it is of classify, regress, mlm" seq2seq.yaml --set data.pair=3
+refused "beams where nothing is written" "train.measure_beam: 4, but train.measure: loss needs no text that the model writes" seq2seq.yaml --set train.measure_beam=4
+refused "beams of a classifier" "train.measure_beam: 4, but train.measure: accuracy needs no text" bag.yaml --set train.measure=accuracy --set train.measure_beam=4
+refused "numbers whose words change places" "data.swap: it changes tokens of texts, and data.features are numbers" mlp.yaml --set data.swap=0.1
 refused "a key of another task" "data.answer_tokens: 3, but task: classify does not read it; it is of answer" bag.yaml --set data.answer_tokens=3
 refused "smoothing of a hinge" "train.label_smoothing: 0.1, but only model.loss: softmax" hinge.yaml --set train.label_smoothing=0.1
 refused "a vocabulary of nothing" "data.vocabulary: a vocabulary of 1 is too small; words need at least 2" bag.yaml --set data.vocabulary=1
