@@ -67,10 +67,9 @@ static void apply(void *context, const struct push *push)
                                             position->schedule_waited};
     const int *base = trainer->crew.base + push->worker;
     double leaves = trainer->border[base[1]] - trainer->border[base[0]];
-    struct optimizer_step step = {
-        .step = ++serving->pushes,
-        .gradient_scale = push->factor / push->tokens,
-    };
+    struct optimizer_step step = {.step = ++serving->pushes};
+    if (!(push->tokens > 0)) return; // of empty texts: a step that learns nothing
+    step.gradient_scale = push->factor / push->tokens;
     double rate = schedule_rate(&config->schedule, &schedule, serving->first + push->clock) *
                   leaves / trainer->leaves;
     for (int i = 0; i < trainer->parameters.count; i++) {

@@ -155,6 +155,12 @@ static enum status update_weights(struct worker *worker, const struct outcome *o
     return worker->rank == 0 ? exchange_spread(trainer->exchange) : STATUS_OK;
 }
 
+// Of a batch of empty texts nothing is learned, and no weight moves.
+static bool may_be_empty(const struct trainer *trainer)
+{
+    return run_task(&trainer->config) == TASK_MLM;
+}
+
 enum status worker_step(struct worker *worker)
 {
     struct trainer *trainer = worker->trainer;
@@ -184,6 +190,9 @@ enum status worker_step(struct worker *worker)
         }
         outcome.gradient = exchange_measure(trainer->exchange, scale);
         if (isfinite(outcome.gradient.norm)) TRY(update_weights(worker, &outcome, scale));
+    } else if (trainer->serving && outcome.tokens == 0 && may_be_empty(trainer)) {
+        // Servers wait for a push at each clock.
+        if (worker->rank == 0) TRY(serve_push(trainer, &outcome, 1));
     }
     if (worker->rank == 0) trainer->outcome = outcome;
     worker->wait_seconds = met - computed + met_again - reduced;
@@ -317,8 +326,7 @@ static enum status check_outcome(struct trainer *trainer)
     if (!isfinite(outcome->loss) || !isfinite(outcome->gradient.norm))
         return fail_diverged(trainer);
     if (outcome->tokens > 0) return STATUS_OK;
-    // Of a batch of empty texts nothing is learned, and no weight has moved. Servers wait for a push.
-    if (run_task(&trainer->config) == TASK_MLM && !trainer->serving) return STATUS_OK;
+    if (may_be_empty(trainer)) return STATUS_OK;
     trainer->crew.agreed = !trainer->apart;
     FAIL(STATUS_INPUT, "step %lld: its batch has no target", (long long)trainer->position.step + 1);
 }

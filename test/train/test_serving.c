@@ -4,6 +4,7 @@
 #include "replicas.h"
 #include "train/internal.h"
 
+#include <math.h>
 #include <stdatomic.h>
 #include <time.h>
 
@@ -96,6 +97,34 @@ static void the_loss_falls_and_all_agree(void **state)
                 if (!(result[0].evaluation < 1.1 * synchronous_loss))
                     fail_msg("loss %g, synchronous %g", result[0].evaluation, synchronous_loss);
             }
+}
+
+// Most rows are empty, so a worker's part of many steps is, and that of all in some.
+static void empty_texts_do_not_end_a_run(void **state)
+{
+    (void)state;
+    char path[300];
+    snprintf(path, sizeof path, "%s/sparse.csv", test_folder);
+    FILE *file = fopen(path, "w");
+    fprintf(file, "text,class\n");
+    for (int i = 0; i < 24; i++) fprintf(file, "%s,a\n", i % 8 == 3 ? "one two three four" : "");
+    assert_int_equal(fclose(file), 0);
+    for (int compute = 0; compute < 2; compute++) {
+        struct child_result result[MOST_REPLICAS];
+        struct run_config config = serving_run(compute ? "sparse" : "sparse-served", 1, compute, 2);
+        snprintf(config.task, sizeof config.task, "mlm");
+        snprintf(config.model.type, sizeof config.model.type, "encoder");
+        snprintf(config.data.train, sizeof config.data.train, "%s", path);
+        snprintf(config.data.valid, sizeof config.data.valid, "%s", path);
+        snprintf(config.data.text, sizeof config.data.text, "text");
+        snprintf(config.data.tokenizer, sizeof config.data.tokenizer, "word");
+        config.data.mask_rate = 0.5;
+        config.batch = config.leaves = 3;
+        config.micro_batch = 1;
+        run_replicas(&config, 3, NULL, steps_and_meetings, NULL, result);
+        assert_alike(result, 3, 40);
+        assert_true(isfinite(result[0].evaluation));
+    }
 }
 
 static void checkpoints_go_on_in_any_run(void **state)
@@ -290,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(without_staleness_the_bits_are_the_synchronous_ones),
         cmocka_unit_test(the_loss_falls_and_all_agree),
+        cmocka_unit_test(empty_texts_do_not_end_a_run),
         cmocka_unit_test(checkpoints_go_on_in_any_run),
         cmocka_unit_test(fast_workers_go_on),
         cmocka_unit_test(whoever_is_asked_to_stop_all_stop_at_one_step),
