@@ -69,7 +69,7 @@ static enum status measure(const struct size *s, double peak)
         if (i >= 0) times[i] = thread_seconds() - start;
     }
     qsort(times, (size_t)s->runs, sizeof *times, compare);
-    double seconds = times[s->runs / 2], flops = program_cost(program).flops;
+    double seconds = times[s->runs / 2], flops = program_cost(program, 1).flops;
     printf("{\"bench\": \"recurrent\", \"processor\": \"%s\", \"cell\": \"%s\", \"layers\": %d, "
            "\"width\": %d, "
            "\"tokens\": %d, \"batch\": %d, \"ms\": %.3f, \"gflops\": %.1f, \"of_peak\": %.2f}\n",

@@ -105,7 +105,8 @@ size_t program_arena_bytes(const struct program *program);
 int program_steps(const struct program *program);
 struct step *program_step(struct program *program, int i); // borrowed
 const struct plan *program_plan(const struct program *program);
-struct cost program_cost(const struct program *program); // sums over steps
+// Sums over steps; counted: the part of all rows with targets that count (struct op, asked).
+struct cost program_cost(const struct program *program, double counted);
 
 // Fixes all pointers. weights: the block that parameters lie in, borrowed. arena:
 // program_arena_bytes of 64-byte aligned memory, borrowed (programs that never run at the same time
@@ -138,9 +139,11 @@ struct step_profile {
     const char *name;
     const char *op;
     double seconds;   // of all calls
-    struct cost cost; // of one
+    struct cost cost; // of one, whose inputs ask for all of it
     long calls;
-    int tag; // that its value is handed out with, -1 for none
+    double work; // calls, each by the part of its cost that its inputs asked for
+    bool asked;  // such parts can be less than 1
+    int tag;     // that its value is handed out with, -1 for none
 };
 void program_profile(struct program *program, bool on);
 // Profile of step i in [0, program_steps). `name` and `op` are borrowed from the graph.

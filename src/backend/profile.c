@@ -24,14 +24,13 @@ void profile_add(struct profile *profile, const struct program *program, int los
     for (int i = 0; i < program_steps(program); i++) {
         struct step_profile step = program_step_profile(program, i);
         struct profile_row *row = find_row(profile, step.op, backward);
-        double calls = (double)step.calls;
         double arithmetic = core->fma > 0 ? step.cost.flops / core->fma : 0;
         double memory = core->triad > 0 ? step.cost.bytes / core->triad : 0;
         row->calls += step.calls;
         row->seconds += step.seconds;
-        row->cost.flops += calls * step.cost.flops;
-        row->cost.bytes += calls * step.cost.bytes;
-        row->roof_seconds += calls * larger(arithmetic, memory);
+        row->cost.flops += step.work * step.cost.flops;
+        row->cost.bytes += step.work * step.cost.bytes;
+        row->roof_seconds += step.work * larger(arithmetic, memory);
         backward = backward || step.tag == loss_tag;
     }
     profile->yield_seconds += program_yield_seconds(program);

@@ -10,7 +10,7 @@
 #include <time.h>
 
 struct measure {
-    double seconds;
+    double seconds, work;
     long calls;
 };
 
@@ -170,13 +170,16 @@ static struct cost step_cost(const struct step *step)
     return step->call.value->op->cost(step->call.value);
 }
 
-struct cost program_cost(const struct program *program)
+static const struct op *step_op(const struct step *step) { return step->call.value->op; }
+
+struct cost program_cost(const struct program *program, double counted)
 {
     struct cost sum = {0, 0};
     for (int i = 0; i < program->count; i++) {
         struct cost cost = step_cost(&program->steps[i]);
-        sum.flops += cost.flops;
-        sum.bytes += cost.bytes;
+        double part = step_op(&program->steps[i])->asked ? counted : 1;
+        sum.flops += part * cost.flops;
+        sum.bytes += part * cost.bytes;
     }
     return sum;
 }
@@ -300,6 +303,8 @@ static void run_profiled(void *context, const struct part *part)
         if (part->index == 0) {
             program->measures[i].seconds += end - start;
             program->measures[i].calls++;
+            program->measures[i].work +=
+                step_op(step)->asked ? step_op(step)->asked(&step->call) : 1;
         }
         if (step->yields) hand_out(run, step, part);
         start = seconds_of(clock);
@@ -355,6 +360,8 @@ struct step_profile program_step_profile(const struct program *program, int i)
                                  .seconds = program->measures[i].seconds,
                                  .cost = step_cost(step),
                                  .calls = program->measures[i].calls,
+                                 .work = program->measures[i].work,
+                                 .asked = step_op(step)->asked != NULL,
                                  .tag = step->yield[0]};
 }
 

@@ -34,6 +34,8 @@ struct op {
     // outputs that are not NULL.
     void (*reference)(const struct op_call *call);
     struct cost (*cost)(const struct value *y);
+    // (optional) The part of the cost, 0 to 1, that this call's inputs ask for: rows that they have ignored cost nothing.
+    double (*asked)(const struct op_call *call);
     unsigned in_place; // bit i: y may lie where input i lies, when that dies here and sizes agree
     unsigned writes;   // bit i: the kernel writes input i, which must be a STATE
     const struct op_case *cases;

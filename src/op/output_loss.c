@@ -126,6 +126,14 @@ static struct cost cost(const struct value *y)
                          .bytes = touched_bytes(y)};
 }
 
+static double asked(const struct op_call *call)
+{
+    int64_t rows = sizes_of(call->value).rows, count = 0;
+    const int32_t *targets = call->input[2];
+    for (int64_t r = 0; r < rows; r++) count += targets[r] >= 0;
+    return rows ? (double)count / (double)rows : 1;
+}
+
 #define CASE_OF(rows, width, vocabulary, smoothing)                                                \
     {.inputs = 3,                                                                                  \
      .input = {SHAPE2(rows, width), SHAPE2(vocabulary, width), SHAPE1(rows)},                      \
@@ -145,6 +153,7 @@ const struct op output_loss_op = {.name = "output_loss",
                                   .vjp = vjp,
                                   .reference = reference,
                                   .cost = cost,
+                                  .asked = asked,
                                   CASES(cases)};
 
 struct value *(op_output_loss)(struct graph *g, struct value *x, struct value *w,

@@ -29,6 +29,11 @@ struct model_sizes feed_typical(const struct run_config *config)
     return (struct model_sizes){config->micro_batch, config->model.context, config->model.context};
 }
 
+double feed_counted(const struct run_config *config)
+{
+    return run_task(config) == TASK_MLM ? config->data.mask_rate : 1;
+}
+
 void feed_positions(int32_t *positions, int64_t rows, int64_t tokens)
 {
     for (int64_t row = 0; row < rows; row++)

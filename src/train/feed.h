@@ -72,6 +72,8 @@ struct feed {
 const struct feed_kind *feed_find(const char *task);
 // The one shape that stands for all of a run whose data are not looked at.
 struct model_sizes feed_typical(const struct run_config *config);
+// The part of a model's places whose targets count, where all hold a token.
+double feed_counted(const struct run_config *config);
 // 0, 1, … in every row.
 void feed_positions(int32_t *positions, int64_t rows, int64_t tokens);
 #endif

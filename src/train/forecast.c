@@ -60,14 +60,15 @@ static enum kind kind_of(const char *op)
     return begins(op, "attention") ? KIND_ATTENTION : KIND_OTHER;
 }
 
-static struct work work_of(const struct program *program)
+// counted: as feed_counted() says.
+static struct work work_of(const struct program *program, double counted)
 {
     struct work work = {0, 0, 0};
     for (int i = 0; i < program_steps(program); i++) {
         struct step_profile step = program_step_profile(program, i);
         switch (kind_of(step.op)) {
         case KIND_PRODUCT:
-            work.products += step.cost.flops;
+            work.products += (step.asked ? counted : 1) * step.cost.flops;
             break;
         case KIND_ATTENTION:
             work.attention += step.cost.flops;
@@ -133,7 +134,7 @@ static enum status measure_plans(struct plans *plans, struct forecast *f)
     }
     f->block = plans->parameters.elements;
     f->parameters = (double)parameters_total(&plans->parameters);
-    f->workload.work = work_of(plans->program[0]);
+    f->workload.work = work_of(plans->program[0], feed_counted(&f->config));
     return STATUS_OK;
 }
 
@@ -287,7 +288,7 @@ static void read_rates(const struct program *program, double rate[3])
         struct step_profile step = program_step_profile(program, i);
         enum kind kind = kind_of(step.op);
         seconds[kind] += step.seconds;
-        flops[kind] += step.cost.flops * (double)step.calls;
+        flops[kind] += step.cost.flops * step.work;
     }
     for (int i = 0; i < 3; i++) rate[i] = flops[i] / seconds[i];
 }

@@ -409,8 +409,9 @@ struct memory_report trainer_memory(const struct trainer *trainer) { return trai
 struct cost trainer_cost(const struct trainer *trainer)
 {
     struct cost cost = {0};
+    double counted = feed_counted(&trainer->config) * (1 - trainer->feed.report.padding);
     for (int i = 0; i < trainer->feed.shapes; i++) {
-        struct cost one = program_cost(trainer->worker[0].training[i].program);
+        struct cost one = program_cost(trainer->worker[0].training[i].program, counted);
         double times = trainer->feed.share[i] * (double)trainer->micro_batches;
         cost.flops += one.flops * times;
         cost.bytes += one.bytes * times;

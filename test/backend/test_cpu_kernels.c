@@ -205,6 +205,113 @@ static void every_kernel_agrees_with_its_reference_and_with_every_isa(void **sta
     }
 }
 
+// ---- output_loss: rows whose target is ignored ----
+enum { LOSS_ROWS = 150, LOSS_WIDTH = 40, LOSS_VOCABULARY = 333 };
+static const struct output_loss_attributes smoothing = {0.1};
+
+static struct op_case loss_case(int64_t rows)
+{
+    return (struct op_case){.inputs = 3,
+                            .input = {shape_of(2, rows, LOSS_WIDTH),
+                                      shape_of(2, LOSS_VOCABULARY, LOSS_WIDTH), shape_of(1, rows)},
+                            .dtype = {F32, F32, I32},
+                            .integer_limit = LOSS_VOCABULARY,
+                            .attributes = &smoothing};
+}
+
+// Some of the rows of `all`, which alone have targets there, as a trial of their own.
+static void keep_rows(struct trial *all, struct trial *kept, const bool *keeps, int64_t count)
+{
+    const struct op_case test = loss_case(count);
+    trial_create(kept, &output_loss_op, &test, 7);
+    const float *x = all->call.input[0];
+    int32_t *targets = (int32_t *)(uintptr_t)all->call.input[2];
+    float *x_to = (float *)(uintptr_t)kept->call.input[0];
+    int32_t *targets_to = (int32_t *)(uintptr_t)kept->call.input[2];
+    for (int64_t r = 0; r < LOSS_ROWS; r++) {
+        if (keeps[r]) {
+            memcpy(x_to, x + r * LOSS_WIDTH, LOSS_WIDTH * sizeof *x);
+            x_to += LOSS_WIDTH;
+            *targets_to++ = targets[r];
+        } else {
+            targets[r] = r % 2 ? -1 : -100;
+        }
+    }
+}
+
+static void check_rows(const float *all, const float *kept, int64_t width, const bool *keeps)
+{
+    for (int64_t r = 0; r < LOSS_ROWS; r++, all += width) {
+        if (keeps[r]) assert_memory_equal(all, kept, (size_t)width * sizeof *all);
+        for (int64_t i = 0; i < width && !keeps[r]; i++) assert_true(all[i] == 0);
+        if (keeps[r]) kept += width;
+    }
+}
+
+static void check_ignored(const struct cpu_row *row, const bool *keeps, int64_t count)
+{
+    const struct op_case test = loss_case(LOSS_ROWS);
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        struct trial all, kept;
+        trial_create(&all, &output_loss_op, &test, 7);
+        keep_rows(&all, &kept, keeps, count);
+        trial_run(&all, row, threads, "ignored rows");
+        trial_run(&kept, row, 1, "rows that count");
+        assert_memory_equal(all.call.output[0], kept.call.output[0], sizeof(float));
+        check_rows(all.call.output[1], kept.call.output[1], LOSS_WIDTH, keeps);
+        assert_memory_equal(all.call.output[2], kept.call.output[2],
+                            LOSS_VOCABULARY * LOSS_WIDTH * sizeof(float));
+        check_rows(all.call.output[3], kept.call.output[3], 1, keeps);
+        assert_true(fabs(output_loss_op.asked(&all.call) * LOSS_ROWS - (double)count) < 1e-9);
+        assert_true(output_loss_op.asked(&kept.call) == 1);
+        trial_destroy(&all);
+        trial_destroy(&kept);
+    }
+}
+
+static void ignored_rows_are_left_out(void **state)
+{
+    (void)state;
+    for (int i = 0; i < cpu_table_rows; i++) {
+        const struct cpu_row *row = &cpu_table[i];
+        if (row->op != &output_loss_op || !isa_available(row->isa)) continue;
+        for (int pattern = 0; pattern < 6; pattern++) {
+            bool keeps[LOSS_ROWS];
+            int64_t count = 0;
+            for (int r = 0; r < LOSS_ROWS; r++) {
+                const bool kept[] = {r % 7 == 3, r == 0, r == LOSS_ROWS - 1, r < 97, r >= 20, true};
+                keeps[r] = kept[pattern];
+                count += keeps[r];
+            }
+            check_ignored(row, keeps, count);
+        }
+    }
+}
+
+// Without any row: a loss of 0, and gradients of 0.
+static void a_batch_of_ignored_rows_is_worth_nothing(void **state)
+{
+    (void)state;
+    const struct op_case test = loss_case(LOSS_ROWS);
+    for (int i = 0; i < cpu_table_rows; i++) {
+        const struct cpu_row *row = &cpu_table[i];
+        if (row->op != &output_loss_op || !isa_available(row->isa)) continue;
+        struct trial nothing, reference;
+        for (int threads = 1; threads <= MOST_THREADS; threads++) {
+            trial_create(&nothing, &output_loss_op, &test, 7);
+            memset((void *)(uintptr_t)nothing.call.input[2], 0xFF, LOSS_ROWS * sizeof(int32_t));
+            trial_run(&nothing, row, threads, "nothing but ignored rows");
+            trial_create(&reference, &output_loss_op, &test, 7);
+            for (int j = 0; j < 4; j++)
+                memset(reference.call.output[j], 0,
+                       bytes_of(j ? reference.y->aux[j - 1] : reference.y));
+            assert_true(compare(&nothing, &reference, differing_bits) == 0);
+            trial_destroy(&nothing);
+            trial_destroy(&reference);
+        }
+    }
+}
+
 static void rows_stand_best_first(void **state)
 {
     (void)state;
@@ -289,6 +396,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kernel_agrees_with_its_reference_and_with_every_isa),
+        cmocka_unit_test(ignored_rows_are_left_out),
+        cmocka_unit_test(a_batch_of_ignored_rows_is_worth_nothing),
         cmocka_unit_test(rows_stand_best_first),
         cmocka_unit_test(precisions_are_those_of_products),
         cmocka_unit_test(in_place_results_are_the_same),

@@ -347,7 +347,7 @@ static void the_null_backend_plans_what_no_machine_holds(void **state)
     struct program *program;
     assert_int_equal(program_create(&null_backend, m.g, NULL, &program), STATUS_OK);
     assert_true(program_arena_bytes(program) > (size_t)10 << 30);
-    assert_true(program_cost(program).flops > 6.0 * 4096 * 30 * 12 * 12288 * 12288);
+    assert_true(program_cost(program, 1).flops > 6.0 * 4096 * 30 * 12 * 12288 * 12288);
     program_destroy(program);
     graph_destroy(m.g);
 }
@@ -477,7 +477,7 @@ static void profiles_sum_up(const struct program *program, double seconds)
         arithmetic += row->roof_seconds;
         traffic += memory.row[i].roof_seconds;
     }
-    struct cost cost = program_cost(program);
+    struct cost cost = program_cost(program, 1);
     assert_int_equal(calls, 3 * program_steps(program));
     assert_true(fabs(sum / seconds - 1) < 1e-9 && fabs(flops / cost.flops / 3 - 1) < 1e-9);
     assert_true(fabs(arithmetic * 2e9 / flops - 1) < 1e-9 &&
@@ -501,7 +501,7 @@ static void profiles_count_calls_and_seconds(void **state)
         flops += profile.cost.flops;
         seconds += profile.seconds;
     }
-    assert_true(flops == program_cost(run.program).flops && seconds > 0);
+    assert_true(flops == program_cost(run.program, 1).flops && seconds > 0);
     assert_true(program_yield_seconds(run.program) > 0);
     profiles_sum_up(run.program, seconds);
     program_profile(run.program, false);

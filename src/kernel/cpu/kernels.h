@@ -276,6 +276,7 @@ KERNEL(void, log_softmax, float *y, const float *x, int64_t rows, int64_t cols)
 // ---- output_loss.c ----
 struct output_loss {
     int64_t rows, width, vocabulary;
+    int64_t room; // rows that scratch was counted for, at least `rows`; 0: as many
     const float *x, *w;       // [rows, width], [vocabulary, width]
     const int32_t *targets;   // [rows], negative: ignored
     float smoothing;

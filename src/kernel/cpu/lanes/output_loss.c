@@ -37,13 +37,19 @@ static int64_t round_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // As few chunks as fit, of the same number of whole lanes but for the last: filled-up columns are computed, too.
-static int64_t chunk_rows(int64_t rows, int64_t vocabulary)
+static int64_t equal_chunks(int64_t rows, int64_t fit)
 {
-    int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / vocabulary / LANES * LANES;
-    if (fit < LEAST_ROWS) fit = LEAST_ROWS;
-    if (fit > MOST_ROWS) fit = MOST_ROWS;
     int64_t chunks = (rows + fit - 1) / fit;
     return chunks > 1 ? round_up((rows + chunks - 1) / chunks, LANES) : rows;
+}
+
+// The most rows of a chunk that scratch is counted for.
+static int64_t chunk_rows(const struct output_loss *o)
+{
+    int64_t fit = CHUNK_BYTES / (int64_t)sizeof(float) / o->vocabulary / LANES * LANES;
+    if (fit < LEAST_ROWS) fit = LEAST_ROWS;
+    if (fit > MOST_ROWS) fit = MOST_ROWS;
+    return equal_chunks(o->room ? o->room : o->rows, fit);
 }
 
 // ---- what a chunk works on ----
@@ -98,7 +104,7 @@ static size_t chunk_lay_out(struct chunk *c, const struct output_loss *o, void *
                             int parts)
 {
     struct layout layout = {scratch, 0};
-    int64_t rows = chunk_rows(o->rows, o->vocabulary), columns = round_up(rows, LANES);
+    int64_t rows = chunk_rows(o), columns = round_up(rows, LANES);
     int64_t share = (o->vocabulary + parts - 1) / parts;
     *c = (struct chunk){.o = o, .block = smaller(BLOCK, round_up(share, LANES))};
     c->logits = take(&layout, o->vocabulary * columns);
@@ -323,7 +329,7 @@ void KERNEL_NAME(output_loss)(const struct output_loss *o, void *scratch, const 
     chunk_lay_out(&c, o, scratch, part->index, part->count);
     struct range entries = part_range(part, o->vocabulary, c.block);
     struct range columns = part_range(part, o->width, COLUMNS);
-    int64_t most = chunk_rows(o->rows, o->vocabulary);
+    int64_t most = equal_chunks(o->rows, chunk_rows(o));
     for (; c.start < o->rows; c.start += c.rows) {
         c.rows = smaller(o->rows - c.start, most);
         c.columns = round_up(c.rows, LANES);
