@@ -146,6 +146,20 @@ static enum status stop_interrupted(struct loop *loop)
          (long long)trainer->position.step, (long long)trainer->config.steps);
 }
 
+// All steps are taken: whoever stops now waits for an evaluation, and shall have the model that is done.
+static enum status stop_at_the_end(struct loop *loop)
+{
+    struct trainer *trainer = loop->trainer;
+    if (!is_saved(loop)) TRY(save(loop));
+    loop->doing = "the export";
+    TRY(trainer_export(trainer, trainer->config.out));
+    trainer->crew.agreed = true; // that the run ends
+    FAIL(STATUS_INTERRUPTED,
+         "stopped in the last evaluation: all %lld steps are taken, and %s has their model and "
+         "checkpoint; --resume makes up for the evaluation",
+         (long long)trainer->config.steps, trainer->config.out);
+}
+
 // What an evaluation decides comes before the next step, whoever takes that: the checkpoint says that it is still to come.
 static enum status stop_evaluation(struct loop *loop, bool scheduled)
 {
@@ -153,7 +167,8 @@ static enum status stop_evaluation(struct loop *loop, bool scheduled)
     error_clear();
     trainer->crew.agreed = false; // about what comes now
     trainer->position.evaluation_due = scheduled;
-    return stop_interrupted(loop);
+    bool last = trainer->position.step >= trainer->config.steps;
+    return last ? stop_at_the_end(loop) : stop_interrupted(loop);
 }
 
 // ---- evaluation ----

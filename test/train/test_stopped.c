@@ -124,21 +124,31 @@ static void an_evaluation_is_given_up_and_comes_first_next_time(void **state)
     free(best[1]);
 }
 
-// The last evaluation, which is not one of the schedule's.
+// The last evaluation, whether it is one of the schedule's or not: the steps are done, and their model is there.
 static void the_end_is_given_up_too(void **state)
 {
     (void)state;
-    struct run_config config = evaluated_run("end", 2);
-    struct seen seen = {.stop_at = 20};
-    char digest[65];
-    config.eval_every = 0;
-    assert_int_equal(run(&config, false, false, &seen, digest), STATUS_INTERRUPTED);
-    error_clear();
-    assert_int_equal(seen.evaluations, 0);
-    seen = (struct seen){0};
-    assert_int_equal(run(&config, true, false, &seen, digest), STATUS_OK);
-    assert_int_equal(seen.steps, 0);
-    assert_int_equal(seen.evaluations, 1);
+    for (int scheduled = 0; scheduled < 2; scheduled++) {
+        struct run_config config = evaluated_run(scheduled ? "end-scheduled" : "end", 2);
+        struct seen seen = {.stop_at = 20};
+        char digest[65];
+        size_t bytes[2];
+        config.eval_every = scheduled ? 20 : 0;
+        assert_int_equal(run(&config, false, false, &seen, digest), STATUS_INTERRUPTED);
+        assert_non_null(strstr(error_message(), "last evaluation: all 20 steps are taken"));
+        error_clear();
+        assert_int_equal(seen.evaluations, 0);
+        char *early = read_out(&config, "model.safetensors", &bytes[0]);
+        seen = (struct seen){0};
+        assert_int_equal(run(&config, true, false, &seen, digest), STATUS_OK);
+        assert_int_equal(seen.steps, 0);
+        assert_int_equal(seen.evaluations, 1);
+        char *late = read_out(&config, "model.safetensors", &bytes[1]);
+        assert_int_equal(bytes[0], bytes[1]);
+        assert_memory_equal(early, late, bytes[0]);
+        free(early);
+        free(late);
+    }
 }
 
 static void run_replica(const struct run_config *config, void *context, struct child_result *result)
