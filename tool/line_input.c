@@ -2,6 +2,7 @@
 #include "line_input.h"
 
 #include "base/memory.h"
+#include "data/rows.h"
 #include "text/tokenizer.h"
 
 #include <errno.h>
@@ -21,11 +22,24 @@ struct line_input {
     bool ended;
 };
 
+enum status line_input_check(const char *path)
+{
+    const char *format = rows_format_of(path);
+    if (strcmp(format, "jsonl") == 0 || strcmp(format, "squad") == 0)
+        FAIL(STATUS_USAGE,
+             "%s holds JSON by its name, and lines of plain text are read here; take the texts out "
+             "of it first, as with jq -r .text (standard input is read whatever it holds)",
+             path);
+    return STATUS_OK;
+}
+
 enum status line_input_open(const char *path, struct line_input **input_p)
 {
     struct line_input *input;
+    bool file = path && strcmp(path, "-") != 0;
+    if (file) TRY(line_input_check(path));
     TRY(memory_allocate(1, sizeof *input, "the input", &input));
-    if (path && strcmp(path, "-") != 0) {
+    if (file) {
         enum status status = lines_open(path, false, &input->lines);
         if (status) {
             free(input);

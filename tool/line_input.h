@@ -11,7 +11,9 @@ enum line_state {
     LINE_LATE, // standard input has none just now, or a signal came
     LINE_END
 };
-// path NULL or "-": standard input. Fails: STATUS_INPUT.
+// Fails: STATUS_USAGE where the name of a file says that it holds objects, which would be read as a line of braces each.
+enum status line_input_check(const char *path) CHECK_RESULT;
+// path NULL or "-": standard input. Fails: as line_input_check; STATUS_INPUT.
 enum status line_input_open(const char *path, struct line_input **input_p) CHECK_RESULT;
 void line_input_close(struct line_input *input); // NULL is fine
 // The file's name, or "standard input".

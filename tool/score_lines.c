@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "data/lines.h"
 #include "intervals.h"
+#include "line_input.h"
 #include "output.h"
 #include "text/distinct.h"
 
@@ -27,6 +28,7 @@ struct score_lines {
 enum status score_lines_create(const struct score_options *options, struct score_lines **scores_p)
 {
     struct score_lines *scores;
+    if (options->reference) TRY(line_input_check(options->reference));
     TRY(memory_allocate(1, sizeof *scores, "measures", &scores));
     scores->options = *options;
     scores->intervals.wanted = options->intervals;

@@ -55,17 +55,38 @@ static enum status find_format(const struct rows_setup *setup, const struct rows
     return STATUS_OK;
 }
 
+const char *rows_format_of(const char *path)
+{
+    for (int i = 0; formats[i]; i++)
+        if (formats[i]->ending && has_ending(path, formats[i]->ending)) return formats[i]->name;
+    return rows_lines.name;
+}
+
+// Two files of plain lines; one whose name says that it holds rows would be learned from as it is, with its braces and quotes.
+static enum status check_pair(const struct rows_setup *setup, const struct rows_format *format)
+{
+    if (format != &rows_lines)
+        FAIL(STATUS_USAGE,
+             "%s is read as %s, whose rows have both columns; a second file such as %s belongs to "
+             "plain lines (format: lines)",
+             setup->path, format->name, setup->pair);
+    const char *second = rows_format_of(setup->pair);
+    bool named = setup->format && strcmp(setup->format, rows_lines.name) == 0;
+    if (!named && strcmp(second, rows_lines.name) != 0)
+        FAIL(STATUS_USAGE,
+             "%s is %s by its name, and a second file has plain lines; name the columns of one "
+             "file that has both, or format: lines if it has lines all the same",
+             setup->pair, second);
+    return STATUS_OK;
+}
+
 enum status rows_open(const struct rows_setup *setup, struct rows **rows_p)
 {
     struct rows *rows = NULL;
     const struct rows_format *format = NULL;
     INVARIANT(setup->columns > 0 && setup->columns <= ROW_FIELDS, "%d columns", setup->columns);
     TRY(find_format(setup, &format));
-    if (setup->pair && format != &rows_lines)
-        FAIL(STATUS_USAGE,
-             "%s is read as %s, whose rows have both columns; a second file such as %s belongs to "
-             "plain lines (format: lines)",
-             setup->path, format->name, setup->pair);
+    if (setup->pair) TRY(check_pair(setup, format));
     TRY(memory_allocate(1, sizeof *rows, "a reader of rows", &rows));
     rows->setup = *setup;
     rows->format = format;

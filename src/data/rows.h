@@ -50,6 +50,8 @@ struct rows;
 // those that are.
 enum status rows_open(const struct rows_setup *setup, struct rows **rows_p) CHECK_RESULT;
 void rows_close(struct rows *rows);
+// The format that the name of a file says, "lines" where it says none.
+const char *rows_format_of(const char *path);
 // *more_p false behind the last. Fails: STATUS_INPUT naming file and line: a row with more or fewer fields than the first, a quote
 // that is not closed, a field that is no text, an empty line between rows of a table, files of different length.
 enum status rows_next(struct rows *rows, struct row *row_p, bool *more_p) CHECK_RESULT;

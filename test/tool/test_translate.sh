@@ -182,6 +182,10 @@ head -n 80 lines.txt >short.txt; cat lines.txt lines.txt >long.txt
 fails "fewer references" 3 "short.txt has 80 lines, but the input has 90" "$program" translate seq2seq lines.txt --max-tokens 3 --reference short.txt
 check "all lines are there all the same" sh -c 'test $(wc -l <out.txt) -eq 90'
 fails "more references" 3 "long.txt has more lines than the input" "$program" translate seq2seq lines.txt --max-tokens 3 --reference long.txt
+echo '{"text": "one two", "target": "eins zwei"}' >rows.jsonl
+fails "objects where lines are read" 2 "rows.jsonl holds JSON by its name, and lines of plain text are read here" "$program" translate seq2seq rows.jsonl --max-tokens 3
+fails "objects as references" 2 "rows.jsonl holds JSON by its name" "$program" translate seq2seq lines.txt --max-tokens 3 --reference rows.jsonl
+fails "objects as a second file" 2 "rows.jsonl is jsonl by its name, and a second file has plain lines" "$program" train run.yaml --out refused --set data.train=lines.txt --set data.valid= --set data.train_pair=rows.jsonl
 fails "no such file" 3 "missing.txt" "$program" translate seq2seq missing.txt
 fails "no such reference" 3 "missing.txt" "$program" translate seq2seq lines.txt --reference missing.txt
 fails "no such model" 3 "missing" "$program" translate missing lines.txt
