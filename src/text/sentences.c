@@ -122,6 +122,39 @@ static size_t skip_spaces(struct text text, size_t at, uint32_t *next_p)
     return at;
 }
 
+static bool opens(uint32_t code)
+{
+    static const uint32_t marks[] = {0x2018, 0x201C, 0x3008, 0x300A, 0x300C,
+                                     0x300E, 0x3010, 0x3014, 0xFF08};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (code == marks[i]) return true;
+    return false;
+}
+
+static uint32_t code_before(struct text text, size_t start, size_t at)
+{
+    size_t from = at;
+    uint32_t code = 0;
+    while (from > start && at - from < 4) {
+        from--;
+        if (((unsigned char)text.at[from] & 0xC0) != 0x80) break;
+    }
+    if (from < at) read_at(text, from, &code);
+    return code;
+}
+
+// Whether a Western mark at `at`, behind which `next` stands without a space, ends a sentence of Chinese, as in papers: 方法.结果.
+// Not the points of 我...我, 中文.com or 2.方法.
+static bool ends_chinese(struct text text, size_t start, size_t at, uint32_t next)
+{
+    bool dots = at + 1 < text.bytes && text.at[at] == '.' && text.at[at + 1] == '.';
+    bool number = at > start && is_digit(text.at[at - 1]);
+    if (dots || number || (unsigned char)text.at[at] >= 0x80) return false;
+    if (unicode_is_ideograph(next) || opens(next)) return true;
+    bool capital = unicode_is_cased(next) && unicode_lower(next) != next;
+    return capital && unicode_is_ideograph(code_before(text, start, at));
+}
+
 // Whether a sentence that began at `start` ends where the mark at `at` and what belongs to it end, at `behind`.
 static bool ends(struct text text, size_t start, size_t at, size_t behind)
 {
@@ -130,7 +163,7 @@ static bool ends(struct text text, size_t start, size_t at, size_t behind)
     if (is_chinese_end(mark)) return true;
     size_t word = skip_spaces(text, behind, &next);
     if (is_line_end(next)) return true; // or the text's end
-    if (word == behind) return false;
+    if (word == behind && !ends_chinese(text, start, at, next)) return false;
     if (unicode_is_cased(next) && unicode_lower(next) == next) return false;
     bool alone = mark == '.' && behind == at + (size_t)length;
     return !alone || !is_abbreviated(text, start, at, next);

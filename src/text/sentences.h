@@ -3,8 +3,8 @@
 //
 // A sentence ends behind . ! ? or … and the quotes and brackets that close there, where a space follows and then no small letter; not
 // behind initials and common abbreviations (J. Smith, e.g. this, Fig. 3), nor behind the number that begins a list's entry (2. Second).
-// Chinese ones end behind 。！？； and what closes there, whatever follows. A line's end always ends one. Modest: what is doubtful
-// is left together.
+// Chinese ones end behind 。！？； and what closes there, whatever follows, and behind . ! ? where Chinese goes on without a space. A
+// line's end always ends one. Modest: what is doubtful is left together.
 #ifndef STN_TEXT_SENTENCES_H
 #define STN_TEXT_SENTENCES_H
 
