@@ -57,7 +57,8 @@ static void say_rows(const struct run_config *config, const struct text_report *
     if (text->classes)
         snprintf(classes, sizeof classes, ", %lld classes", (long long)text->classes);
     if (text->texts)
-        snprintf(classes, sizeof classes, " (sentences of %lld texts)", (long long)text->texts);
+        snprintf(classes, sizeof classes, " (%s of %lld texts)",
+                 strcmp(config->task, "mlm") ? "sentences" : "pieces", (long long)text->texts);
     if (text->cut)
         snprintf(cut, sizeof cut, "; %lld texts are cut at model.context", (long long)text->cut);
     terminal_say("rows       %s: %s rows%s, %s tokens (%s, %lld different), %s rows held out",

@@ -50,7 +50,7 @@ static enum status read_text(struct reading *reading, const struct row *row, int
              (unsigned long long)row->line);
     TRY(tokenizer_encode(reading->setup->tokenizer[text], (const uint8_t *)field->text,
                          field->bytes, source, 0, reading->ids, &count));
-    if (longest > 0 && count > (size_t)longest) {
+    if (longest > 0 && count > (size_t)longest && !reading->setup->pieces) {
         reading->examples.cut++;
         count = (size_t)longest;
     }
@@ -130,6 +130,27 @@ static enum status grow_rows(struct reading *reading)
     return STATUS_OK;
 }
 
+static enum status add_row(struct reading *reading, const char *path)
+{
+    struct examples *e = &reading->examples;
+    if (e->count == INT32_MAX) FAIL(STATUS_INPUT, "%s has more than %d rows", path, INT32_MAX);
+    return grow_rows(reading);
+}
+
+// The text that was just read as examples of like length, as few as are short enough.
+static enum status add_pieces(struct reading *reading, const char *path)
+{
+    struct examples *e = &reading->examples;
+    int64_t start = e->place[e->count], n = reading->used - start;
+    int64_t longest = reading->setup->longest[0], pieces = n ? (n + longest - 1) / longest : 1;
+    for (int64_t i = 1; i <= pieces; i++) {
+        TRY(add_row(reading, path));
+        e->place[++e->count] = start + i * n / pieces;
+    }
+    e->whole++;
+    return STATUS_OK;
+}
+
 static enum status read_rows(struct reading *reading, struct rows *rows)
 {
     struct examples *e = &reading->examples;
@@ -138,12 +159,14 @@ static enum status read_rows(struct reading *reading, struct rows *rows)
     for (;;) {
         TRY(rows_next(rows, &row, &more));
         if (!more) break;
-        if (e->count == INT32_MAX)
-            FAIL(STATUS_INPUT, "%s has more than %d rows", row.path, INT32_MAX);
-        TRY(grow_rows(reading));
+        TRY(add_row(reading, row.path));
         for (int text = 0; text < e->texts; text++) {
             TRY(read_text(reading, &row, text));
             e->place[e->count * e->texts + text + 1] = reading->used;
+        }
+        if (reading->setup->pieces) {
+            TRY(add_pieces(reading, row.path));
+            continue;
         }
         TRY(read_features(reading, &row));
         TRY(read_target(reading, &row));
@@ -178,6 +201,8 @@ enum status examples_read(const struct examples_setup *setup, struct examples *e
                               .examples = {.texts = setup->texts, .features = setup->features}};
     struct rows *rows;
     int columns = setup->texts + setup->features + (setup->target != TARGET_NONE);
+    INVARIANT(!setup->pieces || (columns == 1 && setup->texts == 1 && setup->longest[0] > 0),
+              "pieces of %d columns", columns);
     INVARIANT(setup->rows.columns == columns && setup->texts >= 0 && setup->texts <= 2,
               "%d columns for %d texts, %d features and their target", setup->rows.columns,
               setup->texts, setup->features);
@@ -189,6 +214,7 @@ enum status examples_read(const struct examples_setup *setup, struct examples *e
         examples_release(&reading.examples);
         return status;
     }
+    if (reading.examples.whole == reading.examples.count) reading.examples.whole = 0;
     reading.examples.hash = hash_of(&reading.examples);
     *examples_p = reading.examples;
     return STATUS_OK;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examples in memory: of each one or two texts as ids, or numbers, and a class or a number to be learned.
 //
-// Read once from rows (data/rows.h); a long text is cut at `longest` ids and counted. What a worker needs of an example lies together,
+// Read once from rows (data/rows.h); a long text is cut at `longest` ids and counted, or into pieces. What a worker needs of an example lies together,
 // so that a micro-batch is a few copies.
 #ifndef STN_DATA_EXAMPLES_H
 #define STN_DATA_EXAMPLES_H
@@ -33,7 +33,9 @@ struct examples_setup {
     enum example_target target;
     const struct tokenizer *tokenizer[2]; // borrowed while reading
     int32_t longest[2];                   // ids of each text; what is longer is cut there. 0: any
-    const struct labels *labels;          // of TARGET_CLASS
+    bool
+        pieces; // a longer text is not cut: it becomes several examples. One text, no features, no target
+    const struct labels *labels; // of TARGET_CLASS
 };
 struct examples {
     int64_t count;
@@ -44,7 +46,9 @@ struct examples {
     int32_t *label; // [count]; NULL unless TARGET_CLASS
     float *number;  // [count]; NULL unless TARGET_NUMBER
     int64_t cut;    // texts that were longer
-    uint64_t hash;  // changes with any id, target or the order
+    int64_t
+        whole; // with `pieces` and longer texts: all texts, whose pieces the examples are; else 0
+    uint64_t hash; // changes with any id, target or the order
 };
 // Fails: STATUS_INPUT naming file and line: what rows and tokenizers refuse, an unknown class (with those that there are), a target
 // that is no number, a file without rows; STATUS_MEMORY.

@@ -290,6 +290,16 @@ static int64_t tokens_of(const struct share *share)
     return tokens;
 }
 
+// As struct text_report says.
+static int64_t texts_of(const struct example_feed *feed)
+{
+    int64_t sentences = feed->extracts[0].count + feed->extracts[1].count, pieces = 0;
+    const struct examples *read = feed->read;
+    if (sentences) return sentences;
+    for (int i = 0; i < 2; i++) pieces += read[i].whole ? read[i].whole : read[i].count;
+    return read[0].whole || read[1].whole ? pieces : 0;
+}
+
 static enum status describe(struct trainer *trainer)
 {
     struct example_feed *own = examples_of(trainer);
@@ -316,7 +326,7 @@ static enum status describe(struct trainer *trainer)
         .rows = own->learned.count,
         .held_out_rows = own->held_out.count,
         .classes = own->labels.count,
-        .texts = own->extracts[0].count + own->extracts[1].count,
+        .texts = texts_of(own),
         .cut = own->read[0].cut + own->read[1].cut,
         .lost = own->answers[0].lost,
         .padding = buckets_waste(&own->learned.buckets),

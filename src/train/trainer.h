@@ -48,7 +48,8 @@ struct text_report {
     int64_t vocabulary;
     // Of rows of examples; 0 of running text.
     int64_t rows, held_out_rows, classes;
-    int64_t texts;  // whose sentences all the rows are; 0: rows are texts themselves
+    int64_t
+        texts; // whose sentences, or pieces (task: mlm), all the rows are; 0: rows are texts themselves
     int64_t cut;    // texts that were longer than the model's context
     int64_t lost;   // questions without an answer that stands in its context; not learned from
     double padding; // places without a token, as a part of all

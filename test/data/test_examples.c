@@ -90,6 +90,62 @@ static void pairs_are_cut_each(void **state)
     tokenizer_destroy(tokenizer);
 }
 
+// Nothing is lost: a long text is several examples of like length, in order.
+static void long_texts_become_pieces(void **state)
+{
+    (void)state;
+    struct tokenizer *tokenizer = bytes_of();
+    struct examples_setup setup = setup_of(put_text("long.txt", "0123456789ab\n\nabcde\nabcdef\n"),
+                                           1, TARGET_NONE, tokenizer);
+    struct examples examples;
+    setup.pieces = true;
+    setup.longest[0] = 5;
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    static const char *const wanted[] = {"0123", "4567", "89ab", "", "abcde", "abc", "def"};
+    assert_int_equal(examples.count, 7);
+    assert_int_equal(examples.whole, 4);
+    assert_int_equal(examples.cut, 0);
+    for (int i = 0; i < 7; i++) assert_text(&examples, i, 0, wanted[i]);
+    uint64_t hash = examples.hash;
+    examples_release(&examples);
+    setup.longest[0] = 4;
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    assert_true(examples.count == 8 && examples.hash != hash);
+    examples_release(&examples);
+    setup.longest[0] = 12;
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    assert_int_equal(examples.count, 4);
+    assert_int_equal(examples.whole, 0);
+    examples_release(&examples);
+    tokenizer_destroy(tokenizer);
+}
+
+// A text of more pieces than there is room for at once.
+static void many_pieces(void **state)
+{
+    (void)state;
+    enum { BYTES = 10000 };
+    struct tokenizer *tokenizer = bytes_of();
+    static char text[BYTES + 2];
+    for (int i = 0; i < BYTES; i++) text[i] = (char)('a' + i % 23);
+    text[BYTES] = '\n';
+    struct examples_setup setup = setup_of(put_text("one.txt", text), 1, TARGET_NONE, tokenizer);
+    struct examples examples;
+    setup.pieces = true;
+    setup.longest[0] = 3;
+    assert_int_equal(examples_read(&setup, &examples), STATUS_OK);
+    assert_int_equal(examples.count, (BYTES + 2) / 3);
+    int64_t at = 0, count;
+    for (int64_t i = 0; i < examples.count; i++) {
+        const int32_t *ids = example_text(&examples, i, 0, &count);
+        assert_true(count == 2 || count == 3);
+        for (int64_t k = 0; k < count; k++) assert_int_equal(ids[k], text[at++]);
+    }
+    assert_int_equal(at, BYTES);
+    examples_release(&examples);
+    tokenizer_destroy(tokenizer);
+}
+
 static void many_rows(void **state)
 {
     (void)state;
@@ -221,6 +277,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(texts_and_classes, clear),
         cmocka_unit_test_setup(pairs_are_cut_each, clear),
+        cmocka_unit_test_setup(long_texts_become_pieces, clear),
+        cmocka_unit_test_setup(many_pieces, clear),
         cmocka_unit_test_setup(many_rows, clear),
         cmocka_unit_test_setup(numbered_classes_are_in_order, clear),
         cmocka_unit_test_setup(form_c_has_room, clear),

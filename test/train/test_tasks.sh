@@ -197,6 +197,9 @@ if awk -v loss="$(field validation_loss rare-1.json)" 'BEGIN { exit !(loss > 1) 
 { echo text,class; for i in 1 2 3 4 5 6 7; do echo ,a; done; echo red green,a; } >sparse.csv
 rm -rf out
 if "$program" train mlm.yaml --quiet --out out --set data.train=sparse.csv --set data.valid_fraction=0 --set train.batch=1 --set train.micro_batch=1 >/dev/null 2>err; then ok "a batch of empty texts changes nothing"; else not_ok "a batch of empty texts changes nothing"; fi
+{ echo text,class; echo "red green blue red green blue red green blue red,a"; echo "red blue,a"; } >longer.csv
+rm -rf out
+if "$program" train mlm.yaml --out out --set data.train=longer.csv --set data.valid_fraction=0 --set model.context=4 --set train.batch=1 --set train.micro_batch=1 --set train.steps=2 >/dev/null 2>err && grep -q "longer.csv: 4 rows (pieces of 2 texts), 12 tokens" err; then ok "a text longer than the context is learned from in pieces"; else not_ok "a text longer than the context is learned from in pieces"; fi
 refused "empty texts only, to be masked" "void.csv: all 4 texts to learn from are empty; task: mlm needs a token that it can mask" mlm.yaml --set data.train=void.csv --set data.tokenizer=byte --set data.valid_fraction=0
 { echo text,class; for i in 1 2 3 4 5 6 7 8 9; do echo red,warm; done; awk 'BEGIN { printf "red,x"; for (i = 0; i < 50; i++) printf "众声"; print "" }'; } >chinese.csv
 refused "a class of long Chinese, cut between characters" "there is no class" bag.yaml --set data.train=rows.csv --set data.valid=chinese.csv
