@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examples in memory: of each one or two texts as ids, or numbers, and a class or a number to be learned.
 //
-// Read once from rows (data/rows.h); a long text is cut at `longest` ids and counted, or into pieces. What a worker needs of an example lies together,
-// so that a micro-batch is a few copies.
+// Read once from rows (data/rows.h); a long text is cut at `longest` ids and counted, or into pieces. What a worker needs of an
+// example lies together, so that a micro-batch is a few copies.
 #ifndef STN_DATA_EXAMPLES_H
 #define STN_DATA_EXAMPLES_H
 

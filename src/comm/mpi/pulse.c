@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who lives: every process tells its neighbours, rank + 2^k and rank - 2^k, once a second that it does.
 //
-// So does every piece of a message that comes from it. A neighbour that has been silent for the timeout, or whose process has ended on this host, is lost. Who learns of a loss first by
-// itself tells all neighbours, and they tell theirs, once: after log2(P) hops all have the same name. From then on nothing of MPI is
-// called any more, for a call may wait for ever for the lost one. A word to a neighbour is not sent while the one before is on its way,
-// so a process that stands still costs its neighbours no memory.
+// So does every piece of a message that comes from it. A neighbour that has been silent for the timeout, or whose process has ended on
+// this host, is lost. Who learns of a loss first by itself tells all neighbours, and they tell theirs, once: after log2(P) hops all
+// have the same name. From then on nothing of MPI is called any more, for a call may wait for ever for the lost one. A word to a
+// neighbour is not sent while the one before is on its way, so a process that stands still costs its neighbours no memory.
 #include "base/memory.h"
 #include "comm/mpi/internal.h"
 
