@@ -55,6 +55,22 @@ static bool is_among(const char *names, const char *name)
     return false;
 }
 
+bool run_key_is_of_type(const char *key, const char *type)
+{
+    const struct model_type *found;
+    if (!strcmp(key, "model.encoder_layers")) return is_among("seq2seq, rnn_seq2seq", type);
+    if (!strcmp(key, "model.tied")) {
+        if (model_find(type, &found)) {
+            error_clear();
+            return false;
+        }
+        return found->chooses_tied;
+    }
+    for (size_t i = 0; i < sizeof of_types / sizeof *of_types; i++)
+        if (!strcmp(of_types[i].key, key)) return is_among(of_types[i].names, type);
+    return true;
+}
+
 static enum status check_readers(const struct run_config *config, const struct reader *reader,
                                  size_t count, const char *kind, const char *name)
 {

@@ -259,6 +259,7 @@ static enum status check_scores(struct run_config *config)
 static enum status check_model(struct run_config *config)
 {
     struct model_config *model = &config->model;
+    TRY(run_take_sizes(config));
     resolve(&model->embedding_dropout, config->dropout);
     resolve(&model->attention_dropout, config->dropout);
     resolve(&model->residual_dropout, config->dropout);
@@ -552,6 +553,7 @@ enum precision run_precision(const struct run_config *config)
 
 enum status run_config_check(struct run_config *config)
 {
+    if (!config->out[0]) choose_out(config);
     TRY(check_model(config));
     TRY(check_rows(config));
     TRY(check_carry(config));
@@ -571,7 +573,6 @@ enum status run_config_check(struct run_config *config)
         config->patience)
         FAIL_KEY(config, "train.patience",
                  "stopping early needs held-out text: data.valid or data.valid_fraction");
-    if (!config->out[0]) choose_out(config);
     if (!strcmp(config->precision, "auto")) TRY(resolve_precision(config));
     return check_parallel(config);
 }

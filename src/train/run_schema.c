@@ -33,9 +33,10 @@ const struct run_key run_schema[] = {
            "translate, summarize: the target of each row; answer: where it stands in a context"),
 
     TEXT_KEY("model.type", model.type, "gpt2", FIXED, "kind of model"),
-    TEXT_KEY("model.from", from, "", FIXED,
-             "model directory to start from: parameters of its names and shapes; none: initial "
-             "weights"),
+    TEXT_KEY(
+        "model.from", from, "", FIXED,
+        "model directory to start from: parameters of its names and shapes, and sizes that are "
+        "not set; none: initial weights"),
     INTEGER("model.layers", model.layers, "4", 1, 10000, FIXED, "Transformer layers"),
     INTEGER("model.heads", model.heads, "4", 1, 10000, FIXED, "attention heads; they divide width"),
     INTEGER("model.width", model.width, "128", 1, 1 << 20, FIXED,

@@ -75,6 +75,12 @@ const char *run_key_text(const struct run_config *config, int key, char text[RUN
 bool run_key_is_start(const struct run_config *config, const char *name);
 // run_apply.c. Fails: STATUS_USAGE for a key that is set, and that neither the model nor the task reads, naming those that do.
 enum status run_check_readers(const struct run_config *config) CHECK_RESULT;
+// Whether models of the type read the key.
+bool run_key_is_of_type(const char *key, const char *type);
+// run_from.c. Keys that are not set become those of the directory model.from, where that is there and of the run's type.
+enum status run_take_sizes(struct run_config *config) CHECK_RESULT;
+// Of a checked configuration. Fails: STATUS_USAGE for a key that gives the directory's weights another meaning, with both values.
+enum status run_compare_sizes(struct run_config *config) CHECK_RESULT;
 // "run.yaml:5: ", "run.yaml: ", "--set: ", by where the key was set. Returns text.
 const char *run_key_place(const struct run_config *config, const char *name,
                           char text[RUN_PATH + 32]);

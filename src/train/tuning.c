@@ -351,7 +351,8 @@ enum status tuning_start(struct trainer *trainer, bool resumed)
     bool *fresh;
     TRY(memory_allocate(count, sizeof *fresh, "new parameters", &fresh));
     enum status status = STATUS_OK;
-    if (crew_speaks(trainer))
+    if (crew_speaks(trainer) && !resumed) status = run_compare_sizes(&trainer->config);
+    if (crew_speaks(trainer) && !status)
         status = take_weights(trainer, resumed ? NULL : trainer->weights.data, fresh);
     status = crew_agree(trainer, status);
     if (!status && !resumed)

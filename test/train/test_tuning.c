@@ -141,6 +141,27 @@ static void weights_are_taken_over(void **state)
     look_release(&trained);
 }
 
+// What is not set is the directory's.
+static void sizes_are_taken_over(void **state)
+{
+    (void)state;
+    struct run_config config = tuned_run("named"), open = tuned_run("open"), schema;
+    run_config_defaults(&schema);
+    struct look named = train(&config, 2, NULL);
+    open.model.layers = schema.model.layers;
+    open.model.heads = schema.model.heads;
+    open.model.width = schema.model.width;
+    open.model.context = schema.model.context;
+    struct look taken = train(&open, 2, NULL);
+    assert_fine(&named.result);
+    assert_fine(&taken.result);
+    assert_int_equal(named.parameters.elements, taken.parameters.elements);
+    assert_memory_equal(named.weights, taken.weights,
+                        (size_t)named.parameters.elements * sizeof(float));
+    look_release(&taken);
+    look_release(&named);
+}
+
 static void frozen_ones_keep_their_bits(void **state)
 {
     (void)state;
@@ -365,7 +386,13 @@ static void what_cannot_be_is_refused(void **state)
 
     config = tuned_run("refused");
     config.model.width = 48;
-    assert_refused(&config, "model.from", "32");
+    assert_refused(&config, "model.width: 48, but the model of model.from: ", " has 32; leave it");
+    config = tuned_run("refused");
+    config.model.heads = 1;
+    assert_refused(&config, "model.heads: 1, but the model of model.from: ", " has 2; leave it");
+    config = tuned_run("refused");
+    config.model.activation = ACTIVATION_RELU;
+    assert_refused(&config, "model.activation: relu, but", "has gelu_tanh");
     config = tuned_run("refused");
     snprintf(config.model.type, sizeof config.model.type, "lstm_lm");
     assert_refused(&config, "model.type", "encoder.weight");
@@ -421,6 +448,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_taken_over),
+        cmocka_unit_test(sizes_are_taken_over),
         cmocka_unit_test(frozen_ones_keep_their_bits),
         cmocka_unit_test(a_frozen_body_needs_less),
         cmocka_unit_test(layers_learn_at_their_own_rates),
