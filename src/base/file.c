@@ -5,14 +5,17 @@
 #include "base/file_fault.h"
 #include "base/memory.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 // One transfer is at most this long: Linux moves no more than 2 GiB at once, macOS refuses more.
@@ -222,11 +225,13 @@ enum status file_remove(const char *path)
     return STATUS_OK;
 }
 
-// Writes a new file whole and to the disk; removes it when that fails.
-static enum status write_new(const char *path, const void *data, size_t bytes)
+// Writes a new file whole and to the disk; removes it when that fails. *held_p: keeps its lock until it is closed, -1 where there is none.
+static enum status write_new(const char *path, const void *data, size_t bytes, int *held_p)
 {
     int file;
     TRY(file_create(path, &file));
+    // Against who removes leftovers. A file system without locks has none that are removed.
+    *held_p = flock(file, LOCK_EX | LOCK_NB) ? -1 : fcntl(file, F_DUPFD_CLOEXEC, 0);
     enum status status = file_write_all(file, data, bytes, path);
     if (status)
         close(file);
@@ -247,22 +252,66 @@ static enum status parent_of(const char *path, char *folder, size_t bytes)
     return STATUS_OK;
 }
 
+// Seconds after which nobody is between making a temporary file and locking it.
+enum { STALE_SECONDS = 60 };
+static const char temporary_mark[] = ".tmp-";
+
+// What stands behind the mark: "<process>-<number>".
+static bool is_mark_end(const char *end)
+{
+    size_t process = strspn(end, "0123456789");
+    if (!process || end[process] != '-') return false;
+    size_t number = strspn(end + process + 1, "0123456789");
+    return number && !end[process + 1 + number];
+}
+
+// A writer holds a lock as long as it lives, on any host that shares the folder; who was killed holds none.
+static void remove_stale(int folder, const char *name)
+{
+    struct stat about;
+    int file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file < 0) return;
+    bool old = fstat(file, &about) == 0 && S_ISREG(about.st_mode) &&
+               time(NULL) - about.st_mtim.tv_sec > STALE_SECONDS;
+    if (old && flock(file, LOCK_EX | LOCK_NB) == 0) unlinkat(folder, name, 0);
+    close(file);
+}
+
+// What earlier writers of this file left when they were killed. What cannot be looked at stays.
+static void remove_leftovers(const char *path, const char *folder)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t length = strlen(name), mark = sizeof temporary_mark - 1;
+    DIR *listing = opendir(folder);
+    struct dirent *entry;
+    if (!listing) return;
+    while ((entry = readdir(listing)))
+        if (strncmp(entry->d_name, name, length) == 0 &&
+            strncmp(entry->d_name + length, temporary_mark, mark) == 0 &&
+            is_mark_end(entry->d_name + length + mark))
+            remove_stale(dirfd(listing), entry->d_name);
+    closedir(listing);
+}
+
 enum status file_replace(const char *path, const void *data, size_t bytes)
 {
     // Process and call number: two writers of one path must not share a temporary file.
     static atomic_uint calls;
     char temporary[4096], folder[4096];
     TRY(parent_of(path, folder, sizeof folder));
-    int length = snprintf(temporary, sizeof temporary, "%s.tmp-%ld-%u", path, (long)getpid(),
-                          atomic_fetch_add(&calls, 1));
+    int length = snprintf(temporary, sizeof temporary, "%s%s%ld-%u", path, temporary_mark,
+                          (long)getpid(), atomic_fetch_add(&calls, 1));
     if (length < 0 || (size_t)length >= sizeof temporary)
         FAIL(STATUS_USAGE, "the path %.*s… is too long", CUT(path, 60));
-    TRY(write_new(temporary, data, bytes));
-    enum status status = file_rename(temporary, path);
-    if (status) {
-        unlink(temporary);
-        return status;
+    remove_leftovers(path, folder);
+    int held = -1;
+    enum status status = write_new(temporary, data, bytes, &held);
+    if (!status) {
+        status = file_rename(temporary, path);
+        if (status) unlink(temporary);
     }
+    if (held >= 0) close(held);
+    TRY(status);
     return file_sync_directory(folder);
 }
 

@@ -13,6 +13,7 @@
 // Fails: STATUS_INPUT naming path and cause.
 enum status file_read(const char *path, size_t limit, char **data_p, size_t *bytes_p) CHECK_RESULT;
 // Replaces `path` through a temporary name: write, fsync, rename, fsync of the folder. The old file stays whole on failure (STATUS_DISK).
+// A process that is killed meanwhile leaves PATH.tmp-…; the next one that replaces `path`, a minute later or more, removes it.
 enum status file_replace(const char *path, const void *data, size_t bytes) CHECK_RESULT;
 // Writes all of it to a descriptor. `path` is for the message. Fails: STATUS_DISK.
 enum status file_write_all(int file, const void *data, size_t bytes, const char *path) CHECK_RESULT;

@@ -10,9 +10,11 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -220,6 +222,34 @@ static void replace_is_all_or_nothing_at_every_call(void **state)
     assert_int_equal(failures, 6); // open, write, fsync, close, rename, fsync of the folder
 }
 
+static void put_old(const char *path, bool old)
+{
+    const struct timespec times[2] = {{time(NULL) - 120, 0}, {time(NULL) - 120, 0}};
+    put_file(path, "half", 4);
+    if (old) assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+// What a killed process has left goes; what is new, is being written, or has another name stays.
+static void leftovers_are_removed_and_nothing_else(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"left/file.tmp-999999-0",  "left/file.tmp-999999-1",
+                                        "left/file.tmp-999998-7",  "left/file.tmp-notes",
+                                        "left/other.tmp-999999-0", "left/file.tmp-1-2-3"};
+    assert_int_equal(directory_create(scratch_path("left")), STATUS_OK);
+    for (int i = 0; i < 6; i++) put_old(scratch_path(names[i]), i != 1);
+    int writer = open(scratch_path(names[2]), O_RDONLY | O_CLOEXEC);
+    assert_int_equal(flock(writer, LOCK_EX), 0);
+    assert_int_equal(file_replace(scratch_path("left/file"), "x", 1), STATUS_OK);
+    assert_false(file_exists(scratch_path(names[0])));
+    for (int i = 1; i < 6; i++) assert_true(file_exists(scratch_path(names[i])));
+    // Its writer has been killed meanwhile.
+    close(writer);
+    assert_int_equal(file_replace(scratch_path("left/file"), "y", 1), STATUS_OK);
+    assert_false(file_exists(scratch_path(names[2])));
+    assert_int_equal(count_names(scratch_path("left")), 5);
+}
+
 static void a_failed_fsync_is_not_tried_again(void **state)
 {
     (void)state;
@@ -348,6 +378,7 @@ int main(void)
         cmocka_unit_test_setup(maps_show_the_bytes_and_nothing_for_empty_files, clear),
         cmocka_unit_test_setup(short_and_interrupted_transfers_lose_nothing, clear),
         cmocka_unit_test_setup(replace_is_all_or_nothing_at_every_call, clear),
+        cmocka_unit_test_setup(leftovers_are_removed_and_nothing_else, clear),
         cmocka_unit_test_setup(a_failed_fsync_is_not_tried_again, clear),
         cmocka_unit_test_setup(a_size_limit_of_the_system_is_an_error_not_a_signal, clear),
         cmocka_unit_test_setup(places_that_cannot_be_written_are_named, clear),
