@@ -522,6 +522,23 @@ static void printing_round_trips(void **state)
 }
 
 // Every key's values in turn: its default, and something else.
+static void threads_are_bounded_by_cores(void **state)
+{
+    (void)state;
+    struct run_config config;
+    run_config_defaults(&config);
+    snprintf(config.data.train, sizeof config.data.train, "input.txt");
+    config.cores = 2;
+    config.parallel.workers = 1;
+    config.parallel.threads = 32;
+    assert_int_equal(run_config_check(&config), STATUS_OK);
+    config.parallel.threads = 33;
+    assert_int_equal(run_config_check(&config), STATUS_USAGE);
+    assert_non_null(strstr(error_message(), "parallel.threads: 33 of a worker on 2 cores"));
+    assert_non_null(strstr(error_message(), "at most 32 may be"));
+    error_clear();
+}
+
 static void hash_counts_what_must_not_change(void **state)
 {
     (void)state;
@@ -624,6 +641,7 @@ int main(void)
         cmocka_unit_test(bad_settings_name_their_origin),
         cmocka_unit_test(suggestions_are_near),
         cmocka_unit_test(printing_round_trips),
+        cmocka_unit_test(threads_are_bounded_by_cores),
         cmocka_unit_test(hash_counts_what_must_not_change),
         cmocka_unit_test(numbers_read_and_print_exactly),
     };
