@@ -125,7 +125,8 @@ struct model_type {
     // read.
     struct value *(*scores)(struct builder *b, const struct model_config *config,
                             struct model_inputs inputs);
-    bool chooses_tied; // model.tied: false is possible
+    double init_deviation; // what a run file that names none gets; 0: 0.02, GPT-2's
+    bool chooses_tied;     // model.tied: false is possible
     int64_t
         margin; // places of padding behind the longest text, so that scores do not depend on its length
     // (TASK_LM, else NULL) Logits [1, tokens, vocabulary] for new tokens of one sequence; cache[layer] are STATE values;

@@ -266,6 +266,7 @@ static enum status check_model(struct run_config *config)
     const struct model_type *type;
     TRY(place_error(config, "model.type", model_find(model->type, &type)));
     TRY(check_type(config, type));
+    resolve(&model->init_deviation, type->init_deviation > 0 ? type->init_deviation : 0.02);
     TRY(run_check_readers(config));
     model->sentences = chooses_sentences(config, type);
     TRY(check_scores(config));

@@ -522,6 +522,27 @@ static void printing_round_trips(void **state)
 }
 
 // Every key's values in turn: its default, and something else.
+static void types_choose_their_initial_deviation(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        double deviation;
+    } run[] = {
+        {"data: {train: x}\n", 0.02},
+        {"data: {train: x}\nmodel: {type: lstm_lm}\n", 0.02},
+        {"data: {train: x}\ntask: translate\nmodel: {type: rnn_seq2seq}\n", 0.3},
+        {"data: {train: x}\ntask: translate\nmodel: {type: rnn_seq2seq, init_deviation: 0.1}\n",
+         0.1},
+    };
+    for (size_t i = 0; i < sizeof run / sizeof *run; i++) {
+        struct run_config c;
+        assert_int_equal(read_text(&c, run[i].text), STATUS_OK);
+        assert_int_equal(run_config_check(&c), STATUS_OK);
+        assert_true(c.model.init_deviation == run[i].deviation);
+    }
+}
+
 static void threads_are_bounded_by_cores(void **state)
 {
     (void)state;
@@ -641,6 +662,7 @@ int main(void)
         cmocka_unit_test(bad_settings_name_their_origin),
         cmocka_unit_test(suggestions_are_near),
         cmocka_unit_test(printing_round_trips),
+        cmocka_unit_test(types_choose_their_initial_deviation),
         cmocka_unit_test(threads_are_bounded_by_cores),
         cmocka_unit_test(hash_counts_what_must_not_change),
         cmocka_unit_test(numbers_read_and_print_exactly),
