@@ -10,9 +10,12 @@
 #include <fenv.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // Lengths of sources are rounded up, finely where that saves much: a graph for each.
 enum { FINE = 8, FINE_TO = 64, COARSE = 32 };
+// Bytes above which it does not matter how many of them are touched.
+static const size_t MOST_KEPT = (size_t)1 << 40;
 
 struct search {
     const struct loaded_model *model; // borrowed
@@ -193,20 +196,49 @@ static struct search_shape shape_for(const struct search *search)
     return shape_of_sources(search, search->count, longest);
 }
 
-// What a batch of so many sources, of up to `longest` ids, takes of a searcher's memory; and the graphs for it, its half, its quarter, …,
+// Marks what a batch touches until all its sources, `length` of them falling, have as many tokens as they may: it shrinks to half when half of
+// them are done, and then begins at the same place in smaller states.
+static enum status touch_batch(const struct search *search, struct search_shape shape,
+                               const int64_t *length, int64_t sources, unsigned char *page,
+                               size_t page_bytes)
+{
+    for (;;) {
+        struct search_graph *graph;
+        int64_t half = shape.batch / 2, open = 0;
+        int64_t last = half < sources && half > 0 ? half : 0, steps = most_of(search, length[last]);
+        while (open < sources && most_of(search, length[open]) > steps) open++;
+        TRY(search_graph_create(search->model, search->backend, shape, &graph));
+        search_graph_touch(graph, open ? steps : steps + 1, page, page_bytes);
+        search_graph_destroy(graph);
+        if (!open) return STATUS_OK;
+        sources = open;
+        shape.batch = batch_for(search, open);
+    }
+}
+
+// What a batch of sources of such lengths, which fall, takes of a searcher's memory; and the graphs for it, its half, its quarter, …,
 // whose lists are less than twice as long as its own.
-static enum status batch_bytes(const struct search *search, int64_t sources, int64_t longest,
+static enum status batch_bytes(const struct search *search, const int64_t *length, int64_t sources,
                                size_t *memory_p, size_t *graphs_p)
 {
-    struct search_shape shape = shape_of_sources(search, sources, longest);
+    struct search_shape shape = shape_of_sources(search, sources, length[0]);
     struct search_graph *graph;
-    size_t sizes = 1;
+    unsigned char *page = NULL;
+    size_t sizes = 1, page_bytes = (size_t)sysconf(_SC_PAGESIZE);
     TRY(search_graph_create(search->model, search->backend, shape, &graph));
     for (int64_t rows = 1; rows < shape.batch; rows *= 2) sizes++;
-    *memory_p = search_graph_memory(graph, most_of(search, longest) + 1);
+    size_t memory = search_graph_arena(graph), kept = search_graph_kept(graph);
     *graphs_p = sizes * search_graph_bytes(graph) + 2 * search_graph_lists(graph);
     search_graph_destroy(graph);
-    return STATUS_OK;
+    *memory_p = kept > SIZE_MAX - memory ? SIZE_MAX : memory + kept;
+    if (kept > MOST_KEPT) return STATUS_OK;
+    size_t pages = kept / page_bytes + 1;
+    TRY(memory_allocate(pages, 1, "pages of what decoding keeps", &page));
+    enum status status = touch_batch(search, shape, length, sources, page, page_bytes);
+    for (size_t i = 0; i < pages; i++) memory += page[i] * page_bytes;
+    free(page);
+    *memory_p = memory;
+    return status;
 }
 
 static void add(size_t *sum, size_t more)
@@ -235,7 +267,8 @@ static enum status count_batches(const struct search *search, int searchers, con
             since = b;
         }
         if (other || shape.batch != before.batch || b < searchers)
-            TRY(batch_bytes(search, sources, longest, &memory, other ? &graphs : &shared));
+            TRY(batch_bytes(search, lengths + b * rows, sources, &memory,
+                            other ? &graphs : &shared));
         before = shape;
         if (b < searchers) add(&bytes, memory);
     }

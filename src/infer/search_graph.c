@@ -242,15 +242,32 @@ static size_t graph_bytes(const struct graph *graph)
     return (size_t)graph->count * each;
 }
 
-size_t search_graph_memory(const struct search_graph *graph, int64_t steps)
+size_t search_graph_arena(const struct search_graph *graph) { return arena_bytes(graph); }
+
+size_t search_graph_kept(const struct search_graph *graph) { return graph->kept_bytes; }
+
+static void touch(unsigned char *page, size_t page_bytes, size_t from, size_t bytes)
 {
-    size_t bytes = arena_bytes(graph), kept = graph->kept_bytes;
-    // Keys and values of later steps are not touched.
-    size_t later = (size_t)(graph->shape.steps - steps) * (size_t)graph->model->config.width * 2 *
-                   (size_t)graph->rows * sizeof(float);
-    if (kept < SIZE_MAX) kept -= (size_t)caches(graph) * later;
-    add_bytes(&bytes, kept);
-    return bytes;
+    for (size_t i = from / page_bytes; i * page_bytes < from + bytes; i++) page[i] = 1;
+}
+
+void search_graph_touch(const struct search_graph *graph, int64_t steps, unsigned char *page,
+                        size_t page_bytes)
+{
+    const struct model_memory *given = &graph->given;
+    size_t at = 0, carried = 0, row = (size_t)graph->model->config.width * sizeof(float);
+    size_t piece = (size_t)graph->shape.steps * row, filled = (size_t)steps * row;
+    for (int i = 0; i < given->sources; i++) at += bytes_of(given->source[i]->shape);
+    for (int i = 0; i < given->carries; i++) carried += bytes_of(given->carried[i]->shape);
+    touch(page, page_bytes, 0, at + carried);
+    at += carried;
+    // Keys and values of each row, of which later steps are not touched.
+    for (int64_t i = 0; i < caches(graph); i++) {
+        for (int64_t k = 0; k < 2 * graph->rows; k++)
+            touch(page, page_bytes, at + (size_t)k * piece, filled);
+        at += bytes_of(graph->cache[i]->shape);
+    }
+    touch(page, page_bytes, at, carried);
 }
 
 size_t search_graph_bytes(const struct search_graph *graph)

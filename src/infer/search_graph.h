@@ -28,8 +28,12 @@ enum status search_graph_create(const struct loaded_model *model, const struct b
                                 struct search_graph **graph_p) CHECK_RESULT;
 void search_graph_destroy(struct search_graph *graph);
 const struct search_shape *search_graph_shape(const struct search_graph *graph);
-// Bytes of its thread's memory that it touches in so many steps; about as many of its own: graph and program, and lists of origins.
-size_t search_graph_memory(const struct search_graph *graph, int64_t steps);
+// Bytes of its thread's memory: of the arena, and of what decoding keeps, of which so many steps touch the pages that are marked.
+size_t search_graph_arena(const struct search_graph *graph);
+size_t search_graph_kept(const struct search_graph *graph);
+void search_graph_touch(const struct search_graph *graph, int64_t steps, unsigned char *page,
+                        size_t page_bytes);
+// About as many of its own: graph and program, and lists of origins.
 size_t search_graph_bytes(const struct search_graph *graph);
 size_t search_graph_lists(const struct search_graph *graph);
 // Before a batch: has the graph use `memory`, which grows if need be. Fails: STATUS_MEMORY.
