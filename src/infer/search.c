@@ -196,8 +196,8 @@ static struct search_shape shape_for(const struct search *search)
     return shape_of_sources(search, search->count, longest);
 }
 
-// Marks what a batch touches until all its sources, `length` of them falling, have as many tokens as they may: it shrinks to half when half of
-// them are done, and then begins at the same place in smaller states.
+// Marks what a batch touches until all its sources, of falling `length`, have as many tokens as they may: it shrinks to half when half
+// of them are done, and then begins at the same place in smaller states.
 static enum status touch_batch(const struct search *search, struct search_shape shape,
                                const int64_t *length, int64_t sources, unsigned char *page,
                                size_t page_bytes)

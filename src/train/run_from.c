@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a run that starts from another model has of that one: the sizes and kinds that the run file does not name.
 //
-// They are taken whenever a configuration is checked, of the directory or, where that is gone, of the run's own run.yaml, which names all of
-// them. What contradicts is an error only where weights are taken over: a resumed run has its own.
+// They are taken whenever a configuration is checked, of the directory or, where that is gone, of the run's own run.yaml, which names
+// all of them. What contradicts is an error only where weights are taken over: a resumed run has its own.
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
