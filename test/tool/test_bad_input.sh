@@ -1,20 +1,10 @@
 #!/bin/sh
 # Bad input: each case is a command, the exit code it must end with, words that must be in its message, and the promise that what
 # was on disk before (a trained model with checkpoints) is there after, byte for byte.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$(dirname "$BUILD/stentor")" && pwd)/stentor
-root=$(pwd)
-work=$(mktemp -d)
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 mounted=
-finish() { [ -z "$mounted" ] || umount "$mounted" 2>/dev/null; chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"; }
-trap finish EXIT
-cd "$work" || exit 1
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; }
-skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
+end() { [ -z "$mounted" ] || umount "$mounted" 2>/dev/null; chmod -R u+rwX "$work" 2>/dev/null; rm -rf "$work"; }
 snapshot() { find keep -type f ! -name .lock | sort | xargs sha256sum; }
 # bad NAME CODE WORDS COMMAND…: standard error must hold WORDS in a line of ours; keep/ must be as it was.
 bad() {
@@ -37,7 +27,7 @@ good() { # good NAME COMMAND…: ends with 0
 has() { if grep -q -F -e "$2" err.txt; then ok "$1"; else not_ok "$1: no \"$2\""; tail -3 err.txt | sed 's/^/# /'; fi; }
 
 # ---- a small trained model with three checkpoints ----
-i=0; while [ $i -lt 300 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >text.txt
+quick_text 300 >text.txt
 cat >run.yaml <<'END'
 model: {layers: 1, heads: 2, width: 16, context: 16, dropout: 0.1}
 data: {train: text.txt}
@@ -250,6 +240,4 @@ if [ "$(id -u)" -eq 0 ] && mkdir -p tiny && mount -t tmpfs -o size=600k tmpfs ti
     good "a full disk: with room again the run goes on" "$program" train run.yaml --set train.steps=22 --out tiny/o --resume --quiet
     umount tiny && mounted=
 else skip "a full disk" "only root can mount a small one"; fi
-echo "1..$count"
-cd "$root" || exit 1
-[ $failures -eq 0 ]
+conclude

@@ -1,26 +1,7 @@
 #!/bin/sh
 # stentor classify: a class for a row, the one that training measured, the same for any number of workers; what is bad is named and loses nothing.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-check() { # check NAME COMMAND…
-    name=$1; shift
-    count=$((count + 1))
-    if "$@" >log 2>&1; then echo "ok $count - $name"; else
-        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
-}
-# fails NAME CODE WORDS COMMAND…: standard input is in.txt, standard output goes to out.txt
-fails() {
-    name=$1 code=$2 words=$3; shift 3
-    timeout 60 "$@" <in.txt >out.txt 2>err.txt
-    got=$?
-    check "$name" sh -c "cat err.txt; test $got -eq $code && { test -z '$words' || grep -q -F -e '$words' err.txt; } && ! grep -q -i 'sanitizer\|broken invariant' err.txt"
-}
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 awk 'BEGIN { srand(3); split("sun rain snow wind fog", w, " "); print "mood\ttext\tdegrees"
     for (i = 0; i < 240; i++) { n = int(rand() * 12); c = int(rand() * 2); s = c ? "好" : "坏"; for (j = 0; j < n; j++) s = s " " w[1 + int(rand() * 5)]; print (c ? "good" : "bad") "\t" s "\t" n / 4 } }' >rows.tsv
 sed 1d rows.tsv | cut -f 2 >texts.txt
@@ -37,21 +18,19 @@ model gpt2 classify '{type: gpt2, layers: 1, heads: 2, width: 16, context: 40, p
 model number regress '{type: bag, width: 8, context: 40}' degrees loss
 sed -i 's/^data: {/data: {ngrams: 2, ngram_hash: 50, /' bag.yaml && rm -rf bag && "$program" train bag.yaml --quiet --json --out bag >bag.json
 
-# Of training's own evaluation: the value behind "name": in its last object.
-value() { sed -n "s/.*\"$1\": \([-0-9.e]*\).*/\1/p" "$2" | tail -1; }
 for kind in bag convolution encoder gpt2; do
     for workers in 1 2 3 5; do "$program" classify $kind rows.tsv --text text --target mood --workers $workers --json >$workers.txt 2>err.txt; done
     check "$kind: an object a row, and the measures" test "$(wc -l <1.txt)" -eq 241
     check "$kind: the same for 1, 2, 3 and 5 workers" sh -c 'cmp 1.txt 2.txt && cmp 1.txt 3.txt && cmp 1.txt 5.txt'
     # The same rows in the same weights: what training said of them at its end.
-    check "$kind: as accurate as training says" awk -v a="$(value accuracy $kind.json)" -v b="$(tail -1 1.txt | sed 's/.*"accuracy": \([0-9.e-]*\).*/\1/')" 'BEGIN { exit !(a != "" && a == b && a > 0.9) }'
+    check "$kind: as accurate as training says" awk -v a="$(field accuracy $kind.json)" -v b="$(tail -1 1.txt | sed 's/.*"accuracy": \([0-9.e-]*\).*/\1/')" 'BEGIN { exit !(a != "" && a == b && a > 0.9) }'
     "$program" classify $kind texts.txt >lines.txt 2>err.txt
     "$program" classify $kind <texts.txt >pipe.txt 2>err.txt
     check "$kind: lines of a file and of standard input" cmp lines.txt pipe.txt
     check "$kind: and rows are alike" sh -c 'sed -n "s/.*\"class\": \"\([a-z]*\)\".*\"line.*/\1/p; s/.*\"line.*\"class\": \"\([a-z]*\)\".*/\1/p" 1.txt | head -240 | cmp - lines.txt'
 done
 "$program" classify bag rows.tsv --text text --target mood --intervals --json | tail -1 >measured.txt
-check "--intervals: accuracy lies in its own" awk -v low="$(value accuracy_low measured.txt)" -v at="$(value accuracy measured.txt)" -v high="$(value accuracy_high measured.txt)" 'BEGIN { exit !(low != "" && low <= at && at <= high && high <= 1) }'
+check "--intervals: accuracy lies in its own" awk -v low="$(field accuracy_low measured.txt)" -v at="$(field accuracy measured.txt)" -v high="$(field accuracy_high measured.txt)" 'BEGIN { exit !(low != "" && low <= at && at <= high && high <= 1) }'
 for kind in bag encoder; do
     "$program" eval $kind rows.tsv --text text --target mood --json >eval.txt 2>err.txt
     check "$kind: eval prints the measures of classify, and no rows" sh -c "cat err.txt; '$program' classify $kind rows.tsv --text text --target mood --json 2>err.txt | tail -1 | cmp - eval.txt"
@@ -161,5 +140,4 @@ rm bag/labels.txt
 fails "no labels" 3 "no labels.txt" "$program" classify bag texts.txt
 echo one >number/labels.txt
 fails "a label for numbers" 3 "number/labels.txt has 1 line; a model of one score" "$program" classify number texts.txt
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

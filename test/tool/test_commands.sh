@@ -1,30 +1,9 @@
 #!/bin/sh
 # The commands as people use them: train, resume, eval, generate, inspect; what goes to which stream; the digest in all its places.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-python=${STENTOR_PYTHON:-python3}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-check() { # check NAME COMMAND…
-    name=$1; shift
-    count=$((count + 1))
-    if "$@" >log 2>&1; then echo "ok $count - $name"; else
-        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
-}
-skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
-json() { # json FILE EXPRESSION: whether the Python expression over the object d holds
-    "$python" -c "import json, sys; d = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), d" "$1" "$2"
-}
-has_json=; "$python" -c 'import json' 2>/dev/null && has_json=1
-check_json() { if [ -n "$has_json" ]; then check "$1" json "$2" "$3"; else skip "$1" "no python3"; fi; }
-# Digits of a digest in a file, the last such line.
-digest() { sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1" | tail -1; }
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 
-i=0; while [ $i -lt 300 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >text.txt
+quick_text 300 >text.txt
 cat >run.yaml <<'END'
 model: {layers: 2, heads: 2, width: 16, context: 16, dropout: 0.1}
 data: {train: text.txt}
@@ -146,5 +125,4 @@ check "the padded model is evaluated" sh -c '"$1" eval padded --data text.txt --
 check "run.yaml keeps what was asked for" sh -c 'grep -q "^  vocabulary: 300$" padded/run.yaml && grep -q "^  vocabulary: 0$" a/run.yaml'
 "$program" train run.yaml --out small --set model.vocabulary=9 --quiet 2>small.err; code=$?
 check "a vocabulary that is too small is told, with code 2" sh -c 'test "$1" -eq 2 && grep -q "model.vocabulary: 9 is less than the [0-9]* ids of the tokenizer (char)" small.err' - $code
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

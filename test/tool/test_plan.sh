@@ -1,25 +1,7 @@
 #!/bin/sh
 # stentor plan: what it prints, that it reads no text it does not need, its errors; bench --cluster-file.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-root=$(pwd)
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-python=${STENTOR_PYTHON:-python3}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-check() { # check NAME COMMAND…
-    name=$1; shift
-    count=$((count + 1))
-    if "$@" >log 2>&1; then echo "ok $count - $name"; else
-        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
-}
-skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
-json() { "$python" -c "import json, sys; d = json.load(open(sys.argv[1])); assert eval(sys.argv[2]), d" "$1" "$2"; }
-has_json=; "$python" -c 'import json' 2>/dev/null && has_json=1
-check_json() { if [ -n "$has_json" ]; then check "$1" json "$2" "$3"; else skip "$1" "no python3"; fi; }
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 # refused NAME CODE TEXT ARGUMENTS…: ends with the code, and says the text in one line on standard error.
 refused() {
     name=$1 code=$2 text=$3; shift 3
@@ -90,5 +72,4 @@ check "bench --cluster-file writes what it prints" sh -c "test ! -s err && cmp o
 check "plan takes it" "$program" plan run.yaml --cluster here.yaml
 "$program" bench --cluster-file here.yaml >out 2>err
 check "bench overwrites nothing" sh -c "test $? -eq 2 && grep -q 'is there already' err"
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

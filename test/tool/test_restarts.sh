@@ -1,30 +1,9 @@
 #!/bin/sh
 # stentor train --restarts: what is killed goes on with the same bits, what cannot be mended ends, signals reach the training, nothing is left behind.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-work=$(mktemp -d)
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 helpers=
-trap '[ -z "$helpers" ] || kill $helpers 2>/dev/null; rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-check() { # check NAME COMMAND…
-    name=$1; shift
-    count=$((count + 1))
-    if "$@" >log 2>&1; then echo "ok $count - $name"; else
-        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8
-    fi
-}
-skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
-digest() { sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1" | tail -1; }
-newest() { # newest OUT: step of its newest checkpoint, 0: none
-    ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step-//p' | sort -n | tail -1 | grep . || echo 0
-}
-within() { # within TENTHS COMMAND…: whether it holds within so many tenths of a second
-    left=$1; shift
-    while ! "$@"; do [ "$left" -gt 0 ] || return 1; left=$((left - 1)); sleep 0.1; done
-}
+end() { [ -z "$helpers" ] || kill $helpers 2>/dev/null; rm -rf "$work"; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 holder() { cat "$1/.lock" 2>/dev/null; }
 # Kills the training in OUT N times, each time another process that has got further; at once: as soon as it is there.
@@ -42,7 +21,7 @@ kill_often() { # kill_often OUT N [at once]
     done
 }
 
-i=0; while [ $i -lt 300 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >text.txt
+quick_text 300 >text.txt
 cat >run.yaml <<'END'
 model: {layers: 2, heads: 2, width: 48, context: 64, dropout: 0.1}
 data: {train: text.txt}
@@ -123,5 +102,4 @@ else skip "a supervisor that is killed: the training stops" "Linux tells a child
 if command -v script >/dev/null 2>&1; then
     check "on a terminal: a status line, as without --restarts" sh -c 'script -qec "\"$1\" train run.yaml --out tty --set train.steps=20 --restarts 2 --color=never" /dev/null </dev/null >tty.txt 2>&1; grep -q "train: .*20/20 .*loss=" tty.txt && grep -q "the model lies in tty" tty.txt' - "$program"
 else skip "on a terminal: a status line, as without --restarts" "no script(1)"; fi
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

@@ -1,28 +1,8 @@
 #!/bin/sh
 # Summaries that are chosen: task: summarize with models that score texts learns which sentence says most; stentor summarize gives it, the same for
 # any number of workers, with the ROUGE that training measured; --lead is what to compare with; what is bad is named and loses nothing.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-python=${STENTOR_PYTHON:-python3}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-check() { # check NAME COMMAND…
-    name=$1; shift
-    count=$((count + 1))
-    if "$@" >log 2>&1; then echo "ok $count - $name"; else
-        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
-}
-# fails NAME CODE WORDS COMMAND…: standard input is in.txt, standard output goes to out.txt
-fails() {
-    name=$1 code=$2 words=$3; shift 3
-    timeout 60 "$@" <in.txt >out.txt 2>err.txt
-    got=$?
-    check "$name" sh -c "cat err.txt; test $got -eq $code && { test -z '$words' || grep -q -F -e '$words' err.txt; } && ! grep -q -i 'sanitizer\|broken invariant' err.txt"
-}
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 
 # What a text is about stands behind "we", in any sentence but the first; a text of the second kind says it at its end.
 awk 'BEGIN { srand(5); n = split("lamp river stone cloud garden paper silver window", w, " ")
@@ -44,7 +24,6 @@ model() { # model NAME MODEL
     { echo "task: summarize"; echo "model: $2"; echo "$common"; } >"$1.yaml"
     "$program" train "$1.yaml" --quiet --json --out "$1" >"$1.json" 2>err.txt || cat err.txt
 }
-value() { sed -n "s/.*\"$1\": \([-0-9.e]*\).*/\1/p" "$2" | tail -1; }
 model linear '{type: linear, context: 64}'
 model bag '{type: bag, width: 8, context: 64, init_deviation: 0.1, loss: squared}'
 model convolution '{type: convolution, width: 8, hidden: 8, context: 40}'
@@ -57,14 +36,14 @@ for kind in linear bag convolution encoder gpt2; do
     check "$kind: an object a text, and the measures" sh -c 'cat err.txt; test $(wc -l <1.txt) -eq 61'
     check "$kind: the same for 1, 2, 3 and 5 workers" sh -c 'cmp 1.txt 2.txt && cmp 1.txt 3.txt && cmp 1.txt 5.txt'
     for measure in rouge1 rouge2 rougeL; do
-        check "$kind: $measure is what training says" awk -v a="$(value $measure $kind.json)" -v b="$(tail -1 1.txt | sed "s/.*\"$measure\": \([0-9.e-]*\).*/\1/")" 'BEGIN { exit !(a != "" && a - b < 1e-9 && b - a < 1e-9 && a > 0.2) }'
+        check "$kind: $measure is what training says" awk -v a="$(field $measure $kind.json)" -v b="$(tail -1 1.txt | sed "s/.*\"$measure\": \([0-9.e-]*\).*/\1/")" 'BEGIN { exit !(a != "" && a - b < 1e-9 && b - a < 1e-9 && a > 0.2) }'
     done
     "$program" summarize $kind held.txt --reference held.ref --batch 7 >lines.txt 2>err.txt
     check "$kind: lines of a file" sh -c 'test $(wc -l <lines.txt) -eq 60 && grep -q "^rouge1 " err.txt'
     "$program" summarize $kind <held.txt >pipe.txt 2>err.txt
     check "$kind: and of standard input" cmp lines.txt pipe.txt
 done
-check "linear: learns what to look for" awk -v a="$(value rouge1 linear.json)" 'BEGIN { exit !(a > 0.8) }'
+check "linear: learns what to look for" awk -v a="$(field rouge1 linear.json)" 'BEGIN { exit !(a > 0.8) }'
 "$program" summarize linear/best held.jsonl --text source --target target >out.txt 2>err.txt
 check "linear: and best/ has it" grep -q "^rouge1 *by:words|stem:no = 0[.][89]" err.txt
 "$program" summarize linear held.tsv --text 1 --target 2 --json >tsv.txt 2>err.txt
@@ -170,5 +149,4 @@ refused "a model of numbers only" "mlp is no model for task: summarize; there ar
 refused "naive Bayes" "count is naive Bayes" --set train.optimizer=count
 head -1 train.jsonl >one.jsonl
 fails "one row only" 3 "of 1 row all are held out" "$program" train linear.yaml --quiet --out out --set data.train=one.jsonl --set data.valid=
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

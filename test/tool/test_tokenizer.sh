@@ -1,26 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # stentor tokenizer: train, encode, decode, what is refused; a run with words and one with BPE, the same bits for any workers.
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-case $BUILD in /*) program=$BUILD/stentor ;; *) program=$PWD/$BUILD/stentor ;; esac
-work=$(mktemp -d) || exit 1
-trap 'rm -rf "$work"' EXIT
-cat README.md doc/*.md >"$work/text.txt"
-cd "$work" || exit 1
-count=0 failures=0
-check() { # check NAME COMMAND...
-    name=$1
-    shift
-    count=$((count + 1))
-    if "$@" >log 2>log2; then
-        echo "ok $count - $name"
-    else
-        echo "not ok $count - $name"
-        failures=$((failures + 1))
-        head -3 log log2 | sed "s/^/# /"
-    fi
-}
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
+(cd "$root" && cat README.md doc/*.md) >text.txt
 bad() { # bad NAME CODE WORDS ARGUMENTS...: fails with the code, and says the words
     name=$1 code=$2 words=$3
     shift 3
@@ -78,5 +61,4 @@ for tokenizer in bpe word; do
     check "$tokenizer: inspect names it" sh -c '"$1" inspect "$2-1" | grep -q "^tokenizer: $2, "' - "$program" $tokenizer
 done
 check "an unknown tokenizer in a run file" sh -c '"$1" train run.yaml --set data.tokenizer=wrod --out x 2>err2; test $? -eq 3 && grep -q "neither char, byte, word, bpe nor a tokenizer.json" err2' - "$program"
-echo "1..$count"
-[ "$failures" -eq 0 ]
+conclude

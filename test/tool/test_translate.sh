@@ -1,33 +1,11 @@
 #!/bin/sh
 # stentor translate and summarize: a line out for a line in, the same for any number of workers; what is bad is named and loses nothing.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-maker=$BUILD/test/tool/small_translator
-if ! ${MAKE:-make} -s BUILD="$BUILD" "$maker" >&2; then
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
+maker=$build/test/tool/small_translator
+if ! ${MAKE:-make} -s -C "$root" BUILD="$BUILD" "$BUILD/test/tool/small_translator" >&2; then
     echo "1..1"; echo "not ok 1 - small_translator cannot be built"; exit 1
 fi
-maker=$(cd "$BUILD" && pwd)/test/tool/small_translator
-program=$(cd "$BUILD" && pwd)/stentor
-python=${STENTOR_PYTHON:-python3}
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-check() { # check NAME COMMAND…
-    name=$1; shift
-    count=$((count + 1))
-    if "$@" >log 2>&1; then echo "ok $count - $name"; else
-        failures=$((failures + 1)); echo "not ok $count - $name"; sed 's/^/# /' log | tail -8; fi
-}
-skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
-# fails NAME CODE WORDS COMMAND…: standard input is in.txt, standard output goes to out.txt
-fails() {
-    name=$1 code=$2 words=$3; shift 3
-    timeout 60 "$@" <in.txt >out.txt 2>err.txt
-    got=$?
-    check "$name" sh -c "cat err.txt; test $got -eq $code && grep -q -F -e '$words' err.txt && ! grep -q -i 'sanitizer\|broken invariant' err.txt"
-}
 
 for type in seq2seq rnn_seq2seq; do check "a $type is saved" "$maker" $type $type; done
 i=0; while [ $i -lt 90 ]; do
@@ -212,5 +190,4 @@ kill -INT $id
 wait $id; code=$?
 exec 3>&-
 check "Ctrl-C ends it with 128 + its number, with what is done written" sh -c "test $code -eq 130 && test \$(wc -l <out.txt) -eq 5 && grep -q 'the first 5 lines are written' err.txt"
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

@@ -2,51 +2,22 @@
 # SIGINT, SIGTERM and SIGUSR1 while something long is under way: a large text is read, rows are decoded to be measured, folds are trained. It ends soon,
 # with 75 and a checkpoint of what was trained, leaves nothing half made, and goes on to the bits of an undisturbed run. Then a process of several
 # dies or stands still in such work. SEED repeats the moments.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-build=$(cd "$BUILD" && pwd) || exit 1
-program=$build/stentor
-work=$(mktemp -d) || exit 1
-job='' victim=''
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
+job='' victim='' shown=run.log
 end() {
     [ -z "$victim" ] || kill -KILL "$victim" 2>/dev/null
     [ -z "$job" ] || kill -TERM "$job" 2>/dev/null
     rm -rf "$work"
 }
-trap end EXIT
 trap 'exit 1' INT TERM
-cd "$work" || exit 1
-here=$(pwd -P)
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; sed 's/^/# /' run.log | head -14; }
 check() { name=$1; shift; if "$@" >check.log 2>&1; then ok "$name"; else not_ok "$name"; fi; }
-skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
-digest() { sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1" | tail -1; }
-now() { date +%s%N | sed 's/......$//'; } # milliseconds
 seconds() { awk -v ms="$1" 'BEGIN { print ms / 1000 }'; }
-random() { # random FROM TO: a whole number of [FROM, TO)
-    draws=$((${draws:-0} + 1))
-    number=$(awk -v s="$seed$draws" -v a="$1" -v b="$2" 'BEGIN { srand(s); print a + int(rand() * (b - a)) }')
-}
-within() { # within TENTHS COMMAND…
-    left=$1; shift
-    while ! "$@"; do [ "$left" -gt 0 ] || return 1; left=$((left - 1)); sleep 0.1; done
-}
 finish() { wait "$job"; code=$?; job=''; took=$(($(now) - begin)); } # took: milliseconds since `begin`
 # The work here takes minutes; to give it up takes a small part of that on any machine.
 SOON=20000
-ranks() { # this test's processes that train, "PID RANK" a line
-    for process in /proc/[0-9]*; do
-        [ "$(readlink "$process/exe" 2>/dev/null)" = "$program" ] || continue
-        [ "$(readlink "$process/cwd" 2>/dev/null)" = "$here" ] || continue
-        cat "$process/environ" 2>/dev/null | tr "\0" "\n" | sed -n "s,^OMPI_COMM_WORLD_RANK=\|^PMI_RANK=,${process#/proc/} ,p"
-    done
-}
-pid_of() { ranks | awk -v rank="$1" '$2 == rank { print $1 }'; }
 alone() { [ -z "$(ranks)" ]; }
 # Ends with 75, within SOON, with these words, and a checkpoint of step 3 in FOLDER.
 stopped_at_3() { # stopped_at_3 FOLDER
@@ -190,5 +161,4 @@ for library in openmpi mpich; do
     fi
     one_library
 done
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

@@ -1,38 +1,23 @@
 #!/bin/sh
 # Several hosts with a network between them: the same bits, also where one frame in a hundred is lost; a host that is cut off ends the job on both sides within
 # the timeout, and what is left goes on, to the same bits.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-build=$(cd "$BUILD" && pwd)
-program=$build/stentor
-hosts_folder=$PWD/test/torture example=$PWD/examples/mpi.sh
-work=$(mktemp -d)
-job=''
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
+job='' hosts_folder=$root/test/torture example=$root/examples/mpi.sh
 # shellcheck source=/dev/null
 . "$hosts_folder/hosts.sh"
-trap '[ -z "$job" ] || kill -KILL "$job" 2>/dev/null; hosts_stop; rm -rf "$work"' EXIT
+end() { [ -z "$job" ] || kill -KILL "$job" 2>/dev/null; hosts_stop; rm -rf "$work"; }
 trap 'exit 1' INT TERM
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; [ $# -lt 2 ] || sed 's/^/# /' "$2" | head -14; }
 check() { name=$1; shift; if "$@" >check.log 2>&1; then ok "$name"; else not_ok "$name" run.log; fi; }
-digest() { sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1" | tail -1; }
-newest() { ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step-//p' | sort -n | tail -1 | grep . || echo 0; }
 same() { [ -n "$(digest "$1")" ] && [ "$(digest "$1")" = "$(digest whole.json)" ]; }
 trains() { for hosts_process in $(ip netns pids "$hosts_prefix$1" 2>/dev/null); do readlink "/proc/$hosts_process/exe"; done | grep -qx "$program"; }
-within() { # within TENTHS COMMAND…
-    left=$1; shift
-    while ! "$@"; do [ "$left" -gt 0 ] || return 1; left=$((left - 1)); sleep 0.1; done
-}
 not() { ! "$@"; }
 
 reason=$(hosts_can)
 [ -z "$reason" ] && [ ! -f "$build/mpi.openmpi.so" ] && reason="this build has no Open MPI"
 [ -z "$reason" ] && [ -n "${SANITIZED:-}" ] && reason="MPI libraries know no sanitizer"
 [ -z "$reason" ] || { echo "ok 1 - several hosts # SKIP $reason"; echo 1..1; exit 0; }
-cd "$work" || exit 1
-i=0; while [ $i -lt 300 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >text.txt
+quick_text 300 >text.txt
 cat >run.yaml <<'END'
 model: {layers: 2, heads: 2, width: 32, context: 32, dropout: 0.1}
 data: {train: text.txt}
@@ -72,5 +57,4 @@ cut_off() { # cut_off HOST LEFT: host HOST is cut off in mid-run; LEFT go on
 }
 cut_off 2 two
 cut_off 0 one
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

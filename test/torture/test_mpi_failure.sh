@@ -2,13 +2,9 @@
 # What clusters do to a run of several processes: one is killed at a random moment, one stands still, one writes to a full disk. Each job must end within
 # the timeout, say who was lost, and go on from its newest checkpoint, with other numbers of processes, to the bits of an undisturbed run.
 # KILLS=50 for the full measure (2 minutes a library), SEED repeats a sequence. Between hosts: test_hosts.sh.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-build=$(cd "$BUILD" && pwd)
-program=$build/stentor
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 [ -z "${SANITIZED:-}" ] || { echo "ok 1 - mpi # SKIP MPI libraries know no sanitizer"; echo 1..1; exit 0; }
-work=$(mktemp -d)
 job='' victim='' mounted=''
 end() {
     [ -z "$victim" ] || kill -KILL "$victim" 2>/dev/null
@@ -16,36 +12,12 @@ end() {
     [ -z "$mounted" ] || umount "$mounted"
     rm -rf "$work"
 }
-trap end EXIT
 trap 'exit 1' INT TERM
-cd "$work" || exit 1
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 kills=${KILLS:-4} seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; [ $# -lt 2 ] || sed 's/^/# /' "$2" | head -14; }
 check() { name=$1; shift; if "$@" >check.log 2>&1; then ok "$name"; else not_ok "$name" run.log; fi; }
-skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
-digest() { sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1" | tail -1; }
-now() { date +%s%N | sed 's/......$//'; } # milliseconds
-newest() { ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step-//p' | sort -n | tail -1 | grep . || echo 0; }
-random() { # random FROM TO: a whole number of [FROM, TO)
-    draws=$((${draws:-0} + 1))
-    number=$(awk -v s="$seed$draws" -v a="$1" -v b="$2" 'BEGIN { srand(s); print a + int(rand() * (b - a)) }')
-}
-# This test's processes that train (others may run beside it), "PID RANK" a line.
-here=$(pwd -P)
-ranks() {
-    for process in /proc/[0-9]*; do
-        [ "$(readlink "$process/exe" 2>/dev/null)" = "$program" ] || continue
-        [ "$(readlink "$process/cwd" 2>/dev/null)" = "$here" ] || continue
-        # It may end meanwhile.
-        cat "$process/environ" 2>/dev/null | tr "\0" "\n" | sed -n "s,^OMPI_COMM_WORLD_RANK=\|^PMI_RANK=,${process#/proc/} ,p"
-    done
-}
-pid_of() { ranks | awk -v rank="$1" '$2 == rank { print $1 }'; }
 
-i=0; while [ $i -lt 300 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >text.txt
+quick_text 300 >text.txt
 cat >run.yaml <<'END'
 model: {layers: 2, heads: 2, width: 48, context: 64, dropout: 0.1}
 data: {train: text.txt}
@@ -174,5 +146,4 @@ for library in openmpi mpich; do
     [ -n "$mpirun" ] && [ -f "$build/mpi.$library.so" ] || { skip "$library" "$library is not here, or was not when this was built"; continue; }
     one_library
 done
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

@@ -1,17 +1,8 @@
 #!/bin/sh
 # task: answer: spans are learned from a small file in SQuAD's layout, with the same bits for 1, 2, 3 and 5 workers and after a pause; what is wrong
 # with questions or keys is named.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; sed 's/^/# /' err | head -5; }
-field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p" "$2" | tail -1; }
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 
 # The answer is the only two words of their kinds, behind the marker that the question names. Some contexts are longer than a window.
 awk 'BEGIN { srand(7); n = split("one two. Three four, five", w, " "); split("Red (green blue", first, " "); split("élan 水 Éclair", second, " "); printf "{\"data\": ["
@@ -98,5 +89,4 @@ refused "a context without room" "model.context" words.yaml --set model.context=
 echo '{"data": [{"title": "", "paragraphs": [{"context": "", "qas": [{"id": "", "question": "", "answers": []}]}]}]}' >void.json
 "$program" answer said void.json --json --reference >void.out 2>err
 if [ $? = 0 ] && [ "$(wc -l <void.out)" = 2 ]; then ok "empty texts have an empty answer"; else not_ok "empty texts have an empty answer"; fi
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

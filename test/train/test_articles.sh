@@ -1,17 +1,9 @@
 #!/bin/sh
 # Articles 2 and 5 as run files (examples/articles): single and parallel gradient descent have the same bits, and reach the closed-form
 # solution to 1e-6; the network learns what its data hold.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release} examples=$(pwd)/examples/articles
-program=$(cd "$BUILD" && pwd)/stentor
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; sed 's/^/# /' err | head -5; }
-field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p" "$2" | tail -1; }
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
+examples=$root/examples/articles
 
 sh "$examples/make-data.sh" build/articles || exit 1
 for name in linear-regression mlp; do
@@ -37,5 +29,4 @@ if awk -F '[ ,]+' 'NR == 1 { sub(/^ +/, ""); n = split($0, w, " "); next }
         for (i = 1; i <= 11; i++) { d = a[i, 12] / a[i, i] - w[i]; if (d < 0) d = -d; if (d > worst) worst = d }
         print n " weights, the worst off by " worst; exit !(n == 11 && worst < 1e-6)
     }' both >err; then ok "linear regression reaches the closed form to 1e-6 ($(cat err))"; else not_ok "linear regression reaches the closed form to 1e-6"; fi
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

@@ -1,17 +1,8 @@
 #!/bin/sh
 # Naive Bayes by counting: the posteriors of the example in Manning, Raghavan and Schütze 2008, chapter 13, by both event models; any number of
 # workers and processes has the same bits; what does not go with counting is refused by its key.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; sed 's/^/# /' err | head -5; }
-field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p" "$2" | tail -1; }
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 
 printf '%s\n' 'Chinese Beijing Chinese,yes' 'Chinese Chinese Shanghai,yes' 'Chinese Macao,yes' 'Tokyo Japan Chinese,no' >train.csv
 echo 'Chinese Chinese Chinese Tokyo Japan Osaka,yes' >valid.csv
@@ -63,5 +54,4 @@ refused "train.optimizer: count is naive Bayes" --set model.type=bag
 refused "train.steps: 20" --set train.steps=20
 refused "train.smoothing" --set train.smoothing=0
 refused "model.presence: true, but model.type: encoder does not read it" --set model.type=encoder --set model.presence=true --set train.optimizer=adamw
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

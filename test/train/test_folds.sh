@@ -1,15 +1,7 @@
 #!/bin/sh
 # stentor train --folds: the same figures for any number of workers, their mean and deviation, a stop and --resume, and what is refused.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; sed 's/^/# /' err | head -5; }
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 check() { if eval "$2"; then ok "$1"; else not_ok "$1"; fi; }
 
 awk 'BEGIN { srand(5); for (i = 0; i < 97; i++) { k = int(rand() * 4); print "a" k " b" int(rand() * 3) "," (k + (rand() < 0.2)) % 2 } }' >rows.csv
@@ -47,5 +39,4 @@ check "data.valid is refused" "[ $? = 2 ] && grep -q 'leave out data.valid' err"
 check "more folds than rows are refused" "[ $? = 3 ] && grep -q 'rows.csv: 97 rows cannot be 100 parts (train.folds)' err"
 "$program" train run.yaml --folds 1 --quiet --out none >/dev/null 2>err
 check "one fold is refused" "[ $? = 2 ] && grep -q -e '--folds' err"
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude

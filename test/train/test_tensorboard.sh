@@ -1,19 +1,13 @@
 #!/bin/sh
 # TensorBoard reads what a run and its resumption wrote: every step once, with the values of log.jsonl.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-python=${STENTOR_PYTHON:-python3}
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 if ! "$python" -c 'from tensorboard.backend.event_processing.event_accumulator import EventAccumulator' 2>/dev/null; then
     echo "ok 1 - TensorBoard reads a resumed run # SKIP no Python with tensorboard (STENTOR_PYTHON names one)"
     echo "1..1"
     exit 0
 fi
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-i=0; while [ $i -lt 100 ]; do echo "line $i: the quick brown fox"; i=$((i + 1)); done >text.txt
+quick_text 100 >text.txt
 cat >run.yaml <<'END'
 model: {layers: 1, heads: 1, width: 8, context: 8}
 data: {train: text.txt}
