@@ -1,34 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "infer/classify.h"
 
-#include "backend/backend.h"
 #include "base/cpu.h"
 #include "base/memory.h"
 #include "data/form.h"
-#include "infer/batches.h"
+#include "infer/scorers.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Lengths that batches are padded to: 8, 12, 16, 24, 32, 48, …
-enum { LENGTHS = 40 };
-
-// A worker's program for one length.
-struct scorer {
-    struct program *program;
-    struct model_inputs inputs;
-    struct graph *graph;
-    struct block arena;
-};
 struct classifier {
     const struct loaded_model *model; // borrowed
+    struct scorers scorers;
     struct form form;
-    int64_t rows;
-    int workers;
-    struct scorer (*scorers)[LENGTHS]; // [workers]; made when they are needed
-    struct team *team;
-    atomic_bool stop;
     // Of the present call: tokens of input i are tokens[place[i]] .. tokens[place[i + 1]].
     int32_t *tokens, *ids;
     int64_t *place;
@@ -114,26 +99,15 @@ static enum status check_model(struct classifier *classifier)
     return STATUS_OK;
 }
 
-static enum status create_parts(struct classifier *classifier)
-{
-    const struct team_options team = {.threads = classifier->workers,
-                                      .crowded = classifier->workers > cpu_cores()};
-    TRY(check_model(classifier));
-    TRY(memory_allocate((size_t)classifier->workers, sizeof *classifier->scorers, "workers",
-                        &classifier->scorers));
-    return classifier->workers > 1 ? team_create(&team, &classifier->team) : STATUS_OK;
-}
-
 enum status classifier_create(const struct loaded_model *model, int64_t rows, int workers,
                               struct classifier **classifier_p)
 {
+    enum model_tasks task = model_takes_labels(&model->config) ? TASK_CLASSIFY : TASK_REGRESS;
     struct classifier *classifier;
-    INVARIANT(workers >= 1 && rows >= 1, "%d workers, batches of %lld", workers, (long long)rows);
     TRY(memory_allocate(1, sizeof *classifier, "a classifier", &classifier));
     classifier->model = model;
-    classifier->rows = rows;
-    classifier->workers = workers;
-    enum status status = create_parts(classifier);
+    enum status status = check_model(classifier);
+    if (!status) status = scorers_init(&classifier->scorers, model, task, rows, workers);
     if (status) {
         classifier_destroy(classifier);
         return status;
@@ -142,68 +116,18 @@ enum status classifier_create(const struct loaded_model *model, int64_t rows, in
     return STATUS_OK;
 }
 
-static void release_scorer(struct scorer *scorer)
-{
-    program_destroy(scorer->program);
-    graph_destroy(scorer->graph);
-    block_destroy(&scorer->arena);
-}
-
 void classifier_destroy(struct classifier *classifier)
 {
     if (!classifier) return;
-    team_destroy(classifier->team);
-    for (int w = 0; classifier->scorers && w < classifier->workers; w++)
-        for (int i = 0; i < LENGTHS; i++) release_scorer(&classifier->scorers[w][i]);
-    free(classifier->scorers);
+    scorers_release(&classifier->scorers);
     free(classifier->tokens);
     free(classifier->ids);
     free(classifier);
 }
 
-void classifier_stop(struct classifier *classifier) { atomic_store(&classifier->stop, true); }
-
-// ---- programs ----
-
-static int64_t length_of(int number)
+void classifier_stop(struct classifier *classifier)
 {
-    int64_t power = INT64_C(8) << number / 2;
-    return number % 2 ? power + power / 2 : power;
-}
-
-static enum status build(const struct classifier *classifier, int64_t tokens, struct scorer *scorer)
-{
-    const struct loaded_model *model = classifier->model;
-    const struct model_sizes sizes = {
-        .batch = classifier->rows, .tokens = tokens + model->type->margin, .source_tokens = tokens};
-    enum model_tasks task = model_takes_labels(&model->config) ? TASK_CLASSIFY : TASK_REGRESS;
-    TRY(graph_create(&scorer->graph));
-    scorer->inputs = model_inputs_create(scorer->graph, &model->config, task, sizes);
-    struct parameters parameters = model->parameters; // closed: only read
-    struct builder builder = {.g = scorer->graph, .parameters = &parameters};
-    graph_yield(scorer->graph, model->type->scores(&builder, &model->config, scorer->inputs), 0);
-    return graph_status(scorer->graph);
-}
-
-static enum status prepare(const struct classifier *classifier, int64_t tokens,
-                           struct scorer *scorer)
-{
-    const struct program_options options = {.precision = PRECISION_FLOAT32};
-    const struct backend *backend;
-    if (scorer->program) return STATUS_OK;
-    TRY(backend_find("cpu", &backend));
-    if (!scorer->graph) TRY(build(classifier, tokens, scorer));
-    struct program *program;
-    TRY(program_create(backend, scorer->graph, &options, &program));
-    enum status status = block_create(program_arena_bytes(program), "scoring", &scorer->arena);
-    if (!status)
-        status = program_prepare(program, classifier->model->weights.data, scorer->arena.data);
-    if (status) {
-        program_destroy(program);
-        return status;
-    }
-    scorer->program = program;
-    return STATUS_OK;
+    atomic_store(&classifier->scorers.stop, true);
 }
 
 // ---- a batch ----
@@ -228,13 +152,14 @@ static void take_scores(void *context, int tag, const void *data)
     }
 }
 
-static void fill_tokens(const struct taking *taking, const struct scorer *scorer, int64_t tokens)
+static void fill_tokens(const struct taking *taking, const struct scorer *scorer)
 {
+    int64_t tokens = scorer->tokens;
     int32_t *to = program_input(scorer->program, scorer->inputs.tokens);
     int32_t *positions = program_input(scorer->program, scorer->inputs.positions);
     int32_t *lengths = program_input(scorer->program, scorer->inputs.lengths);
     INVARIANT(taking->classifier->place, "%lld texts without tokens", (long long)taking->count);
-    for (int64_t row = 0; row < taking->classifier->rows; row++, to += tokens) {
+    for (int64_t row = 0; row < taking->classifier->scorers.rows; row++, to += tokens) {
         int64_t count = 0;
         if (row < taking->count) {
             const int64_t *place = taking->classifier->place + taking->members[row];
@@ -252,7 +177,7 @@ static void fill_features(const struct taking *taking, const struct scorer *scor
     const struct classifier *classifier = taking->classifier;
     int64_t features = classifier->model->config.features;
     float *to = program_input(scorer->program, scorer->inputs.features);
-    memset(to, 0, (size_t)(classifier->rows * features) * sizeof *to);
+    memset(to, 0, (size_t)(classifier->scorers.rows * features) * sizeof *to);
     for (int64_t row = 0; row < taking->count; row++)
         memcpy(to + row * features, classifier->inputs[taking->members[row]].features,
                (size_t)features * sizeof *to);
@@ -262,20 +187,12 @@ static enum status score_batch(void *context, int worker, const int64_t *members
 {
     struct classifier *classifier = context;
     struct taking taking = {classifier, members, count};
-    int64_t longest = 1, context_length = classifier->model->config.context;
-    int number = 0;
-    for (int64_t i = 0; classifier->place && i < count; i++) {
-        int64_t length = classifier->place[members[i] + 1] - classifier->place[members[i]];
-        if (length > longest) longest = length;
-    }
-    while (length_of(number) < longest && number + 1 < LENGTHS) number++;
-    int64_t tokens = length_of(number) < context_length ? length_of(number) : context_length;
-    struct scorer *scorer = &classifier->scorers[worker][number];
-    TRY(prepare(classifier, tokens, scorer));
+    struct scorer *scorer;
+    TRY(scorers_get(&classifier->scorers, worker, members, count, &scorer));
     if (scorer->inputs.features)
         fill_features(&taking, scorer);
     else
-        fill_tokens(&taking, scorer, tokens + classifier->model->type->margin);
+        fill_tokens(&taking, scorer);
     cpu_flush_to_zero();
     program_run(scorer->program, take_scores, &taking);
     return STATUS_OK;
@@ -334,8 +251,7 @@ static enum status run(struct classifier *classifier, int64_t count, int64_t *le
                          ? 1
                          : classifier->place[i + 1] - classifier->place[i];
     }
-    const struct batches batches = {lengths, count, classifier->rows, &classifier->stop};
-    return batches_run(&batches, classifier->team, score_batch, classifier);
+    return scorers_run(&classifier->scorers, lengths, count, score_batch, classifier);
 }
 
 enum status classifier_run(struct classifier *classifier, const struct example_input *inputs,
