@@ -4,23 +4,19 @@
 // With a thread of its own a replica sends a bucket as soon as all its workers have folded their last gradient into it, while they
 // compute the next ones: whoever is the last to fold merges the workers' sums and says that the bucket may go. Without, all go when
 // all have met. The order of the buckets is the same either way, and at every replica, and so are the bits.
-#include "base/cpu.h"
-#include "base/gate.h"
+#include "base/errand.h"
 #include "train/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-// Its stack holds a transport's frames.
-enum { STACK_BYTES = 1 << 20, SPINS = 100, YIELDS = 20 };
+enum { SPINS = 100, YIELDS = 20 };
 
 struct overlap {
     struct trainer *trainer;
-    pthread_t thread;
-    bool running, ending;
-    unsigned steps; // that have been waited for
-    struct gate commanded, ready, finished;
+    struct errand errand; // the travel of a step
+    struct gate ready;
     int buckets;
     int *order;       // [buckets] which travels when
     int *touched;     // [2 * parameters] first and last bucket that a parameter lies in
@@ -28,8 +24,6 @@ struct overlap {
     atomic_int *left; // [buckets] folds that are still to come in this step
     atomic_bool *complete;
     double *began, *ended; // [buckets] when it travelled
-    enum status status;
-    char message[512];
 };
 
 // ---- the order ----
@@ -84,8 +78,9 @@ static enum status travel_one(struct overlap *overlap, int bucket)
     return STATUS_OK;
 }
 
-static enum status travel_as_they_come(struct overlap *overlap)
+static enum status travel_as_they_come(void *context)
 {
+    struct overlap *overlap = context;
     for (int i = 0; i < overlap->buckets; i++) {
         int bucket = overlap->order[i];
         for (;;) {
@@ -95,37 +90,6 @@ static enum status travel_as_they_come(struct overlap *overlap)
         }
         TRY(travel_one(overlap, bucket));
     }
-    return STATUS_OK;
-}
-
-static void *overlap_main(void *context)
-{
-    struct overlap *overlap = context;
-    cpu_flush_to_zero();
-    for (unsigned seen = 0;; seen++) {
-        gate_wait(&overlap->commanded, seen);
-        if (overlap->ending) return NULL;
-        overlap->status = travel_as_they_come(overlap);
-        if (overlap->status) {
-            error_copy(overlap->message, sizeof overlap->message);
-            error_clear();
-        }
-        gate_open(&overlap->finished);
-    }
-}
-
-static enum status start_thread(struct overlap *overlap)
-{
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int error = pthread_create(&overlap->thread, &attributes, overlap_main, overlap);
-    pthread_attr_destroy(&attributes);
-    if (error)
-        FAIL(STATUS_MEMORY,
-             "the thread for the exchange cannot be started: %s; set parallel.overlap to off",
-             strerror(error));
-    overlap->running = true;
     return STATUS_OK;
 }
 
@@ -160,14 +124,16 @@ enum status overlap_create(struct trainer *trainer, bool own_thread, struct over
     TRY(memory_allocate(1, sizeof *overlap, "the exchange", &overlap));
     overlap->trainer = trainer;
     overlap->buckets = travel_buckets(trainer->travel);
-    gate_init(&overlap->commanded, SPINS, YIELDS);
+    errand_init(&overlap->errand, SPINS, YIELDS);
     gate_init(&overlap->ready, SPINS, YIELDS);
-    gate_init(&overlap->finished, SPINS, YIELDS);
     enum status status = allocate(overlap, &when);
     if (!status) {
         find_touched(overlap);
         find_order(overlap, when);
-        if (own_thread) status = start_thread(overlap);
+        if (own_thread)
+            status =
+                errand_start(&overlap->errand, travel_as_they_come, overlap,
+                             "the thread for the exchange (parallel.overlap: off goes without)");
     }
     free(when);
     if (status) {
@@ -181,14 +147,8 @@ enum status overlap_create(struct trainer *trainer, bool own_thread, struct over
 void overlap_destroy(struct overlap *overlap)
 {
     if (!overlap) return;
-    if (overlap->running) {
-        overlap->ending = true;
-        gate_open(&overlap->commanded);
-        pthread_join(overlap->thread, NULL);
-    }
-    gate_release(&overlap->finished);
+    errand_release(&overlap->errand);
     gate_release(&overlap->ready);
-    gate_release(&overlap->commanded);
     free(overlap->ended);
     free(overlap->began);
     free(overlap->complete);
@@ -199,7 +159,7 @@ void overlap_destroy(struct overlap *overlap)
     free(overlap);
 }
 
-bool overlap_is_on(const struct overlap *overlap) { return overlap->running; }
+bool overlap_is_on(const struct overlap *overlap) { return overlap->errand.running; }
 
 // ---- a step ----
 void overlap_start(struct overlap *overlap)
@@ -207,15 +167,14 @@ void overlap_start(struct overlap *overlap)
     const struct trainer *trainer = overlap->trainer;
     const int *border = trainer->border + trainer->crew.first;
     int computing = 0;
-    if (!overlap->running) return;
+    if (!overlap->errand.running) return;
     for (int i = 0; i < trainer->workers; i++) computing += border[i + 1] > border[i];
     for (int b = 0; b < overlap->buckets; b++) {
         int folds = overlap->shares[b] * computing * trainer->threads;
         atomic_store(&overlap->left[b], folds);
         atomic_store(&overlap->complete[b], folds == 0);
     }
-    overlap->status = STATUS_OK;
-    gate_open(&overlap->commanded);
+    errand_begin(&overlap->errand);
 }
 
 void overlap_folded(struct overlap *overlap, int parameter, int owner)
@@ -233,12 +192,8 @@ void overlap_folded(struct overlap *overlap, int parameter, int owner)
 
 enum status overlap_finish(struct overlap *overlap)
 {
-    if (!overlap->running) {
-        for (int i = 0; i < overlap->buckets; i++) TRY(travel_one(overlap, overlap->order[i]));
-        return STATUS_OK;
-    }
-    gate_wait(&overlap->finished, overlap->steps++);
-    if (overlap->status) return error_adopt(overlap->status, overlap->message);
+    if (overlap->errand.running) return errand_finish(&overlap->errand);
+    for (int i = 0; i < overlap->buckets; i++) TRY(travel_one(overlap, overlap->order[i]));
     return STATUS_OK;
 }
 

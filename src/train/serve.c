@@ -7,8 +7,7 @@
 // computes, too, else the caller's, step by step. At a meeting all come to the same step, and all get the same weights.
 // What arrives when decides the bits: such a run is approximate.
 // Source: Ho et al. 2013, "More effective distributed ML via a stale synchronous parallel parameter server".
-#include "base/cpu.h"
-#include "base/gate.h"
+#include "base/errand.h"
 #include "parallel/asynchronous.h"
 #include "train/internal.h"
 
@@ -17,22 +16,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Its stack holds a transport's frames.
-enum { STACK_BYTES = 1 << 20 };
-
 struct serving {
     struct trainer *trainer;
     struct asynchronous *asynchronous;
-    bool open;        // between a step and the meeting that follows
-    int64_t first;    // step that the clocks count from
-    int64_t pushes;   // that this server has applied since the run began
-    int pushers;      // replicas that push
-    pthread_t thread; // of a server that computes, too
-    bool running, ending;
-    unsigned sessions; // that the thread has begun
-    struct gate commanded, finished;
-    enum status status;
-    char message[512];
+    bool open;            // between a step and the meeting that follows
+    int64_t first;        // step that the clocks count from
+    int64_t pushes;       // that this server has applied since the run began
+    int pushers;          // replicas that push
+    struct errand errand; // serving between two meetings, of a server that computes, too
 };
 
 static struct asynchronous_setup setup_of(const struct run_config *config, const struct crew *crew,
@@ -88,32 +79,9 @@ static void apply(void *context, const struct push *push)
 }
 
 // ---- life cycle ----
-static void *serve_main(void *context)
+static enum status serve(void *context)
 {
-    struct serving *serving = context;
-    cpu_flush_to_zero();
-    for (unsigned seen = 0;; seen++) {
-        gate_wait(&serving->commanded, seen);
-        if (serving->ending) return NULL;
-        serving->status = asynchronous_serve(serving->asynchronous);
-        if (serving->status) {
-            error_copy(serving->message, sizeof serving->message);
-            error_clear();
-        }
-        gate_open(&serving->finished);
-    }
-}
-
-static enum status start_thread(struct serving *serving)
-{
-    pthread_attr_t attributes;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    int error = pthread_create(&serving->thread, &attributes, serve_main, serving);
-    pthread_attr_destroy(&attributes);
-    if (error) FAIL(STATUS_MEMORY, "a server's thread cannot be started: %s", strerror(error));
-    serving->running = true;
-    return STATUS_OK;
+    return asynchronous_serve(((struct serving *)context)->asynchronous);
 }
 
 enum status serve_create(struct trainer *trainer)
@@ -125,8 +93,7 @@ enum status serve_create(struct trainer *trainer)
     trainer->serving = serving;
     serving->trainer = trainer;
     serving->pushers = crew->replicas - idle;
-    gate_init(&serving->commanded, 0, 0);
-    gate_init(&serving->finished, 0, 0);
+    errand_init(&serving->errand, 0, 0);
     for (int r = 0; r <= crew->replicas; r++) border[r] = r < idle ? 0 : r - idle;
     struct asynchronous_setup setup =
         setup_of(&trainer->config, crew, trainer->parameters.elements);
@@ -139,24 +106,19 @@ enum status serve_create(struct trainer *trainer)
     TRY(asynchronous_create(&setup, &serving->asynchronous));
     bool both = asynchronous_is_server(serving->asynchronous) &&
                 asynchronous_is_worker(serving->asynchronous);
-    return both ? start_thread(serving) : STATUS_OK;
+    if (!both) return STATUS_OK;
+    return errand_start(&serving->errand, serve, serving, "a server's thread");
 }
 
 void serve_destroy(struct trainer *trainer)
 {
     struct serving *serving = trainer->serving;
     if (!serving) return;
-    if (serving->running) {
-        serving->ending = true;
-        asynchronous_end(serving->asynchronous);
-        gate_open(&serving->commanded);
-        pthread_join(serving->thread, NULL);
-    }
+    if (serving->errand.running) asynchronous_end(serving->asynchronous);
+    errand_release(&serving->errand);
     // Others wait for pushes or weights that will never come.
     if (serving->open) comm_abandon(trainer->crew.net);
     asynchronous_destroy(serving->asynchronous);
-    gate_release(&serving->commanded);
-    gate_release(&serving->finished);
     free(serving);
     trainer->serving = NULL;
 }
@@ -170,7 +132,7 @@ void serve_begin(struct trainer *trainer)
     serving->first = trainer->position.step;
     serving->pushes = serving->first * serving->pushers;
     asynchronous_restart(serving->asynchronous, trainer->weights.data);
-    if (serving->running) gate_open(&serving->commanded);
+    if (serving->errand.running) errand_begin(&serving->errand);
 }
 
 bool serves_only(const struct trainer *trainer)
@@ -181,11 +143,12 @@ bool serves_only(const struct trainer *trainer)
 // What the server's thread of this replica says rather than what its worker sees of it.
 static enum status first_reason(struct serving *serving, enum status status)
 {
-    if (!status || !serving->running) return status;
-    gate_wait(&serving->finished, serving->sessions);
-    if (!serving->status) return status;
+    const struct errand *errand = &serving->errand;
+    if (!status || !errand->running) return status;
+    errand_wait(&serving->errand);
+    if (!errand->status) return status;
     error_clear();
-    return error_adopt(serving->status, serving->message);
+    return error_adopt(errand->status, errand->message);
 }
 
 enum status serve_push(struct trainer *trainer, const struct outcome *outcome, double factor)
@@ -242,9 +205,7 @@ static enum status close_session(struct trainer *trainer)
     if (serves_only(trainer)) return asynchronous_serve(serving->asynchronous);
     enum status status = asynchronous_finish(serving->asynchronous, NULL, trainer->weights.data);
     if (status) return first_reason(serving, status);
-    if (!serving->running) return STATUS_OK;
-    gate_wait(&serving->finished, serving->sessions++);
-    return serving->status ? error_adopt(serving->status, serving->message) : STATUS_OK;
+    return serving->errand.running ? errand_finish(&serving->errand) : STATUS_OK;
 }
 
 enum status serve_leave(struct trainer *trainer, enum status status)
