@@ -19,6 +19,22 @@ static double resident_bytes(void)
     return kilobytes * 1024;
 }
 
+// These leave the test where it cannot be done.
+static void need_plain_memory(void)
+{
+#ifdef SANITIZED
+    print_message("# SKIP a sanitizer maps terabytes, and its own memory would be counted\n");
+    skip();
+#endif
+}
+static void need_resident_bytes(void)
+{
+    need_plain_memory();
+    if (resident_bytes() >= 0) return;
+    print_message("# SKIP this system has no /proc/self/status\n");
+    skip();
+}
+
 // Weights of about 25 MB, so that what is not counted to the byte (libraries, tables) is small beside the rest.
 static struct run_config large_run(const char *out, int64_t workers)
 {
@@ -62,14 +78,7 @@ static void measure_growth(const struct run_config *config, void *context,
 static void the_prediction_is_what_is_taken(void **state)
 {
     (void)state;
-#ifdef SANITIZED
-    print_message("# SKIP a sanitizer's own memory would be counted\n");
-    skip();
-#endif
-    if (resident_bytes() < 0) {
-        print_message("# SKIP this system has no /proc/self/status\n");
-        skip();
-    }
+    need_resident_bytes();
     for (int workers = 1; workers <= 9; workers++) {
         struct run_config config = large_run("memory", workers < 5 ? workers : 2);
         if (workers == 5) config.parallel.threads = 3;
@@ -139,14 +148,7 @@ static void several_growths(const struct run_config *config, void *context,
 static void replicas_take_what_is_predicted(void **state)
 {
     (void)state;
-#ifdef SANITIZED
-    print_message("# SKIP a sanitizer's own memory would be counted\n");
-    skip();
-#endif
-    if (resident_bytes() < 0) {
-        print_message("# SKIP this system has no /proc/self/status\n");
-        skip();
-    }
+    need_resident_bytes();
     static const struct {
         const char *exchange;
         int replicas, workers;
@@ -233,14 +235,7 @@ static void measure_writing(const struct run_config *config, void *context,
 static void what_evaluations_write_is_predicted(void **state)
 {
     (void)state;
-#ifdef SANITIZED
-    print_message("# SKIP a sanitizer's own memory would be counted\n");
-    skip();
-#endif
-    if (resident_bytes() < 0) {
-        print_message("# SKIP this system has no /proc/self/status\n");
-        skip();
-    }
+    need_resident_bytes();
     static const struct {
         int workers, threads, beam, rows, least;
     } row[] = {{1, 1, 1, 40, 1}, {2, 1, 1, 70, 1}, {3, 1, 1, 40, 1}, {1, 2, 4, 40, 1}};
@@ -383,10 +378,7 @@ static void limit_and_prepare(const struct run_config *config, void *context,
 static void a_process_limit_counts(void **state)
 {
     (void)state;
-#ifdef SANITIZED
-    print_message("# SKIP a sanitizer maps terabytes\n");
-    skip();
-#endif
+    need_plain_memory();
     struct run_config config = large_run("limited", 4);
     struct child_result result = in_child(NULL, limit_and_prepare, &config, NULL);
     assert_int_equal(result.status, STATUS_MEMORY);
