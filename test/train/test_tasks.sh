@@ -1,17 +1,8 @@
 #!/bin/sh
 # Tasks of rows: every kind of model learns from a small file, with the same bits for 1, 2, 3 and 5 workers and after a pause; what is wrong with
 # rows or keys is named with file and line.
-set -u
-cd "$(dirname "$0")/../.." || exit 1
-BUILD=${BUILD:-build/release}
-program=$(cd "$BUILD" && pwd)/stentor
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-count=0 failures=0
-ok() { count=$((count + 1)); echo "ok $count - $1"; }
-not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; sed 's/^/# /' err | head -5; }
-field() { sed -n "s/.*\"$1\": \"\{0,1\}\([^\",}]*\).*/\1/p" "$2" | tail -1; }
+# shellcheck source=test/shell.sh
+. "$(dirname "$0")/../shell.sh"
 
 # Classes by a word, numbers by counting, translations word by word: rows of 1 to 9 words.
 awk 'BEGIN { srand(7); split("red green blue one two three four five", w, " "); split("rot gruen blau eins zwei drei vier fuenf", d, " ")
@@ -207,5 +198,4 @@ if grep -q 'there is no class "x众声' err && ! LC_ALL=C.UTF-8 grep -qaxv '.*' 
 refused "columns of one name" 'twice.csv line 1 names columns 1 and 3 both "text"' bag.yaml --set data.train=twice.csv
 refused "auc of three classes" "train.measure" mlp.yaml --set model.loss=softmax --set data.target=1 --set data.features=2 --set train.measure=auc --set data.train=points.csv
 refused "numbers for a text model" "reads texts, not numbers" bag.yaml --set data.features=1-2
-echo "1..$count"
-[ $failures -eq 0 ]
+conclude
