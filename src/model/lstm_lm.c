@@ -5,6 +5,10 @@
 // 2014, arXiv:1409.2329; Press and Wolf 2016, arXiv:1608.05859 (tied); Merity et al. 2017, arXiv:1708.02182 (weight drop).
 #include "model/parts.h"
 
+// Of the token table, which has no norm behind it, as in rnn_seq2seq.c: PyTorch's example draws from +-0.1 (0.06). From 0.02 learning
+// starts late (doc/model.md).
+static const double TABLE_DEVIATION = 0.1;
+
 static void fill_defaults(struct model_config *c)
 {
     if (c->context == 0) c->context = 35;
@@ -14,7 +18,7 @@ static void fill_defaults(struct model_config *c)
     if (c->rnn == CELL_NONE) c->rnn = CELL_LSTM;
     if (c->activation == ACTIVATION_NONE) c->activation = ACTIVATION_GELU_TANH;
     if (c->norm_epsilon == 0) c->norm_epsilon = 1e-5;
-    if (c->init_deviation == 0) c->init_deviation = 0.05;
+    if (c->init_deviation == 0) c->init_deviation = TABLE_DEVIATION;
     c->heads = 1;
 }
 
@@ -150,6 +154,7 @@ static int64_t lstm_lm_carried(const struct model_config *c)
 
 const struct model_type lstm_lm_model = {
     .name = "lstm_lm",
+    .init_deviation = TABLE_DEVIATION,
     .tasks = TASK_LM | TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
     .loss = lstm_lm_loss,

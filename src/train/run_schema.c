@@ -59,7 +59,7 @@ const struct run_key run_schema[] = {
     NUMBER("model.norm_epsilon", model.norm_epsilon, "1e-5", 0, 1, true,
            "added to variances in layer norms"),
     NUMBER("model.init_deviation", model.init_deviation, "", 0, 100, true,
-           "standard deviation of initial weights; 0.02, of rnn_seq2seq 0.3"),
+           "standard deviation of initial weights; 0.02, of lstm_lm 0.1, of rnn_seq2seq 0.3"),
     KEY("model.bias", RUN_BOOLEAN, model.bias, "true", 0, 0, false, NULL, FIXED,
         "biases in linear layers and norms"),
     CHOICE("model.rnn", RUN_ENUM, model.rnn, "lstm", "lstm | gru | tanh", FIXED,
