@@ -166,6 +166,7 @@ struct work {
     int threads;
     float *a, *b, *c;
     void *packed;
+    struct block memory[4]; // of a, b, c and packed, in huge pages as a step's
     struct block scratch[2];
     bool by_rows, use_packed;
 };
@@ -321,12 +322,14 @@ static void fill(float *x, int64_t n, int period)
 static enum status take_memory(struct work *w)
 {
     const struct shape *s = &w->s;
-    size_t packed = ours->packed_bytes(s->cols, s->depth);
-    TRY(memory_allocate((size_t)(s->rows * s->depth), sizeof *w->a, "a matrix", &w->a));
-    TRY(memory_allocate((size_t)(s->cols * s->depth), sizeof *w->b, "a matrix", &w->b));
-    TRY(memory_allocate((size_t)(s->rows * s->cols), sizeof *w->c, "a matrix", &w->c));
-    w->packed = aligned_alloc(64, (packed + 63) / 64 * 64);
-    if (!w->packed) FAIL(STATUS_MEMORY, "no memory for packed weights");
+    size_t bytes[4] = {
+        (size_t)(s->rows * s->depth) * sizeof *w->a, (size_t)(s->cols * s->depth) * sizeof *w->b,
+        (size_t)(s->rows * s->cols) * sizeof *w->c, ours->packed_bytes(s->cols, s->depth)};
+    for (int i = 0; i < 4; i++) TRY(block_create_warm(bytes[i], "a matrix", &w->memory[i]));
+    w->a = w->memory[0].data;
+    w->b = w->memory[1].data;
+    w->c = w->memory[2].data;
+    w->packed = w->memory[3].data;
     for (int i = 0; i < 2; i++)
         TRY(block_create(ours->scratch_bytes(s->rows, s->cols, s->depth), "scratch",
                          &w->scratch[i]));
@@ -335,12 +338,8 @@ static enum status take_memory(struct work *w)
 
 static void give_memory(struct work *w)
 {
-    block_destroy(&w->scratch[0]);
-    block_destroy(&w->scratch[1]);
-    free(w->packed);
-    free(w->c);
-    free(w->b);
-    free(w->a);
+    for (int i = 0; i < 2; i++) block_destroy(&w->scratch[i]);
+    for (int i = 0; i < 4; i++) block_destroy(&w->memory[i]);
 }
 
 static void print_one(const struct layer *l, enum form form, const struct work *w,
