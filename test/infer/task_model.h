@@ -44,4 +44,18 @@ static inline void task_model(struct model_config config, uint64_t seed, float s
                            &model->weights));
     small_weights(&model->parameters, seed, spread, model->weights.data);
 }
+
+// A model of bytes, whose parameters are initialised; what there is after a failure is the caller's to release.
+static inline enum status byte_model(struct model_config config, struct loaded_model *model)
+{
+    TRY(model_find(config.type, &model->type));
+    TRY(model->type->validate(&config));
+    model->config = config;
+    TRY(tokenizer_byte_create(&model->tokenizer));
+    TRY(model_declare(&config, &model->parameters));
+    TRY(block_create((size_t)model->parameters.elements * sizeof(float), "weights",
+                     &model->weights));
+    small_weights(&model->parameters, 1, 1, model->weights.data);
+    return STATUS_OK;
+}
 #endif

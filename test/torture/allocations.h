@@ -4,6 +4,7 @@
 #define STN_TEST_ALLOCATIONS_H
 
 #include "base/status.h"
+#include "scratch.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -29,15 +30,17 @@ static inline int child_code(enum status status)
     return status == STATUS_OK ? 0 : status == STATUS_MEMORY && told ? CHILD_FAILED : CHILD_WRONG;
 }
 
-// `program` with the one argument is the child. More than `least` allocations are made.
-static inline void fail_each_allocation(const char *program, const char *argument, int least)
+static const char *own_program;
+
+// This program with the one argument is the child. More than `least` allocations are made.
+static inline void fail_each_allocation(const char *argument, int least)
 {
     int n = 0, result = CHILD_FAILED;
     while (result == CHILD_FAILED && n++ < 2000) {
         char command[2048], number[32];
         snprintf(number, sizeof number, "%d", n);
         assert_int_equal(setenv("STENTOR_FAIL_ALLOC", number, 1), 0);
-        snprintf(command, sizeof command, "'%s' '%s' >&2", program, argument);
+        snprintf(command, sizeof command, "'%s' '%s' >&2", own_program, argument);
         int code = system(command);
         unsetenv("STENTOR_FAIL_ALLOC");
         assert_true(WIFEXITED(code));
@@ -48,5 +51,21 @@ static inline void fail_each_allocation(const char *program, const char *argumen
     assert_int_equal(result, 0);
     assert_true(n > least);
     print_message("# %d allocations\n", n - 1);
+}
+
+static inline int remove_scratch(void **state)
+{
+    (void)state;
+    return scratch_remove();
+}
+
+// main(): the child, or the one test that calls fail_each_allocation.
+static inline int allocations_main(int count, char **arguments, int (*child)(const char *argument),
+                                   CMUnitTestFunction every_failing_allocation_is_told)
+{
+    if (count == 2) return child(arguments[1]);
+    own_program = arguments[0];
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_failing_allocation_is_told)};
+    return cmocka_run_group_tests(tests, NULL, remove_scratch);
 }
 #endif

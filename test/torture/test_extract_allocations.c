@@ -7,8 +7,6 @@
 #include "scratch.h"
 #include "torture/allocations.h"
 
-static const char *program;
-
 // ---- the child ----
 // A list and several summaries, a row without a sentence, one of Chinese.
 static const char rows[] =
@@ -55,22 +53,14 @@ static enum status choose(const struct loaded_model *model)
 
 static enum status make(struct loaded_model *model)
 {
-    struct model_config config = {.type = "bag",
-                                  .width = 4,
-                                  .classes = 1,
-                                  .sentences = true,
-                                  .loss = LOSS_BINARY,
-                                  .context = 20,
-                                  .vocabulary = 256 + SPECIALS + SENTENCE_MARK_IDS};
-    TRY(model_find(config.type, &model->type));
-    TRY(model->type->validate(&config));
-    model->config = config;
-    TRY(tokenizer_byte_create(&model->tokenizer));
-    TRY(model_declare(&config, &model->parameters));
-    TRY(block_create((size_t)model->parameters.elements * sizeof(float), "weights",
-                     &model->weights));
-    small_weights(&model->parameters, 1, 1, model->weights.data);
-    return STATUS_OK;
+    const struct model_config config = {.type = "bag",
+                                        .width = 4,
+                                        .classes = 1,
+                                        .sentences = true,
+                                        .loss = LOSS_BINARY,
+                                        .context = 20,
+                                        .vocabulary = 256 + SPECIALS + SENTENCE_MARK_IDS};
+    return byte_model(config, model);
 }
 
 static int child(const char *path)
@@ -90,19 +80,10 @@ static void every_failing_allocation_is_told(void **state)
 {
     (void)state;
     const char *path = put_file(scratch_path("rows.jsonl"), rows, sizeof rows - 1);
-    fail_each_allocation(program, path, 60);
-}
-
-static int remove_scratch(void **state)
-{
-    (void)state;
-    return scratch_remove();
+    fail_each_allocation(path, 60);
 }
 
 int main(int count, char **arguments)
 {
-    if (count == 2) return child(arguments[1]);
-    program = arguments[0];
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_failing_allocation_is_told)};
-    return cmocka_run_group_tests(tests, NULL, remove_scratch);
+    return allocations_main(count, arguments, child, every_failing_allocation_is_told);
 }

@@ -5,22 +5,12 @@
 #include "infer/translate.h"
 #include "torture/allocations.h"
 
-static const char *program;
-
 // ---- the child ----
 static enum status make(const struct model_config *wanted, struct loaded_model *model)
 {
     struct model_config config = *wanted;
     config.vocabulary = 259, config.source_vocabulary = 0, config.context = 20;
-    TRY(model_find(config.type, &model->type));
-    TRY(model->type->validate(&config));
-    model->config = config;
-    TRY(tokenizer_byte_create(&model->tokenizer));
-    TRY(model_declare(&config, &model->parameters));
-    TRY(block_create((size_t)model->parameters.elements * sizeof(float), "weights",
-                     &model->weights));
-    small_weights(&model->parameters, 1, 1, model->weights.data);
-    return STATUS_OK;
+    return byte_model(config, model);
 }
 
 static enum status translate(const struct loaded_model *model, bool draws)
@@ -40,8 +30,9 @@ static enum status translate(const struct loaded_model *model, bool draws)
     return status;
 }
 
-static int child(void)
+static int child(const char *argument)
 {
+    (void)argument;
     enum status status = STATUS_OK;
     for (int m = 0; m < TRANSLATORS && !status; m += 3) {
         struct loaded_model model = {0};
@@ -57,13 +48,10 @@ static int child(void)
 static void every_failing_allocation_is_told(void **state)
 {
     (void)state;
-    fail_each_allocation(program, "child", 100);
+    fail_each_allocation("child", 100);
 }
 
 int main(int count, char **arguments)
 {
-    if (count == 2) return child();
-    program = arguments[0];
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_failing_allocation_is_told)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return allocations_main(count, arguments, child, every_failing_allocation_is_told);
 }

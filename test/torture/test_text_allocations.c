@@ -13,8 +13,6 @@
 #include "text/train_tokenizer.h"
 #include "torture/allocations.h"
 
-static const char *program;
-
 // ---- the child ----
 static enum status use(const struct tokenizer *tokenizer, const char *folder)
 {
@@ -107,19 +105,10 @@ static int child(const char *folder)
 static void every_failing_allocation_is_told(void **state)
 {
     (void)state;
-    fail_each_allocation(program, scratch_path("t"), 100);
-}
-
-static int remove_scratch(void **state)
-{
-    (void)state;
-    return scratch_remove();
+    fail_each_allocation(scratch_path("t"), 100);
 }
 
 int main(int count, char **arguments)
 {
-    if (count == 2) return child(arguments[1]);
-    program = arguments[0];
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_failing_allocation_is_told)};
-    return cmocka_run_group_tests(tests, NULL, remove_scratch);
+    return allocations_main(count, arguments, child, every_failing_allocation_is_told);
 }
