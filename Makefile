@@ -188,4 +188,4 @@ install: all $(BUILD)/install/libstentor.a
 clean:
 	rm -rf build
 
--include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(DOUBLE_OBJ:.o=.d)
+-include $(OBJ:.o=.d) $(TOOL_OBJ:.o=.d) $(DOUBLE_OBJ:.o=.d) $(TEST_BIN:%=%.d) $(DOUBLE_BIN:%=%.d)
