@@ -46,7 +46,7 @@ static inline void task_model(struct model_config config, uint64_t seed, float s
 }
 
 // A model of bytes, whose parameters are initialised; what there is after a failure is the caller's to release.
-static inline enum status byte_model(struct model_config config, struct loaded_model *model)
+static inline enum status small_byte_model(struct model_config config, struct loaded_model *model)
 {
     TRY(model_find(config.type, &model->type));
     TRY(model->type->validate(&config));

@@ -60,7 +60,7 @@ static enum status make(struct loaded_model *model)
                                         .loss = LOSS_BINARY,
                                         .context = 20,
                                         .vocabulary = 256 + SPECIALS + SENTENCE_MARK_IDS};
-    return byte_model(config, model);
+    return small_byte_model(config, model);
 }
 
 static int child(const char *path)

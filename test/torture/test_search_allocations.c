@@ -10,7 +10,7 @@ static enum status make(const struct model_config *wanted, struct loaded_model *
 {
     struct model_config config = *wanted;
     config.vocabulary = 259, config.source_vocabulary = 0, config.context = 20;
-    return byte_model(config, model);
+    return small_byte_model(config, model);
 }
 
 static enum status translate(const struct loaded_model *model, bool draws)
