@@ -17,6 +17,7 @@
 static const struct option_row rows[] = {
     {"reference", NULL, "prints exact match and F1 against the file's own answers at the end"},
     INTERVALS_OPTION,
+    {"goal", "NAME", "what answers are chosen for: exact match or f1 (exact)"},
     {"max-tokens", "N", "tokens of the longest answer (30)"},
     {"batch", "N", "windows at a time (16)"},
     {"workers", "N", "workers (one for each core); the result is the same for any number"},
@@ -122,20 +123,29 @@ static enum status write_all(struct job *job)
 }
 
 // ---- the command ----
+static enum status read_choice(const struct options *options, struct answer_choice *choice)
+{
+    const char *goal = option_text(options, "goal");
+    *choice = (struct answer_choice){ANSWER_EXACT, ANSWERS_LONGEST};
+    if (goal && !answer_goal_find(goal, &choice->goal))
+        FAIL(STATUS_USAGE, "--goal: \"%s\" is none of exact, f1", goal);
+    return option_integer(options, "max-tokens", 1, INT32_MAX, &choice->longest);
+}
+
 static enum status answer_all(struct job *job, const struct options *options,
                               const struct loaded_model *model, struct answerer *answerer)
 {
-    int64_t longest = ANSWERS_LONGEST;
+    struct answer_choice choice;
     const struct answers_setup setup = {.path = options->argument[1],
                                         .tokenizer = model->tokenizer,
                                         .context = model->config.context};
-    TRY(option_integer(options, "max-tokens", 1, INT32_MAX, &longest));
+    TRY(read_choice(options, &choice));
     TRY(answers_read(&setup, &job->answers));
     TRY(memory_allocate((size_t)job->answers.windows.count, sizeof *job->spans, "the answers",
                         &job->spans));
     running = answerer;
     signals_catch(stop, false);
-    TRY(answerer_run(answerer, &job->answers, longest, job->spans));
+    TRY(answerer_run(answerer, &job->answers, &choice, job->spans));
     if (!signals_caught()) return write_all(job);
     terminal_say("stopped: nothing is %s", output_has_lines() ? "written" : "measured");
     return STATUS_OK;

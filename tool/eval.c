@@ -38,6 +38,7 @@ static const struct option_row rows[] = {
     {"beam", "N", "lines: hypotheses that are followed; 1: greedy (5)"},
     {"length-penalty", "X", "lines: a score is log probability / length^X (1)"},
     {"max-tokens", "N", "lines, questions: tokens to write at most (twice those read, and 10; 30)"},
+    {"goal", "NAME", "questions: what answers are chosen for: exact match or f1 (exact)"},
     {"intervals", NULL, "rows, lines, texts, questions: 95 % confidence, of 1,000 draws"},
     {"batch", "N", "rows, lines, texts, questions: at a time; the result is the same for any"},
     {"workers", "N", "workers (one for each core)"},

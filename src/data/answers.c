@@ -408,22 +408,6 @@ void answers_matches(const struct answers *answers, const struct examples *windo
     }
 }
 
-struct answer_span answers_best(const struct examples *windows, int64_t window, const float *scores,
-                                int64_t longest)
-{
-    int64_t base = answers_base(windows, window), count;
-    struct answer_span best = {0};
-    (void)example_text(windows, window, 1, &count);
-    for (int64_t i = base; i < base + count; i++)
-        for (int64_t j = i; j < base + count && j < i + longest; j++) {
-            float score = scores[2 * i] + scores[2 * j + 1];
-            if (best.first == 0 || score > best.score)
-                best = (struct answer_span){(int32_t)i, (int32_t)j, score};
-        }
-    best.score -= scores[0] + scores[1];
-    return best;
-}
-
 struct text answers_text(const struct answers *answers, const struct examples *windows,
                          int64_t window, struct answer_span span)
 {

@@ -36,7 +36,7 @@ struct answers_setup {
     int64_t context;                   // tokens of a window, at least ANSWERS_CONTEXT
     const struct stop *stop;           // (optional) as rows_setup's
 };
-enum { ANSWERS_CONTEXT = 4, ANSWERS_LONGEST = 30, ANSWERS_MATCHES = 65 };
+enum { ANSWERS_CONTEXT = 4, ANSWERS_MATCHES = 65 };
 // The columns of question and context, as rows_setup has them: what a tokenizer is made of.
 struct rows_setup answers_texts(const char *path, bool replace);
 // Fails: STATUS_INPUT naming file and question: what rows and the tokenizer refuse, a start that is no place of the context, a file
@@ -49,7 +49,7 @@ size_t answers_bytes(const struct answers *answers,
 enum answer_kind answers_kind(const struct answers *answers);
 
 // ---- what a model says ----
-// Places of a window's tokens, and how much the answer's scores are above those of place 0.
+// Places of a window's tokens, and how much the likeliest answer's scores are above those of place 0 (best_answer.h).
 struct answer_span {
     int32_t first, last; // 0: the window has no tokens of a context
     float score;
@@ -61,9 +61,6 @@ int64_t answers_base(const struct examples *windows, int64_t window);
 // tokens stand in its sentence. Tokens that are everywhere in the window tell nothing. window -1: padding, all 0.
 void answers_matches(const struct answers *answers, const struct examples *windows, int64_t window,
                      int64_t tokens, int32_t *matches);
-// The best span of at most `longest` tokens of the context: scores [places, 2], of firsts and lasts.
-struct answer_span answers_best(const struct examples *windows, int64_t window, const float *scores,
-                                int64_t longest);
 // Its text, without spaces at its ends; in `answers`.
 struct text answers_text(const struct answers *answers, const struct examples *windows,
                          int64_t window, struct answer_span span);

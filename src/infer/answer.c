@@ -13,7 +13,9 @@ struct answerer {
     struct form form;
     // Of the present call.
     const struct answers *answers;
-    int64_t longest;
+    const struct answer_choice *choice;
+    double *scratch; // [workers, scratch_each]
+    size_t scratch_each;
     struct answer_span *spans;
 };
 
@@ -69,6 +71,7 @@ struct taking {
     const struct answerer *answerer;
     const int64_t *members;
     int64_t count, tokens;
+    double *scratch;
 };
 
 static void take_scores(void *context, int tag, const void *data)
@@ -78,9 +81,9 @@ static void take_scores(void *context, int tag, const void *data)
     (void)tag;
     for (int64_t i = 0; i < taking->count; i++) {
         int64_t window = taking->members[i];
-        answerer->spans[window] =
-            answers_best(&answerer->answers->windows, window,
-                         (const float *)data + i * taking->tokens * 2, answerer->longest);
+        answerer->spans[window] = answers_best(&answerer->answers->windows, window,
+                                               (const float *)data + i * taking->tokens * 2,
+                                               answerer->choice, taking->scratch);
     }
 }
 
@@ -119,23 +122,37 @@ static enum status answer_batch(void *context, int worker, const int64_t *member
     struct answerer *answerer = context;
     struct scorer *scorer;
     TRY(scorers_get(&answerer->scorers, worker, members, count, &scorer));
-    struct taking taking = {answerer, members, count, scorer->tokens};
+    struct taking taking = {answerer, members, count, scorer->tokens,
+                            answerer->scratch + (size_t)worker * answerer->scratch_each};
     fill(&taking, scorer);
     cpu_flush_to_zero();
     program_run(scorer->program, take_scores, &taking);
     return STATUS_OK;
 }
 
-enum status answerer_run(struct answerer *answerer, const struct answers *answers, int64_t longest,
-                         struct answer_span *spans)
+static enum status take_scratch(struct answerer *answerer, const int64_t *lengths, int64_t count)
+{
+    int64_t longest = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (lengths[i] > longest) longest = lengths[i];
+    answerer->scratch_each = answer_scratch(answerer->choice, longest);
+    return memory_allocate((size_t)answerer->scorers.workers * answerer->scratch_each,
+                           sizeof *answerer->scratch, "the answers", &answerer->scratch);
+}
+
+enum status answerer_run(struct answerer *answerer, const struct answers *answers,
+                         const struct answer_choice *choice, struct answer_span *spans)
 {
     int64_t *lengths, count = answers->windows.count;
     TRY(memory_allocate((size_t)count, sizeof *lengths, "the windows", &lengths));
     answerer->answers = answers;
-    answerer->longest = longest;
+    answerer->choice = choice;
     answerer->spans = spans;
     for (int64_t i = 0; i < count; i++) lengths[i] = window_length(answerer, i);
-    enum status status = scorers_run(&answerer->scorers, lengths, count, answer_batch, answerer);
+    enum status status = take_scratch(answerer, lengths, count);
+    if (!status) status = scorers_run(&answerer->scorers, lengths, count, answer_batch, answerer);
+    free(answerer->scratch);
+    answerer->scratch = NULL;
     free(lengths);
     return status;
 }

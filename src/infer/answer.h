@@ -4,7 +4,7 @@
 #ifndef STN_INFER_ANSWER_H
 #define STN_INFER_ANSWER_H
 
-#include "data/answers.h"
+#include "data/best_answer.h"
 #include "store/model_directory.h"
 
 struct answerer;
@@ -12,8 +12,9 @@ struct answerer;
 enum status answerer_create(const struct loaded_model *model, int64_t rows, int workers,
                             struct answerer **answerer_p) CHECK_RESULT;
 void answerer_destroy(struct answerer *answerer); // NULL is fine
-// The best span of at most `longest` tokens of every window: spans [windows.count].
-enum status answerer_run(struct answerer *answerer, const struct answers *answers, int64_t longest,
+// The best span of every window: spans [windows.count]. Fails: STATUS_MEMORY.
+enum status answerer_run(struct answerer *answerer, const struct answers *answers,
+                         const struct answer_choice *choice,
                          struct answer_span *spans) CHECK_RESULT;
 // From a signal handler: no other batch is begun.
 void answerer_stop(struct answerer *answerer);

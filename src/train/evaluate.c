@@ -22,7 +22,7 @@ static void loss_yield(void *context, int tag, const void *data)
     if (tag == 0)
         worker->loss = *(const float *)data;
     else if (tag == 1)
-        trainer->feed.kind->take(trainer, worker->group, data);
+        trainer->feed.kind->take(trainer, worker->rank, worker->group, data);
     else
         carry_take_group(trainer, worker->group / chain_of(trainer), data);
 }

@@ -42,8 +42,8 @@ struct feed_kind {
                           const struct batch_inputs *inputs);
     // How often all data had been drawn before sample n.
     int64_t (*epoch)(const struct trainer *trainer, int64_t n);
-    // (optional) takes the scores of group g [rows of its shape, classes]; by any worker.
-    void (*take)(const struct trainer *trainer, int64_t g, const float *scores);
+    // (optional) takes the scores of group g [rows of its shape, classes]; by any worker of the replica, who gives its rank.
+    void (*take)(const struct trainer *trainer, int rank, int64_t g, const float *scores);
     // (optional) adds what the last evaluation is worth besides its loss. Collective.
     enum status (*measure)(struct trainer *trainer, struct evaluation_report *report);
     // (optional) when the graphs are there: what `measure` takes besides.

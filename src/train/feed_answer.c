@@ -2,6 +2,7 @@
 #include "train/feed_answer.h"
 
 #include "base/memory.h"
+#include "data/best_answer.h"
 #include "data/row_tokenizer.h"
 #include "train/run_schema.h"
 
@@ -171,8 +172,29 @@ int64_t answer_fill(const struct trainer *trainer, const struct examples *rows, 
 }
 
 // ---- held-out questions ----
-void answer_take(const struct trainer *trainer, int64_t g, const float *scores)
+static struct answer_choice choice_of(const struct run_config *config)
 {
+    struct answer_choice choice = {.longest = config->data.answer_tokens};
+    (void)answer_goal_find(config->data.answer_goal, &choice.goal); // run_key.c has refused others
+    return choice;
+}
+
+enum status answer_plan(struct trainer *trainer)
+{
+    struct example_feed *feed = examples_of(trainer);
+    const struct answer_choice choice = choice_of(&trainer->config);
+    int64_t longest = 0;
+    for (int i = 0; i < trainer->feed.shapes; i++)
+        if (trainer->feed.shape[i].tokens > longest) longest = trainer->feed.shape[i].tokens;
+    feed->choosing_each = answer_scratch(&choice, longest);
+    size_t all = (size_t)trainer->workers * feed->choosing_each;
+    trainer->feed.bytes += all * sizeof *feed->choosing;
+    return memory_allocate(all, sizeof *feed->choosing, "the answers", &feed->choosing);
+}
+
+void answer_take(const struct trainer *trainer, int rank, int64_t g, const float *scores)
+{
+    const struct answer_choice choice = choice_of(&trainer->config);
     const struct example_feed *feed = examples_of(trainer);
     const struct share *share = &feed->held_out;
     struct verdict *verdict = feed->verdict + g * share->buckets.most_rows;
@@ -181,8 +203,8 @@ void answer_take(const struct trainer *trainer, int64_t g, const float *scores)
         int32_t example = share_row(share, g, row);
         if (example < 0) continue;
         struct answer_span span =
-            answers_best(share->rows, example, scores + row * sizes.tokens * 2,
-                         trainer->config.data.answer_tokens);
+            answers_best(share->rows, example, scores + row * sizes.tokens * 2, &choice,
+                         feed->choosing + (size_t)rank * feed->choosing_each);
         verdict[row] = (struct verdict){span.first, span.score, span.last};
     }
 }

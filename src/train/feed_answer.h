@@ -12,8 +12,10 @@ enum status answer_split(struct trainer *trainer) CHECK_RESULT;
 // Labels, mask and weight of a row whose tokens are there. Returns how many targets that is.
 int64_t answer_fill(const struct trainer *trainer, const struct examples *rows, int32_t example,
                     int64_t row, int64_t tokens, const struct batch_inputs *in);
-// The best span of each window of group g.
-void answer_take(const struct trainer *trainer, int64_t g, const float *scores);
+// What answer_take needs, when the shapes are known.
+enum status answer_plan(struct trainer *trainer) CHECK_RESULT;
+// The best span of each window of group g, by the worker of this rank.
+void answer_take(const struct trainer *trainer, int rank, int64_t g, const float *scores);
 // Exact match and F1 of the held-out questions, when all verdicts are known.
 enum status answer_measure(const struct trainer *trainer,
                            struct evaluation_report *report) CHECK_RESULT;

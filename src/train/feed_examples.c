@@ -377,6 +377,7 @@ static enum status examples_open(struct trainer *trainer)
     TRY(make_shapes(trainer));
     TRY(translate_open(trainer));
     TRY(describe(trainer));
+    if (trainer->config.model.spans) TRY(answer_plan(trainer));
     return start_masking(trainer);
 }
 
@@ -405,6 +406,7 @@ static void examples_close(struct trainer *trainer)
     tokenizer_destroy(feed->source_tokenizer);
     free(feed->class_weight);
     free(feed->verdict);
+    free(feed->choosing);
     free(feed->scratch);
     free(feed);
 }

@@ -41,7 +41,9 @@ struct example_feed {
     // Of masked tokens: what fill_nearest() says of the held-out rows, and of the step's; and a row of tokens for it.
     double nearest[2];
     int32_t *scratch;
-    struct verdict *verdict;  // [groups * held_out.buckets.most_rows]
+    struct verdict *verdict; // [groups * held_out.buckets.most_rows]
+    double *choosing;        // [workers, choosing_each] scratch of theirs to choose answers in
+    size_t choosing_each;
     struct held_texts *texts; // that are translated to measure (feed_translate.c); NULL: none are
 };
 static inline struct example_feed *examples_of(const struct trainer *trainer)
@@ -75,7 +77,7 @@ double fill_nearest(const struct trainer *trainer, const struct share *share, in
                     int64_t last, bool learns);
 // feed_measure.c: adds a measure; takes the scores of group g; what they are worth when all are known.
 void report_add(struct evaluation_report *report, const char *tag, double value);
-void take_scores(const struct trainer *trainer, int64_t g, const float *scores);
+void take_scores(const struct trainer *trainer, int rank, int64_t g, const float *scores);
 enum status measure_held_out(struct trainer *trainer,
                              struct evaluation_report *report) CHECK_RESULT;
 #endif

@@ -23,13 +23,13 @@ static struct verdict verdict_of(const struct model_config *model, const float *
     return (struct verdict){best, scores[1] - scores[0], 0};
 }
 
-void take_scores(const struct trainer *trainer, int64_t g, const float *scores)
+void take_scores(const struct trainer *trainer, int rank, int64_t g, const float *scores)
 {
     const struct example_feed *feed = examples_of(trainer);
     const struct model_config *model = &trainer->config.model;
     const struct share *share = &feed->held_out;
     if (model->spans) {
-        answer_take(trainer, g, scores);
+        answer_take(trainer, rank, g, scores);
         return;
     }
     struct verdict *verdict = feed->verdict + g * share->buckets.most_rows;

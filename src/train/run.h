@@ -46,6 +46,7 @@ struct run_config {
         double word_dropout, swap, mask, unknown; // what is done to texts that are learned from
         double mask_rate;                         // mlm
         int64_t answer_tokens;                    // answer: of the longest
+        char answer_goal[8];                      // exact | f1
     } data;
     int64_t batch_tokens; // train.batch_tokens: places of a step; 0: batch rows of any length
     char measure[16];     // train.measure: what tells the best weights

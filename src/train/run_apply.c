@@ -35,6 +35,7 @@ static const struct reader of_tasks[] = {
     {"model.pool", "classify, regress, mlm"},
     {"data.mask_rate", "mlm"},
     {"data.answer_tokens", "answer"},
+    {"data.answer_goal", "answer"},
     {"model.matches", "answer"},
 };
 

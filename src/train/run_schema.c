@@ -155,6 +155,9 @@ const struct run_key run_schema[] = {
             "tokens that become unknown words (masked where there are none)"),
     INTEGER("data.answer_tokens", data.answer_tokens, "30", 1, 1 << 24, FREE,
             "answer: the longest that is looked for in held-out questions"),
+    CHOICE("data.answer_goal", RUN_CHOICE, data.answer_goal, "exact", "exact | f1", FREE,
+           "answer: what those of held-out questions are chosen for; f1: an unsure model says more "
+           "words"),
     NUMBER("data.mask_rate", data.mask_rate, "0.15", 0, 0.99, true,
            "mlm: tokens that are to be guessed"),
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Questions and their answers: every token knows its bytes, windows cover a long context, two places are the answer's text again; what
 // does not fit is named.
-#include "data/answers.h"
+#include "data/best_answer.h"
 #include "data/row_tokenizer.h"
 #include "text_files.h"
+
+#include <math.h>
 
 #define ARTICLE(title, context, answer, start)                                                     \
     "{\"title\": \"" title "\", \"paragraphs\": [{\"context\": \"" context                         \
@@ -172,6 +174,74 @@ static void windows_overlap(void **state)
     tokenizer_destroy(tokenizer);
 }
 
+// The F1 by places that [from, to] has in the mean over all spans of at most `longest` of `count` places, by its definition.
+static double expected_f1(const float *scores, int64_t count, int64_t longest, int64_t from,
+                          int64_t to)
+{
+    double sum = 0, total = 0;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = i; j < count && j < i + longest; j++) {
+            double odds = exp((double)scores[2 * i] + (double)scores[2 * j + 1]);
+            int64_t first = i > from ? i : from, last = j < to ? j : to;
+            int64_t common = last < first ? 0 : last - first + 1;
+            total += odds;
+            sum += odds * 2 * (double)common / (double)(j - i + 1 + to - from + 1);
+        }
+    return sum / total;
+}
+
+static void for_f1_the_span_that_shares_most_is_chosen(void **state)
+{
+    (void)state;
+    const char *path = put_text("ask.json", ask);
+    struct tokenizer *tokenizer = tokenizer_of(path, &spaced);
+    struct answers a = read_all(path, tokenizer, 40);
+    int64_t base = answers_base(&a.windows, 2); // six places
+    uint32_t random = 1;
+    int longer = 0;
+    for (int turn = 0; turn < 200; turn++) {
+        struct answer_choice choice = {ANSWER_F1, 1 + turn % 7};
+        double scratch[3 * 40], most = 0, sharp = turn % 5;
+        float scores[80];
+        assert_true(answer_scratch(&choice, 40) <= sizeof scratch / sizeof *scratch);
+        for (int i = 0; i < 80; i++) {
+            random = random * 1664525 + 1013904223;
+            scores[i] = (float)(sharp * (double)(random >> 8) / (1 << 24));
+        }
+        struct answer_span best = answers_best(&a.windows, 2, scores, &choice, scratch);
+        choice.goal = ANSWER_EXACT;
+        struct answer_span likely = answers_best(&a.windows, 2, scores, &choice, NULL);
+        longer += best.last - best.first > likely.last - likely.first;
+        assert_float_equal(best.score, likely.score, 0);
+        assert_true(best.first >= base && best.first <= best.last && best.last < base + 6);
+        assert_true(best.last - best.first < choice.longest);
+        const float *own = scores + 2 * base;
+        for (int64_t i = 0; i < 6; i++)
+            for (int64_t j = i; j < 6 && j < i + choice.longest; j++)
+                most = fmax(most, expected_f1(own, 6, choice.longest, i, j));
+        assert_float_equal(expected_f1(own, 6, choice.longest, best.first - base, best.last - base),
+                           most, 1e-12);
+    }
+    assert_true(longer > 50);
+    // A model that is sure has one answer; where no odds can be known, the likeliest one stays.
+    float scores[80] = {0};
+    double scratch[3 * 40];
+    struct answer_choice choice = {ANSWER_F1, 30};
+    scores[2 * (base + 2)] = scores[2 * (base + 3) + 1] = 50;
+    struct answer_span span = answers_best(&a.windows, 2, scores, &choice, scratch);
+    assert_int_equal(span.first, base + 2);
+    assert_int_equal(span.last, base + 3);
+    scores[2 * (base + 5)] = scores[2 * base + 1] = 3000; // which are no answer together
+    span = answers_best(&a.windows, 2, scores, &choice, scratch);
+    assert_int_equal(span.first, base);
+    assert_int_equal(span.last, base);
+    scores[2 * (base + 1)] = NAN;
+    span = answers_best(&a.windows, 2, scores, &choice, scratch);
+    assert_true(span.first >= base && span.last < base + 6);
+    answers_release(&a);
+    tokenizer_destroy(tokenizer);
+}
+
 static void the_best_span_ends_behind_its_begin(void **state)
 {
     (void)state;
@@ -184,15 +254,17 @@ static void the_best_span_ends_behind_its_begin(void **state)
     scores[2] = 99, scores[3] = 99;                          // a question's token
     scores[2 * (base + 3)] = 5, scores[2 * base + 1] = 7;    // ends before it begins
     scores[2 * (base + 5) + 1] = 2, scores[2 * base] = 1.5F; // 5 tokens apart
-    struct answer_span span = answers_best(&a.windows, 2, scores, 30);
+    struct answer_choice choice = {ANSWER_EXACT, 30};
+    struct answer_span span = answers_best(&a.windows, 2, scores, &choice, NULL);
     assert_int_equal(span.first, base);
     assert_int_equal(span.last, base);
     assert_float_equal(span.score, 8.5F - 17, 0);
     scores[2 * base + 1] = 0;
-    span = answers_best(&a.windows, 2, scores, 30);
+    span = answers_best(&a.windows, 2, scores, &choice, NULL);
     assert_int_equal(span.first, base + 3);
     assert_int_equal(span.last, base + 5);
-    assert_int_equal(answers_best(&a.windows, 2, scores, 2).last, base + 3);
+    choice.longest = 2;
+    assert_int_equal(answers_best(&a.windows, 2, scores, &choice, NULL).last, base + 3);
     struct answer_counts counts = {0};
     struct measure_work *work;
     assert_int_equal(measure_work_create(&work), STATUS_OK);
@@ -276,6 +348,7 @@ int main(void)
         cmocka_unit_test_setup(windows_overlap, clear),
         cmocka_unit_test_setup(places_know_how_they_match, clear),
         cmocka_unit_test_setup(the_best_span_ends_behind_its_begin, clear),
+        cmocka_unit_test_setup(for_f1_the_span_that_shares_most_is_chosen, clear),
         cmocka_unit_test_setup(what_does_not_fit_is_named, clear),
     };
     return cmocka_run_group_tests(tests, NULL, remove_scratch);
