@@ -129,7 +129,11 @@ static enum status read_choice(const struct options *options, struct answer_choi
     *choice = (struct answer_choice){ANSWER_EXACT, ANSWERS_LONGEST};
     if (goal && !answer_goal_find(goal, &choice->goal))
         FAIL(STATUS_USAGE, "--goal: \"%s\" is none of exact, f1", goal);
-    return option_integer(options, "max-tokens", 1, INT32_MAX, &choice->longest);
+    TRY(option_integer(options, "max-tokens", 1, INT32_MAX, &choice->longest));
+    if (choice->goal == ANSWER_F1 && choice->longest > ANSWERS_LONGEST_F1)
+        FAIL(STATUS_USAGE, "--max-tokens: %lld; --goal f1 takes at most %d, whose square it costs",
+             (long long)choice->longest, ANSWERS_LONGEST_F1);
+    return STATUS_OK;
 }
 
 static enum status answer_all(struct job *job, const struct options *options,

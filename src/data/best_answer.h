@@ -9,10 +9,10 @@
 #include "data/answers.h"
 
 enum answer_goal { ANSWER_EXACT, ANSWER_F1 };
-enum { ANSWERS_LONGEST = 30 };
+enum { ANSWERS_LONGEST = 30, ANSWERS_LONGEST_F1 = 512 };
 struct answer_choice {
     enum answer_goal goal;
-    int64_t longest; // tokens of an answer, at least 1
+    int64_t longest; // tokens of an answer, at least 1; for F1 at most ANSWERS_LONGEST_F1
 };
 // false: the word is none of exact, f1.
 bool answer_goal_find(const char *word, enum answer_goal *goal_p);

@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/numeric.h"
-#include "data/answers.h"
+#include "data/best_answer.h"
 #include "train/run_schema.h"
 
 #include <stdio.h>
@@ -137,6 +137,10 @@ static enum status check_spans(struct run_config *config)
     if (model->context < ANSWERS_CONTEXT)
         FAIL_KEY(config, "model.context", "%lld leaves no place for a question and a context",
                  (long long)model->context);
+    if (!strcmp(config->data.answer_goal, "f1") && config->data.answer_tokens > ANSWERS_LONGEST_F1)
+        FAIL_KEY(config, "data.answer_tokens",
+                 "%lld; data.answer_goal: f1 takes at most %d, whose square it costs",
+                 (long long)config->data.answer_tokens, ANSWERS_LONGEST_F1);
     model->classes = 2;
     model->matches = config->matches ? ANSWERS_MATCHES : 0;
     return STATUS_OK;

@@ -69,6 +69,8 @@ if [ $same = yes ] && ! cmp -s shared.1 likely.1; then ok "answers for F1 are th
 if awk -v a="$(field f1 shared.json)" -v b="$(field f1 shared.1)" -v c="$(field f1 likely.1)" 'BEGIN { d = 100 * a - b; exit !(a > 0 && d < 1e-3 && d > -1e-3 && b > c) }'; then ok "are worth what training measured, and more than the likeliest"; else tail -n 1 shared.json shared.1 likely.1 >err; not_ok "are worth what training measured, and more than the likeliest"; fi
 "$program" answer shared ask.json --goal recall >/dev/null 2>err
 if [ $? = 2 ] && grep -q -e '--goal: "recall" is none of exact, f1' err; then ok "another goal is refused"; else not_ok "another goal is refused"; fi
+"$program" answer shared ask.json --goal f1 --max-tokens 513 >/dev/null 2>err
+if [ $? = 2 ] && grep -q -e '--max-tokens: 513; --goal f1 takes at most 512' err; then ok "and long answers for F1"; else not_ok "and long answers for F1"; fi
 "$program" eval shared ask.json --json --goal f1 --max-tokens 6 >evaluated 2>err
 if tail -n 1 shared.1 | cmp -s - evaluated; then ok "eval takes the goal"; else not_ok "eval takes the goal"; fi
 "$program" answer said ask.json >lines 2>err
@@ -95,6 +97,7 @@ refused "another format" "task: answer reads squad" words.yaml --set data.format
 refused "a column" "task: answer reads questions and contexts" words.yaml --set data.text=3
 refused "words that change places" "data.swap" words.yaml --set data.swap=0.1
 refused "a measure of classes" "task: answer takes loss, exact or f1" words.yaml --set train.measure=accuracy
+refused "long answers for F1" "data.answer_tokens: 513; data.answer_goal: f1 takes at most 512" words.yaml --set data.answer_goal=f1 --set data.answer_tokens=513
 refused "another model" "bag is no model for task: answer; there are: encoder" words.yaml --set model.type=bag
 refused "a context without room" "model.context" words.yaml --set model.context=3
 echo '{"data": [{"title": "", "paragraphs": [{"context": "", "qas": [{"id": "", "question": "", "answers": []}]}]}]}' >void.json
