@@ -99,8 +99,8 @@ struct answer_span answers_best(const struct examples *windows, int64_t window, 
     struct answer_span best = most_likely(&p);
     if (choice->goal == ANSWER_F1) {
         const struct odds odds = {scratch, scratch + p.count, scratch + 2 * p.count};
-        read_odds(&p, 0, odds.first);
-        read_odds(&p, 1, odds.last);
+        read_odds(&p, 0, scratch);
+        read_odds(&p, 1, scratch + p.count);
         best = most_shared(&p, &odds, best);
     }
     best.first += (int32_t)base, best.last += (int32_t)base;
