@@ -38,5 +38,6 @@ const struct model_type bag_model = {
     .validate = validate,
     .loss = bag_loss,
     .scores = bag_scores,
+    .table = "tokens.weight",
     .architecture = "StentorBag",
 };

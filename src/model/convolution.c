@@ -68,5 +68,6 @@ const struct model_type convolution_model = {
     .validate = validate,
     .loss = convolution_loss,
     .scores = convolution_scores,
+    .table = "tokens.weight",
     .architecture = "StentorConvolution",
 };

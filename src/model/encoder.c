@@ -96,5 +96,6 @@ const struct model_type encoder_model = {
     .validate = validate,
     .loss = encoder_loss,
     .scores = encoder_scores,
+    .table = "encoder.tokens.weight",
     .architecture = "StentorEncoder",
 };

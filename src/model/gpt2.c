@@ -154,5 +154,6 @@ const struct model_type gpt2_model = {
     .loss = gpt2_loss,
     .scores = gpt2_scores,
     .decode = gpt2_decode,
+    .table = "transformer.wte.weight",
     .architecture = "GPT2LMHeadModel",
 };

@@ -163,5 +163,6 @@ const struct model_type lstm_lm_model = {
     .carried = lstm_lm_carried,
     .chooses_tied = true,
     .decode = lstm_lm_decode,
+    .table = "encoder.weight",
     .architecture = "LSTMLanguageModel",
 };

@@ -218,5 +218,6 @@ const struct model_type rnn_seq2seq_model = {
     .scores = rnn_seq2seq_scores,
     .encode = rnn_seq2seq_encode,
     .step = rnn_seq2seq_step,
+    .table = "shared.weight",
     .architecture = "StentorRnnSeq2Seq",
 };

@@ -107,5 +107,6 @@ const struct model_type seq2seq_model = {
     .encode = seq2seq_encode,
     .step = seq2seq_step,
     .step_keys = true,
+    .table = "shared.weight",
     .architecture = "StentorSeq2Seq",
 };

@@ -2,12 +2,14 @@
 #include "store/take_over.h"
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "store/family.h"
 #include "store/internal.h"
 #include "store/shards.h"
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // The tensor called `name`, with or without the family's prefix.
@@ -63,44 +65,112 @@ static enum status check_finite(const struct safetensors *file, const struct ten
          print_place(entry, i, place));
 }
 
-static enum status take(const struct shards *shards, const char *prefix,
-                        const struct parameter *parameter, bool table, float *weights,
-                        struct takeover *takeover)
+// ---- one parameter ----
+
+struct source {
+    struct shards shards;
+    const char *prefix;                      // that files of this type may leave out
+    const char *here, *there, *there_prefix; // tables of tokens, where types differ and have such
+    const struct takeover_tables *tables;
+};
+
+// Rows of the table that is read whole: its file has them in another order.
+static enum status take_matching(const struct source *source, const struct safetensors *file,
+                                 const struct tensor_entry *entry,
+                                 const struct parameter *parameter, float *weights,
+                                 struct takeover *takeover)
+{
+    const int32_t *there = source->tables->there;
+    int64_t rows = parameter->shape.size[0], width = parameter->shape.size[1];
+    float *table = NULL;
+    if (rows > source->tables->count) rows = source->tables->count;
+    for (int64_t i = 0; i < rows; i++) takeover->rows += there[i] >= 0 && there[i] < entry->size[0];
+    takeover->taken = takeover->rows == 0                         ? TAKEN_NOT
+                      : takeover->rows < parameter->shape.size[0] ? TAKEN_ROWS
+                                                                  : TAKEN_ALL;
+    if (takeover->rows == 0 || !weights) return STATUS_OK;
+    int64_t elements = entry->size[0] * width;
+    TRY(memory_allocate((size_t)elements, sizeof *table, "a table to start from", &table));
+    enum status status = safetensors_read_float(file, entry, table);
+    if (!status) status = check_finite(file, entry, table, elements);
+    for (int64_t i = 0; i < rows && !status; i++)
+        if (there[i] >= 0 && there[i] < entry->size[0])
+            memcpy(weights + i * width, table + there[i] * width, (size_t)width * sizeof *table);
+    free(table);
+    return status;
+}
+
+static enum status take(const struct source *source, const struct parameter *parameter,
+                        enum table table, float *weights, struct takeover *takeover)
 {
     const struct safetensors *file = NULL;
-    const struct tensor_entry *entry = find(shards, prefix, parameter->name, &file);
+    const struct tensor_entry *entry =
+        find(&source->shards, source->prefix, parameter->name, &file);
     *takeover = (struct takeover){.rank = -1};
+    if (!entry && source->here && strcmp(parameter->name, source->here) == 0) {
+        entry = find(&source->shards, source->there_prefix, source->there, &file);
+        takeover->name = source->there;
+    }
     if (!entry) return STATUS_OK;
     takeover->rank = entry->rank;
     memcpy(takeover->size, entry->size, sizeof takeover->size);
-    int64_t elements = parameter->count;
+    bool rows_fit = parameter->shape.rank == 2 && fits(entry, &parameter->shape, 1);
+    if (table == TABLE_TOKENS && source->tables->there && rows_fit)
+        return take_matching(source, file, entry, parameter, weights, takeover);
+    int64_t rows = parameter->shape.rank ? parameter->shape.size[0] : 1,
+            elements = parameter->count;
     if (fits(entry, &parameter->shape, 0)) {
         takeover->taken = TAKEN_ALL;
-    } else if (table && parameter->shape.rank == 2 && fits(entry, &parameter->shape, 1)) {
+    } else if (table != TABLE_NONE && rows_fit) {
         takeover->taken = TAKEN_ROWS;
-        if (entry->size[0] < parameter->shape.size[0])
-            elements = entry->size[0] * parameter->shape.size[1];
+        if (entry->size[0] < rows) rows = entry->size[0];
+        elements = rows * parameter->shape.size[1];
     }
+    takeover->rows = rows;
     if (takeover->taken == TAKEN_NOT || !weights) return STATUS_OK;
-    TRY(safetensors_read_first(file, entry, elements, weights + parameter->offset));
-    return check_finite(file, entry, weights + parameter->offset, elements);
+    TRY(safetensors_read_first(file, entry, elements, weights));
+    return check_finite(file, entry, weights, elements);
+}
+
+// ---- all ----
+
+// A model of another type gives its table of tokens, where both have one.
+static void find_tables(const char *directory, const char *type, struct source *source)
+{
+    const struct model_family *family = NULL;
+    const struct model_type *mine, *other;
+    struct model_config config = {.vocabulary = 0};
+    bool zero_bias = false;
+    if (model_config_read(directory, &config, &family, &zero_bias) || model_find(type, &mine) ||
+        model_find(config.type, &other)) {
+        error_clear(); // then names must do
+        return;
+    }
+    if (mine == other || !mine->table || !other->table) return;
+    source->here = mine->table;
+    source->there = other->table;
+    source->there_prefix = family->prefix;
 }
 
 enum status take_over(const char *directory, const char *type, const struct parameters *parameters,
-                      const bool *is_table, float *weights, struct takeover *takeover)
+                      const struct takeover_tables *tables, float *weights,
+                      struct takeover *takeover)
 {
     const struct model_family *family = family_find(type);
-    struct shards shards;
+    struct source source = {.prefix = family ? family->prefix : "", .tables = tables};
     char path[STORE_PATH];
     TRY(path_join(path, sizeof path, directory, "config.json"));
     if (!directory_exists(directory))
         FAIL(STATUS_INPUT, "%s is no folder; a model directory is needed", directory);
     if (!file_exists(path)) return model_missing(directory);
-    TRY(shards_open(directory, &shards));
+    find_tables(directory, type, &source);
+    TRY(shards_open(directory, &source.shards));
     enum status status = STATUS_OK;
-    for (int i = 0; i < parameters->count && !status; i++)
-        status = take(&shards, family ? family->prefix : "", &parameters->list[i], is_table[i],
-                      weights, &takeover[i]);
-    shards_close(&shards);
+    for (int i = 0; i < parameters->count && !status; i++) {
+        const struct parameter *p = &parameters->list[i];
+        status =
+            take(&source, p, tables->kind[i], weights ? weights + p->offset : NULL, &takeover[i]);
+    }
+    shards_close(&source.shards);
     return status;
 }

@@ -301,8 +301,8 @@ enum status tuning_freeze(const struct run_config *config,
 size_t tuning_touched(const struct parameters *parameters, int buffers);
 // Fills trainer->segment, with the layers' rates. The training graph is there.
 enum status tuning_segments(struct trainer *trainer) CHECK_RESULT;
-// Of a run with model.from: copies its weights over the initial ones, at all replicas, unless `resumed`; and sets the rate of
-// what is new. Collective.
+// tuning_start.c. Of a run with model.from: copies its weights over the initial ones, at all replicas, unless `resumed`; and sets the
+// rate of what is new. Collective.
 enum status tuning_start(struct trainer *trainer, bool resumed) CHECK_RESULT;
 
 // step.c: where the workers' leaves and sums lie, after borders have moved.

@@ -2,10 +2,12 @@
 // What a run that starts from another model has of that one: the sizes and kinds that the run file does not name.
 //
 // They are taken whenever a configuration is checked, of the directory or, where that is gone, of the run's own run.yaml, which names
-// all of them. What contradicts is an error only where weights are taken over: a resumed run has its own.
+// all of them. What contradicts is an error only where weights are taken over: a resumed run has its own. From a model of another type
+// a run has vectors of tokens, and so their width.
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/number.h"
+#include "model/model.h"
 #include "store/family.h"
 #include "train/run_schema.h"
 
@@ -53,7 +55,13 @@ static enum status read_earlier(const struct run_config *config, struct run_conf
     return STATUS_OK;
 }
 
-// Whether there is something to take sizes of, of the run's type; where not, whoever takes weights over says why.
+static bool chooses_type(const struct run_config *config)
+{
+    return !run_key_is_start(config, "model.type") ||
+           config->origin[run_key_find("model.type")] != RUN_DEFAULT;
+}
+
+// Whether there is something to take sizes of; where not, whoever takes weights over says why.
 static bool read_there(const struct run_config *config, struct run_config *other)
 {
     char path[RUN_PATH + 16];
@@ -62,9 +70,24 @@ static bool read_there(const struct run_config *config, struct run_config *other
         error_clear();
         return false;
     }
-    bool chosen = !run_key_is_start(config, "model.type") ||
-                  config->origin[run_key_find("model.type")] != RUN_DEFAULT;
-    return !chosen || !strcmp(other->model.type, config->model.type);
+    return true;
+}
+
+static bool knows_tokens_by_vectors(const char *name)
+{
+    const struct model_type *type;
+    bool known = !model_find(name, &type);
+    if (!known) error_clear();
+    return known && type->table;
+}
+
+// Whether the value of a key of `taken` belongs to what is taken over.
+static bool belongs(const struct run_config *config, const struct run_config *other,
+                    const char *key)
+{
+    if (strcmp(config->model.type, other->model.type) == 0) return true;
+    return strcmp(key, "model.width") == 0 && knows_tokens_by_vectors(config->model.type) &&
+           knows_tokens_by_vectors(other->model.type);
 }
 
 // Whether a value of the directory says something: 0 is what its type does not have.
@@ -103,9 +126,11 @@ static enum status with_other(struct run_config *config,
 
 static enum status take(struct run_config *config, const struct run_config *other)
 {
-    snprintf(config->model.type, sizeof config->model.type, "%s", other->model.type);
+    if (!chooses_type(config))
+        snprintf(config->model.type, sizeof config->model.type, "%s", other->model.type);
     for (int i = 0; i < TAKEN; i++) {
         const struct run_key *row = &run_schema[run_key_find(taken[i].key)];
+        if (!belongs(config, other, taken[i].key)) continue;
         if (!is_open(config, taken[i].key) || !says_something(other, taken[i].key)) continue;
         memcpy((char *)config + row->offset, (const char *)other + row->offset, row->bytes);
     }
@@ -122,7 +147,7 @@ static enum status compare(struct run_config *config, const struct run_config *o
     char here[RUN_PATH], there[RUN_PATH], place[RUN_PATH + 32];
     for (int i = 0; i < TAKEN; i++) {
         const char *key = taken[i].key;
-        if (!taken[i].firm || !says_something(other, key)) continue;
+        if (!taken[i].firm || !says_something(other, key) || !belongs(config, other, key)) continue;
         run_key_text(config, run_key_find(key), here);
         run_key_text(other, run_key_find(key), there);
         if (!strcmp(here, there)) continue;

@@ -77,7 +77,8 @@ bool run_key_is_start(const struct run_config *config, const char *name);
 enum status run_check_readers(const struct run_config *config) CHECK_RESULT;
 // Whether models of the type read the key.
 bool run_key_is_of_type(const char *key, const char *type);
-// run_from.c. Keys that are not set become those of the directory model.from, where that is there and of the run's type.
+// run_from.c. Keys that are not set become those of the directory model.from, where that is there; of another type of model
+// the vectors' width.
 enum status run_take_sizes(struct run_config *config) CHECK_RESULT;
 // Of a checked configuration. Fails: STATUS_USAGE for a key that gives the directory's weights another meaning, with both values.
 enum status run_compare_sizes(struct run_config *config) CHECK_RESULT;

@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Fine-tuning: where the weights come from, what is frozen, and how fast each parameter learns.
+// Fine-tuning: what is frozen, and how fast each parameter learns. Where the weights come from: tuning_start.c.
 //
-// What is new is known by names and shapes of model.from alone, so a resumed run, whose weights are the checkpoint's, finds the same.
 // Layer-wise rates: Howard and Ruder 2018, arXiv:1801.06146, section 3.2; Clark et al. 2020, arXiv:2003.10555, appendix B.
-#include "base/file.h"
-#include "base/log.h"
 #include "op/op.h"
-#include "store/take_over.h"
 #include "train/internal.h"
 #include "train/run_schema.h"
 
-#include <ctype.h>
-#include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -150,15 +142,13 @@ static int depth_of(const struct parameters *parameters, int i)
     return top - layer + 1;
 }
 
-// Marks the tables that ids are looked up in; with `outputs` also those that logits are computed with.
-static void mark_tables(const struct graph *g, bool outputs, bool *is_table)
+// Marks the tables that ids are looked up in.
+static void mark_tables(const struct graph *g, bool *is_table)
 {
     for (int i = 0; i < g->count; i++) {
         const struct value *v = g->values[i];
-        const struct value *w = v->op == &embedding_op                ? v->input[0]
-                                : outputs && v->op == &output_loss_op ? v->input[1]
-                                                                      : NULL;
-        if (w && w->parameter >= 0) is_table[w->parameter] = true;
+        if (v->op == &embedding_op && v->input[0]->parameter >= 0)
+            is_table[v->input[0]->parameter] = true;
     }
 }
 
@@ -170,7 +160,7 @@ static enum status set_layer_rates(struct trainer *trainer)
     int deepest = 0;
     if (factor == 1) return STATUS_OK;
     TRY(memory_allocate((size_t)parameters->count, sizeof *is_table, "tables", &is_table));
-    mark_tables(trainer->training_graph[0].g, false, is_table);
+    mark_tables(trainer->training_graph[0].g, is_table);
     for (int i = 0; i < parameters->count; i++) {
         int depth = depth_of(parameters, i);
         if (depth > deepest) deepest = depth;
@@ -207,159 +197,4 @@ enum status tuning_segments(struct trainer *trainer)
         };
     }
     return set_layer_rates(trainer);
-}
-
-// ---- the weights that the run starts from ----
-
-struct line {
-    char text[1400];
-    size_t used;
-    int named, count; // names that stand there, and all
-};
-enum { NAMED = 8 };
-
-static void line_add(struct line *line, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-static void line_add(struct line *line, const char *format, ...)
-{
-    char item[256];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(item, sizeof item, format, arguments);
-    va_end(arguments);
-    if (line->count++ >= NAMED) return;
-    int length = snprintf(line->text + line->used, sizeof line->text - line->used, "%s%s",
-                          line->named ? ", " : "", item);
-    if (length > 0 && (size_t)length < sizeof line->text - line->used) line->used += (size_t)length;
-    line->named++;
-}
-
-static void line_log(const struct line *line, const char *from, const char *what)
-{
-    char more[48] = "";
-    if (line->count > line->named)
-        snprintf(more, sizeof more, " and %d more", line->count - line->named);
-    log_info("model.from %s: %d parameter%s %s%s%s%s", from, line->count,
-             line->count == 1 ? "" : "s", what, line->count ? ": " : "", line->text, more);
-}
-
-static const char *print_takeover(const struct takeover *takeover, char text[64])
-{
-    struct shape shape = {.rank = takeover->rank < MAX_RANK ? takeover->rank : MAX_RANK};
-    for (int i = 0; i < shape.rank; i++) shape.size[i] = takeover->size[i];
-    return shape_print(shape, text);
-}
-
-static void log_takeover(const struct trainer *trainer, const struct takeover *takeover)
-{
-    struct line taken = {0}, fresh = {0};
-    char there[64];
-    for (int i = 0; i < trainer->parameters.count; i++) {
-        const struct parameter *p = &trainer->parameters.list[i];
-        long long rows = takeover[i].size[0], mine = p->shape.size[0];
-        if (takeover[i].taken == TAKEN_ALL)
-            line_add(&taken, "%.*s", CUT(p->name, 128));
-        else if (takeover[i].taken == TAKEN_ROWS)
-            line_add(&taken, "%.*s (%lld of %lld rows)", CUT(p->name, 128),
-                     rows < mine ? rows : mine, mine);
-        else if (takeover[i].rank < 0)
-            line_add(&fresh, "%.*s", CUT(p->name, 128));
-        else
-            line_add(&fresh, "%.*s (%s there)", CUT(p->name, 128),
-                     print_takeover(&takeover[i], there));
-    }
-    line_log(&taken, trainer->config.from, "copied");
-    line_log(&fresh, trainer->config.from, "new");
-}
-
-// Fails when nothing fits, with what stands in the way.
-static enum status check_takeover(const struct trainer *trainer, const struct takeover *takeover)
-{
-    const struct run_config *config = &trainer->config;
-    const struct parameters *parameters = &trainer->parameters;
-    char place[RUN_PATH + 32], here[64], there[64];
-    int other = -1;
-    run_key_place(config, "model.from", place);
-    for (int i = 0; i < parameters->count; i++) {
-        if (takeover[i].taken) return STATUS_OK;
-        if (takeover[i].rank >= 0 && other < 0) other = i;
-    }
-    if (other < 0)
-        FAIL(STATUS_INPUT,
-             "%smodel.from: nothing in %.*s has the name of a parameter of %s (such as %s); "
-             "model.type has to be the one in its config.json",
-             place, CUT(config->from, 300), config->model.type, parameters->list[0].name);
-    FAIL(STATUS_INPUT,
-         "%smodel.from: nothing in %.*s has name and shape of a parameter of this model: %s is %s "
-         "there and %s here; set the sizes of its config.json",
-         place, CUT(config->from, 300), parameters->list[other].name,
-         print_takeover(&takeover[other], there), shape_print(parameters->list[other].shape, here));
-}
-
-// Rows of tables stand for ids: with another tokenizer they mean other tokens.
-static void warn_by_tokenizer(const struct trainer *trainer)
-{
-    char path[RUN_PATH + 32];
-    const char *from = trainer->config.from;
-    struct tokenizer *tokenizer = NULL;
-    if (path_join(path, sizeof path, from, "tokenizer.json") || !file_exists(path) ||
-        tokenizer_load(path, &tokenizer)) {
-        error_clear();
-        return;
-    }
-    if (tokenizer_hash(tokenizer) != tokenizer_hash(trainer->tokenizer))
-        log_warning("model.from: %s has another tokenizer than this run (data.tokenizer: %s), so "
-                    "rows of its tables stand for other tokens; data.tokenizer: %s would keep "
-                    "their meaning",
-                    from, trainer->config.data.tokenizer, path);
-    tokenizer_destroy(tokenizer);
-}
-
-// Replica 0: fresh[parameter] = whether it is new; with `weights` copies what there is.
-static enum status take_weights(struct trainer *trainer, float *weights, bool *fresh)
-{
-    const struct parameters *parameters = &trainer->parameters;
-    size_t count = (size_t)parameters->count;
-    struct takeover *takeover = NULL;
-    bool *is_table = NULL;
-    TRY(memory_allocate(count, sizeof *is_table, "tables", &is_table));
-    enum status status = memory_allocate(count, sizeof *takeover, "parameters", &takeover);
-    mark_tables(trainer->training_graph[0].g, true, is_table);
-    if (!status)
-        status = take_over(trainer->config.from, trainer->config.model.type, parameters, is_table,
-                           weights, takeover);
-    if (!status) status = check_takeover(trainer, takeover);
-    bool tables = false;
-    for (size_t i = 0; i < count && !status; i++) {
-        fresh[i] = takeover[i].taken == TAKEN_NOT;
-        tables |= is_table[i] && !fresh[i];
-    }
-    if (!status && weights) {
-        log_takeover(trainer, takeover);
-        if (tables) warn_by_tokenizer(trainer);
-    }
-    free(takeover);
-    free(is_table);
-    return status;
-}
-
-enum status tuning_start(struct trainer *trainer, bool resumed)
-{
-    const struct run_config *config = &trainer->config;
-    size_t count = (size_t)trainer->parameters.count;
-    if (!config->from[0] || (resumed && config->head_learning_rate == 1)) return STATUS_OK;
-    bool *fresh;
-    TRY(memory_allocate(count, sizeof *fresh, "new parameters", &fresh));
-    enum status status = STATUS_OK;
-    if (crew_speaks(trainer) && !resumed) status = run_compare_sizes(&trainer->config);
-    if (crew_speaks(trainer) && !status)
-        status = take_weights(trainer, resumed ? NULL : trainer->weights.data, fresh);
-    status = crew_agree(trainer, status);
-    if (!status && !resumed)
-        status = crew_tell(trainer, trainer->weights.data, trainer->weights.bytes);
-    if (!status) status = crew_tell(trainer, fresh, count * sizeof *fresh);
-    for (size_t i = 0; i < count && !status; i++)
-        if (fresh[i]) trainer->segment[i].rate *= config->head_learning_rate;
-    free(fresh);
-    return status;
 }

@@ -2,7 +2,8 @@
 // Tokenizers: exact round trips over any bytes, ids in code-point order, cuts, and errors that name the character.
 #include "base/philox.h"
 #include "scratch.h"
-#include "text/tokenizer.h"
+#include "text/match_tokens.h"
+#include "text/specials.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -232,6 +233,25 @@ static void the_hash_tells_vocabularies_apart(void **state)
     tokenizer_destroy(chars);
 }
 
+static void tokens_are_matched_by_their_bytes(void **state)
+{
+    (void)state;
+    int32_t there[8 + SPECIALS];
+    const char *text = "Zab\xE4\xBD\xA0"; // ids: Z, a, b, 你
+    struct tokenizer *here = char_tokenizer("abcz\xE4\xBD\xA0", 7), *bytes = byte_tokenizer();
+    struct tokenizer *other = char_tokenizer(text, strlen(text));
+    assert_int_equal(tokenizer_size(here), 5);
+    assert_int_equal(match_tokens(here, other, there), STATUS_OK);
+    const int32_t right[] = {1, 2, -1, 0, 3, 4, 5, 6}; // z is Z's, the specials lie behind
+    assert_memory_equal(there, right, sizeof right);
+    assert_int_equal(match_tokens(here, bytes, there), STATUS_OK);
+    const int32_t in_bytes[] = {'a', 'b', 'c', 'z', -1, 256, 257, 258};
+    assert_memory_equal(there, in_bytes, sizeof in_bytes);
+    tokenizer_destroy(here);
+    tokenizer_destroy(other);
+    tokenizer_destroy(bytes);
+}
+
 static void an_empty_set_makes_no_tokenizer(void **state)
 {
     (void)state;
@@ -273,6 +293,7 @@ int main(void)
         cmocka_unit_test_setup(a_missing_character_is_named_with_its_place, clear),
         cmocka_unit_test_setup(sets_merge_to_the_whole_in_any_order, clear),
         cmocka_unit_test_setup(the_hash_tells_vocabularies_apart, clear),
+        cmocka_unit_test_setup(tokens_are_matched_by_their_bytes, clear),
         cmocka_unit_test_setup(an_empty_set_makes_no_tokenizer, clear),
         cmocka_unit_test_setup(every_code_point_and_byte_fit_one_tokenizer, clear),
     };

@@ -162,6 +162,87 @@ static void sizes_are_taken_over(void **state)
     look_release(&named);
 }
 
+// A model of another type takes the vectors of tokens, and their width.
+static void vectors_go_to_another_type(void **state)
+{
+    (void)state;
+    struct run_config gpt2 = tuned_run("gpt2"), lstm = tuned_run("lstm"), schema;
+    run_config_defaults(&schema);
+    snprintf(lstm.model.type, sizeof lstm.model.type, "lstm_lm");
+    lstm.model.width = schema.model.width;
+    struct look there = train(&gpt2, 0, NULL), here = train(&lstm, 0, NULL);
+    assert_fine(&there.result);
+    assert_fine(&here.result);
+    const struct parameter *p = parameter_of(&there, "transformer.wte.weight");
+    const struct parameter *q = parameter_of(&here, "encoder.weight");
+    assert_int_equal(q->shape.size[1], 32);
+    assert_int_equal(p->count, q->count);
+    assert_memory_equal(there.weights + p->offset, here.weights + q->offset,
+                        (size_t)p->count * sizeof(float));
+    look_release(&here);
+    look_release(&there);
+}
+
+// A text of other characters, some of which the base knows by other ids.
+static void write_other_text(struct run_config *config)
+{
+    snprintf(config->data.train, sizeof config->data.train, "%s/other.txt", test_folder);
+    snprintf(config->data.cache, sizeof config->data.cache, "%s/other-cache", test_folder);
+    FILE *file = fopen(config->data.train, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 600; i++) fprintf(file, "%d 的 all of the ~ men\n", i);
+    assert_int_equal(fclose(file), 0);
+}
+
+// The id of `in` with the bytes of an id of `of`, or -1.
+static int32_t same_token(const struct tokenizer *in, const struct tokenizer *of, int32_t id)
+{
+    size_t bytes = 0, others = 0;
+    const uint8_t *piece = tokenizer_piece(of, id, &bytes);
+    for (int32_t i = 0; i < tokenizer_size(in); i++) {
+        const uint8_t *other = tokenizer_piece(in, i, &others);
+        if (bytes == others && memcmp(piece, other, bytes) == 0) return i;
+    }
+    return -1;
+}
+
+// With another tokenizer a row goes where its token is; a token that the directory lacks starts as without it.
+static void rows_follow_their_tokens(void **state)
+{
+    (void)state;
+    struct run_config config = tuned_run("follow"), plain = small_run("follow-not");
+    struct run_config first = tuned_run("first");
+    char exported[RUN_PATH];
+    snprintf(exported, sizeof exported, "%s/follow/model", test_folder);
+    write_other_text(&config);
+    write_other_text(&plain);
+    struct look taken = train(&config, 0, exported), fresh = train(&plain, 0, NULL);
+    struct look there = train(&first, 0, NULL);
+    assert_fine(&taken.result);
+    assert_fine(&there.result);
+    struct tokenizer *mine, *other;
+    assert_int_equal(tokenizer_load(exported, &mine), STATUS_OK);
+    assert_int_equal(tokenizer_load(base, &other), STATUS_OK);
+    const char *name = "transformer.wte.weight";
+    const float *rows = taken.weights + parameter_of(&taken, name)->offset;
+    const float *rows_there = there.weights + parameter_of(&there, name)->offset;
+    const float *rows_fresh = fresh.weights + parameter_of(&fresh, name)->offset;
+    int moved = 0, new = 0;
+    for (int32_t id = 0; id < tokenizer_size(mine); id++) {
+        int32_t from = same_token(other, mine, id);
+        moved += from >= 0 && from != id;
+        new += from < 0;
+        const float *right = from < 0 ? rows_fresh + id * 32 : rows_there + from * 32;
+        assert_memory_equal(rows + id * 32, right, 32 * sizeof(float));
+    }
+    assert_true(moved > 3 && new > 1); // the test's texts are not alike
+    tokenizer_destroy(mine);
+    tokenizer_destroy(other);
+    look_release(&taken);
+    look_release(&fresh);
+    look_release(&there);
+}
+
 static void frozen_ones_keep_their_bits(void **state)
 {
     (void)state;
@@ -395,7 +476,8 @@ static void what_cannot_be_is_refused(void **state)
     assert_refused(&config, "model.activation: relu, but", "has gelu_tanh");
     config = tuned_run("refused");
     snprintf(config.model.type, sizeof config.model.type, "lstm_lm");
-    assert_refused(&config, "model.type", "encoder.weight");
+    config.model.width = 48;
+    assert_refused(&config, "model.width: 48, but the model of model.from: ", " has 32; leave it");
     snprintf(config.from, sizeof config.from, "%s/absent", test_folder);
     assert_refused(&config, "absent", "model directory");
     snprintf(config.from, sizeof config.from, "%s", test_folder);
@@ -449,6 +531,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(weights_are_taken_over),
         cmocka_unit_test(sizes_are_taken_over),
+        cmocka_unit_test(vectors_go_to_another_type),
+        cmocka_unit_test(rows_follow_their_tokens),
         cmocka_unit_test(frozen_ones_keep_their_bits),
         cmocka_unit_test(a_frozen_body_needs_less),
         cmocka_unit_test(layers_learn_at_their_own_rates),
