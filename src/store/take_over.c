@@ -47,21 +47,22 @@ static const char *print_place(const struct tensor_entry *entry, int64_t i, char
     return text;
 }
 
-// Training from a number that is none would end steps later as a loss that is not finite.
+// Training from a number that is none would end steps later as a loss that is not finite. numbers: of elements [first, last).
 static enum status check_finite(const struct safetensors *file, const struct tensor_entry *entry,
-                                const float *numbers, int64_t count)
+                                const float *numbers, int64_t first, int64_t last)
 {
     char place[SHOWN];
-    int64_t i = 0;
-    while (i < count && isfinite(numbers[i])) i++;
-    if (i == count) return STATUS_OK;
+    int64_t i = first;
+    while (i < last && isfinite(numbers[i - first])) i++;
+    if (i == last) return STATUS_OK;
+    float number = numbers[i - first];
     FAIL(STATUS_INPUT,
          "%s: tensor %s is %s at %s (as float32); training starts from finite numbers: take the "
          "model as it was before it diverged",
          file->path, entry->name,
-         isnan(numbers[i]) ? "nan"
-         : numbers[i] > 0  ? "inf"
-                           : "-inf",
+         isnan(number) ? "nan"
+         : number > 0  ? "inf"
+                       : "-inf",
          print_place(entry, i, place));
 }
 
@@ -92,10 +93,12 @@ static enum status take_matching(const struct source *source, const struct safet
     int64_t elements = entry->size[0] * width;
     TRY(memory_allocate((size_t)elements, sizeof *table, "a table to start from", &table));
     enum status status = safetensors_read_float(file, entry, table);
-    if (!status) status = check_finite(file, entry, table, elements);
-    for (int64_t i = 0; i < rows && !status; i++)
-        if (there[i] >= 0 && there[i] < entry->size[0])
-            memcpy(weights + i * width, table + there[i] * width, (size_t)width * sizeof *table);
+    for (int64_t i = 0; i < rows && !status; i++) {
+        if (there[i] < 0 || there[i] >= entry->size[0]) continue;
+        int64_t first = there[i] * width;
+        status = check_finite(file, entry, table + first, first, first + width);
+        memcpy(weights + i * width, table + first, (size_t)width * sizeof *table);
+    }
     free(table);
     return status;
 }
@@ -129,7 +132,7 @@ static enum status take(const struct source *source, const struct parameter *par
     takeover->rows = rows;
     if (takeover->taken == TAKEN_NOT || !weights) return STATUS_OK;
     TRY(safetensors_read_first(file, entry, elements, weights));
-    return check_finite(file, entry, weights, elements);
+    return check_finite(file, entry, weights, 0, elements);
 }
 
 // ---- all ----

@@ -518,7 +518,20 @@ static void numbers_that_are_none_are_refused(void **state)
                    "at [7, 5]");
     poison(config.from, "transformer.ln_f.bias", 31, -INFINITY);
     assert_refused(&config, "tensor transformer.ln_f.bias is -inf at [31]", "finite numbers");
+    // Also where rows go to other places: the newline is in both texts, the comma in the base's.
+    poison(config.from, "transformer.wte.weight", 3, NAN);
+    write_other_text(&config);
+    assert_refused(&config, "tensor transformer.wte.weight is nan", "at [0, 3]");
+    config = tuned_run("poisoned");
+    snprintf(config.from, sizeof config.from, "%s/poisoned-model", test_folder);
     // What is not taken is not looked at.
+    poison(config.from, "transformer.wte.weight", 2 * 32 + 3, NAN);
+    write_other_text(&config);
+    struct look without = train(&config, 1, NULL);
+    if (without.result.status) fail_msg("%s", without.result.message);
+    look_release(&without);
+    config = tuned_run("poisoned");
+    snprintf(config.from, sizeof config.from, "%s/poisoned-model", test_folder);
     poison(config.from, "transformer.wpe.weight", 15 * 32, INFINITY);
     config.model.context = 12;
     struct look look = train(&config, 1, NULL);
