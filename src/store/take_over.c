@@ -70,26 +70,29 @@ static enum status check_finite(const struct safetensors *file, const struct ten
 
 struct source {
     struct shards shards;
-    const char *prefix;                      // that files of this type may leave out
-    const char *here, *there, *there_prefix; // tables of tokens, where types differ and have such
+    bool same_type;          // else only `table` is taken
+    const char *prefix;      // that files of the directory's type may leave out
+    const char *table;       // this model's table of tokens, NULL: none
+    const char *table_there; // the directory's
     const struct takeover_tables *tables;
 };
 
 // Rows of the table that is read whole: its file has them in another order.
-static enum status take_matching(const struct source *source, const struct safetensors *file,
+static enum status take_matching(const struct row_map *map, const struct safetensors *file,
                                  const struct tensor_entry *entry,
                                  const struct parameter *parameter, float *weights,
                                  struct takeover *takeover)
 {
-    const int32_t *there = source->tables->there;
+    const int32_t *there = map->there;
     int64_t rows = parameter->shape.size[0], width = parameter->shape.size[1];
     float *table = NULL;
-    if (rows > source->tables->count) rows = source->tables->count;
+    if (rows > map->count) rows = map->count;
     for (int64_t i = 0; i < rows; i++) takeover->rows += there[i] >= 0 && there[i] < entry->size[0];
     takeover->taken = takeover->rows == 0                         ? TAKEN_NOT
                       : takeover->rows < parameter->shape.size[0] ? TAKEN_ROWS
                                                                   : TAKEN_ALL;
-    if (takeover->rows == 0 || !weights) return STATUS_OK;
+    takeover->unknown = takeover->rows == 0;
+    if (takeover->unknown || !weights) return STATUS_OK;
     int64_t elements = entry->size[0] * width;
     TRY(memory_allocate((size_t)elements, sizeof *table, "a table to start from", &table));
     enum status status = safetensors_read_float(file, entry, table);
@@ -103,23 +106,30 @@ static enum status take_matching(const struct source *source, const struct safet
     return status;
 }
 
+// The tensor that gives a parameter its numbers, NULL: none.
+static const struct tensor_entry *giver(const struct source *source, const char *name,
+                                        struct takeover *takeover,
+                                        const struct safetensors **file_p)
+{
+    if (source->same_type) return find(&source->shards, source->prefix, name, file_p);
+    if (!source->table || !source->table_there || strcmp(name, source->table) != 0) return NULL;
+    if (strcmp(name, source->table_there) != 0) takeover->name = source->table_there;
+    return find(&source->shards, source->prefix, source->table_there, file_p);
+}
+
 static enum status take(const struct source *source, const struct parameter *parameter,
                         enum table table, float *weights, struct takeover *takeover)
 {
     const struct safetensors *file = NULL;
-    const struct tensor_entry *entry =
-        find(&source->shards, source->prefix, parameter->name, &file);
     *takeover = (struct takeover){.rank = -1};
-    if (!entry && source->here && strcmp(parameter->name, source->here) == 0) {
-        entry = find(&source->shards, source->there_prefix, source->there, &file);
-        takeover->name = source->there;
-    }
+    const struct tensor_entry *entry = giver(source, parameter->name, takeover, &file);
     if (!entry) return STATUS_OK;
     takeover->rank = entry->rank;
     memcpy(takeover->size, entry->size, sizeof takeover->size);
     bool rows_fit = parameter->shape.rank == 2 && fits(entry, &parameter->shape, 1);
-    if (table == TABLE_TOKENS && source->tables->there && rows_fit)
-        return take_matching(source, file, entry, parameter, weights, takeover);
+    const struct row_map *map = &source->tables->map[table];
+    if (map->there && rows_fit)
+        return take_matching(map, file, entry, parameter, weights, takeover);
     int64_t rows = parameter->shape.rank ? parameter->shape.size[0] : 1,
             elements = parameter->count;
     if (fits(entry, &parameter->shape, 0)) {
@@ -137,36 +147,33 @@ static enum status take(const struct source *source, const struct parameter *par
 
 // ---- all ----
 
-// A model of another type gives its table of tokens, where both have one.
-static void find_tables(const char *directory, const char *type, struct source *source)
+static enum status compare_types(const char *directory, const char *type, struct source *source)
 {
     const struct model_family *family = NULL;
     const struct model_type *mine, *other;
     struct model_config config = {.vocabulary = 0};
     bool zero_bias = false;
-    if (model_config_read(directory, &config, &family, &zero_bias) || model_find(type, &mine) ||
-        model_find(config.type, &other)) {
-        error_clear(); // then names must do
-        return;
-    }
-    if (mine == other || !mine->table || !other->table) return;
-    source->here = mine->table;
-    source->there = other->table;
-    source->there_prefix = family->prefix;
+    TRY(model_config_read(directory, &config, &family, &zero_bias));
+    TRY(model_find(type, &mine));
+    TRY(model_find(config.type, &other));
+    source->same_type = mine == other;
+    source->prefix = family->prefix;
+    source->table = mine->table;
+    source->table_there = other->table;
+    return STATUS_OK;
 }
 
 enum status take_over(const char *directory, const char *type, const struct parameters *parameters,
                       const struct takeover_tables *tables, float *weights,
                       struct takeover *takeover)
 {
-    const struct model_family *family = family_find(type);
-    struct source source = {.prefix = family ? family->prefix : "", .tables = tables};
+    struct source source = {.tables = tables};
     char path[STORE_PATH];
     TRY(path_join(path, sizeof path, directory, "config.json"));
     if (!directory_exists(directory))
         FAIL(STATUS_INPUT, "%s is no folder; a model directory is needed", directory);
     if (!file_exists(path)) return model_missing(directory);
-    find_tables(directory, type, &source);
+    TRY(compare_types(directory, type, &source));
     TRY(shards_open(directory, &source.shards));
     enum status status = STATUS_OK;
     for (int i = 0; i < parameters->count && !status; i++) {

@@ -89,11 +89,18 @@ static enum status check_takeover(const struct trainer *trainer, const struct ta
     const struct parameters *parameters = &trainer->parameters;
     char place[RUN_PATH + 32], here[64], there[64];
     int other = -1;
+    bool unknown = false;
     run_key_place(config, "model.from", place);
     for (int i = 0; i < parameters->count; i++) {
         if (takeover[i].taken) return STATUS_OK;
         if (takeover[i].rank >= 0 && other < 0) other = i;
+        if (takeover[i].unknown) unknown = true;
     }
+    if (unknown)
+        FAIL(STATUS_INPUT,
+             "%smodel.from: %.*s knows no token of this run's tokenizer (data.tokenizer: %s), and "
+             "nothing else of it fits; data.tokenizer: %.*s has its tokens",
+             place, CUT(config->from, 300), config->data.tokenizer, CUT(config->from, 300));
     if (other < 0)
         FAIL(STATUS_INPUT,
              "%smodel.from: nothing in %.*s has the name of a parameter of %s (such as %s); "
@@ -109,7 +116,13 @@ static enum status check_takeover(const struct trainer *trainer, const struct ta
 
 // ---- tables ----
 
-// How tables of the training graph are looked up: by ids of tokens, or of something else.
+static enum table kind_of(const struct model_graph *graph, const struct value *ids)
+{
+    if (ids == graph->inputs.tokens) return TABLE_TOKENS;
+    return ids == graph->inputs.source ? TABLE_SOURCES : TABLE_PLACES;
+}
+
+// How tables of the training graph are looked up; one that sources share is of tokens.
 static void find_kinds(const struct model_graph *graph, enum table *kind)
 {
     for (int i = 0; i < graph->g->count; i++) {
@@ -118,39 +131,49 @@ static void find_kinds(const struct model_graph *graph, enum table *kind)
         if (!looks && !scores) continue;
         int table = v->input[scores ? 1 : 0]->parameter;
         if (table < 0 || kind[table] == TABLE_TOKENS) continue;
-        bool tokens = scores || v->input[1] == graph->inputs.tokens;
-        kind[table] = tokens ? TABLE_TOKENS : TABLE_PLACES;
+        kind[table] = scores ? TABLE_TOKENS : kind_of(graph, v->input[1]);
     }
 }
 
-// The directory's tokenizer, where it has one that is another than the run's; else NULL.
-static struct tokenizer *other_tokenizer(const struct trainer *trainer)
+// Where the directory has the rows of `mine`, to be freed; nothing where its tokenizer is the same, or where it has none.
+static enum status match_rows(const struct tokenizer *mine, const char *path, struct row_map *map)
 {
-    char path[RUN_PATH + 32];
-    struct tokenizer *tokenizer = NULL;
-    if (!trainer->tokenizer ||
-        path_join(path, sizeof path, trainer->config.from, "tokenizer.json") ||
-        !file_exists(path) || tokenizer_load(path, &tokenizer)) {
+    struct tokenizer *other = NULL;
+    int64_t count = (int64_t)tokenizer_size(mine) + SPECIALS;
+    if (!file_exists(path)) {
+        log_warning("model.from: there is no %s: rows of tokens are taken by number", path);
+        return STATUS_OK;
+    }
+    enum status status = tokenizer_load(path, &other);
+    if (status == STATUS_MEMORY) return status;
+    if (status) {
+        log_warning("model.from: %s; rows of tokens start anew", error_message());
         error_clear();
-        return NULL;
+    } else if (tokenizer_hash(other) == tokenizer_hash(mine)) {
+        tokenizer_destroy(other);
+        return STATUS_OK;
     }
-    if (tokenizer_hash(tokenizer) != tokenizer_hash(trainer->tokenizer)) return tokenizer;
-    tokenizer_destroy(tokenizer);
-    return NULL;
-}
-
-// Rows stand for tokens: with another tokenizer than the run's *there_p says where the directory has each, to be freed; else NULL.
-static enum status match_rows(const struct trainer *trainer, int32_t **there_p, int64_t *count_p)
-{
-    struct tokenizer *other = other_tokenizer(trainer);
-    *there_p = NULL;
-    if (!other) return STATUS_OK;
-    *count_p = (int64_t)tokenizer_size(trainer->tokenizer) + SPECIALS;
-    enum status status =
-        memory_allocate((size_t)*count_p, sizeof **there_p, "rows of tokens", there_p);
-    if (!status) status = match_tokens(trainer->tokenizer, other, *there_p);
+    status = memory_allocate((size_t)count, sizeof *map->there, "rows of tokens", &map->there);
+    map->count = count;
+    for (int64_t i = 0; i < count && !status; i++) map->there[i] = -1;
+    if (!status && other) status = match_tokens(mine, other, map->there);
     tokenizer_destroy(other);
     return status;
+}
+
+// Rows stand for tokens, which may have other numbers there.
+static enum status match_all_rows(const struct trainer *trainer, struct row_map map[TABLES])
+{
+    char path[RUN_PATH + 32], source_path[RUN_PATH + 32];
+    const char *from = trainer->config.from;
+    struct model_words words = {.tokenizer = trainer->tokenizer};
+    if (trainer->feed.kind->words) trainer->feed.kind->words(trainer, &words);
+    TRY(path_join(path, sizeof path, from, "tokenizer.json"));
+    TRY(path_join(source_path, sizeof source_path, from, "source_tokenizer.json"));
+    if (words.tokenizer) TRY(match_rows(words.tokenizer, path, &map[TABLE_TOKENS]));
+    if (!words.source_tokenizer) return STATUS_OK;
+    return match_rows(words.source_tokenizer, file_exists(source_path) ? source_path : path,
+                      &map[TABLE_SOURCES]);
 }
 
 // ---- taking ----
@@ -163,21 +186,19 @@ static enum status take_weights(struct trainer *trainer, float *weights, bool *f
     size_t count = (size_t)parameters->count;
     struct takeover *takeover = NULL;
     enum table *kind = NULL;
-    int32_t *there = NULL;
     struct takeover_tables tables = {0};
     TRY(memory_allocate(count, sizeof *kind, "tables", &kind));
     enum status status = memory_allocate(count, sizeof *takeover, "parameters", &takeover);
     find_kinds(&trainer->training_graph[0], kind);
-    if (!status) status = match_rows(trainer, &there, &tables.count);
+    if (!status) status = match_all_rows(trainer, tables.map);
     tables.kind = kind;
-    tables.there = there;
     if (!status)
         status =
             take_over(config->from, config->model.type, parameters, &tables, weights, takeover);
     if (!status) status = check_takeover(trainer, takeover);
     for (size_t i = 0; i < count && !status; i++) fresh[i] = takeover[i].taken == TAKEN_NOT;
     if (!status && weights) log_takeover(trainer, takeover);
-    free(there);
+    for (int t = 0; t < TABLES; t++) free(tables.map[t].there);
     free(takeover);
     free(kind);
     return status;
