@@ -192,35 +192,52 @@ static enum status run_all(struct folds *folds)
 
 // ---- what they are worth ----
 
+// "f1" of "val/f1".
+static const char *name_of(const char *tag)
+{
+    const char *slash = strchr(tag, '/');
+    return slash ? slash + 1 : tag;
+}
+
 struct figure {
     const char *name;
     double mean, deviation;
 };
 
-// Figure 0 is the loss, the others the last evaluation's measures.
-static double figure_of(const struct fold_result *result, int k)
+// The loss, or what a fold's last evaluation says; NaN where it has none (r2 of equal targets).
+static double figure_of(const struct fold_result *result, const char *name)
 {
-    return k == 0 ? result->result.last_loss : result->result.evaluation.measure[k - 1].value;
+    const struct evaluation_report *report = &result->result.evaluation;
+    if (strcmp(name, "loss") == 0) return result->result.last_loss;
+    for (int k = 0; k < report->measures; k++)
+        if (strcmp(name_of(report->measure[k].tag), name) == 0) return report->measure[k].value;
+    return NAN;
 }
 
-static struct figure summarize(const struct folds *folds, int k)
+// Over the folds that have it; one alone has no deviation.
+static struct figure summarize(const struct folds *folds, const char *name)
 {
-    const char *tag = k == 0 ? "val/loss" : fold[0].result.result.evaluation.measure[k - 1].tag;
-    double n = folds->count, sum = 0, squares = 0;
-    for (int i = 0; i < folds->count; i++) sum += figure_of(&fold[i].result, k);
+    double n = 0, sum = 0, squares = 0;
     for (int i = 0; i < folds->count; i++) {
-        double off = figure_of(&fold[i].result, k) - sum / n;
-        squares += off * off;
+        double value = figure_of(&fold[i].result, name);
+        if (isnan(value)) continue;
+        sum += value;
+        n++;
     }
-    const char *slash = strchr(tag, '/');
-    return (struct figure){slash ? slash + 1 : tag, sum / n, sqrt(squares / (n - 1))};
+    for (int i = 0; i < folds->count; i++) {
+        double off = figure_of(&fold[i].result, name) - sum / n;
+        if (!isnan(off)) squares += off * off;
+    }
+    return (struct figure){name, n > 0 ? sum / n : (double)NAN,
+                           n > 1 ? sqrt(squares / (n - 1)) : (double)NAN};
 }
 
 static json_t *fold_json(const struct fold_result *result, const struct figure *figure, int figures)
 {
     json_t *object = json_object();
     for (int k = 0; k < figures; k++)
-        json_object_set_new(object, figure[k].name, output_json_number(figure_of(result, k)));
+        json_object_set_new(object, figure[k].name,
+                            output_json_number(figure_of(result, figure[k].name)));
     json_object_set_new(object, "best", output_json_number(result->result.best));
     json_object_set_new(object, "steps", json_integer(result->result.steps));
     json_object_set_new(object, "sha256", json_string(result->digest));
@@ -247,9 +264,13 @@ static enum status print_json(const struct folds *folds, const struct figure *fi
 static enum status print_all(const struct folds *folds)
 {
     struct figure figure[1 + EVALUATION_MEASURES];
-    int figures = 1 + fold[0].result.result.evaluation.measures;
+    const struct evaluation_report *most = &fold[0].result.result.evaluation;
+    for (int i = 1; i < folds->count; i++)
+        if (fold[i].result.result.evaluation.measures > most->measures)
+            most = &fold[i].result.result.evaluation;
+    int figures = 1 + most->measures;
     for (int k = 0; k < figures; k++) {
-        figure[k] = summarize(folds, k);
+        figure[k] = summarize(folds, k ? name_of(most->measure[k - 1].tag) : "loss");
         terminal_say("%-11s %s %.4f, standard deviation %.4f", k ? "" : "mean", figure[k].name,
                      figure[k].mean, figure[k].deviation);
     }

@@ -21,6 +21,9 @@ static enum status hash_tensor(struct sha256 *hash, const struct safetensors *fi
 {
     const struct tensor_entry *tensor = safetensors_find(file, name);
     if (!tensor) FAIL(STATUS_INPUT, "%s: tensor %s is missing", file->path, name);
+    if (strcmp(tensor->dtype, "F32") != 0)
+        FAIL(STATUS_INPUT, "%s: tensor %s has the dtype %.16s; a checkpoint has F32", file->path,
+             name, tensor->dtype);
     uint64_t bytes = tensor->end - tensor->begin;
     float *data;
     TRY(memory_allocate(bytes ? bytes : 1, 1, "a tensor", &data));

@@ -147,7 +147,7 @@ static enum status print_object(const struct judge_rows *judge, const struct con
 
 enum status judge_rows_print(struct judge_rows *judge, bool json)
 {
-    if (judge->rows == 0) return STATUS_OK;
+    if (judge->rows == 0) FAIL(STATUS_INPUT, "%s has no rows to measure", judge->path);
     if (!judge->model->labels) return print_numbers(judge, json);
     struct confusion_score score = confusion_score(&judge->confusion);
     double auc = judge->model->labels == 2 ? auc_score(&judge->auc) : 0;

@@ -206,6 +206,9 @@ enum status score_lines_print(struct score_lines *s, bool json)
     if (more)
         FAIL(STATUS_INPUT, "%s has more lines than the input's %lld; a line stands for each",
              s->options.reference, (long long)s->count);
+    if (s->count == 0)
+        FAIL(STATUS_INPUT, "%s has no lines, nor has the input: there is nothing to measure",
+             s->options.reference);
     if (!json) return say(s, NULL);
     json_t *object = json_pack("{s:I}", "lines", (json_int_t)s->count);
     if (!object) FAIL(STATUS_MEMORY, "not enough memory for the measures");

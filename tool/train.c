@@ -374,8 +374,9 @@ static enum status run(const struct options *options)
     struct replicas replicas;
     bool resume = option_given(options, "resume");
     TRY(terminal_start(option_text(options, "color"), option_given(options, "quiet")));
-    if (option_given(options, "folds")) return folds_run(options, run_fold);
-    if (option_given(options, "restarts") && !option_given(options, "print-config")) {
+    bool prints = option_given(options, "print-config");
+    if (option_given(options, "folds") && !prints) return folds_run(options, run_fold);
+    if (option_given(options, "restarts") && !prints) {
         TRY(run_file_read(options, options->argument[0], &config));
         TRY(go_on_supervised(options, &config, &resume));
     }

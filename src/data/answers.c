@@ -304,8 +304,14 @@ size_t answers_bytes(const struct answers *a, const struct examples *windows)
 // ---- what a model says ----
 enum answer_kind answers_kind(const struct answers *answers)
 {
-    const uint8_t *text = (const uint8_t *)answers->text.at;
-    return unicode_is_chinese(text, answers->text.bytes) ? ANSWER_CMRC : ANSWER_SQUAD;
+    struct letters letters = {0};
+    for (int64_t i = 0; i < answers->count; i++) {
+        const struct question *q = &answers->question[i];
+        if (i > 0 && q->context == q[-1].context) continue; // the same paragraph
+        unicode_count_letters((const uint8_t *)answers->text.at + q->context,
+                              (size_t)q->context_bytes, &letters);
+    }
+    return letters.chinese > letters.latin ? ANSWER_CMRC : ANSWER_SQUAD;
 }
 
 int64_t answers_base(const struct examples *windows, int64_t window)

@@ -27,6 +27,13 @@ int64_t form_longest(const struct form *form, int64_t context)
     return n;
 }
 
+int64_t form_longest_pair(const struct form *form, int64_t context)
+{
+    int64_t n = context / 2;
+    while (n >= 0 && form_length(form, n, n) > context) n--;
+    return n;
+}
+
 void form_sentence(const struct form *form, int64_t number, int64_t count, int64_t length,
                    int32_t marks[SENTENCE_MARKS])
 {

@@ -28,6 +28,8 @@ void form_sentence(const struct form *form, int64_t number, int64_t count, int64
 int64_t form_length(const struct form *form, int64_t n, int64_t second);
 // The longest text that makes at most `context` tokens; below 1 when none does.
 int64_t form_longest(const struct form *form, int64_t context);
+// The longest two texts, of the same length, that do; -1 when not even empty ones do.
+int64_t form_longest_pair(const struct form *form, int64_t context);
 struct form_text {
     const int32_t *ids;
     int64_t count; // -1: there is none

@@ -182,6 +182,18 @@ static enum status find_column(struct rows *rows, const struct line *line, const
          lines_path(rows->lines), (unsigned long long)line->number, name, there);
 }
 
+// Whether columns that are numbers are there: the table is as wide as `line`, its first one.
+static enum status check_places(struct rows *rows, const struct line *line)
+{
+    rows->width = rows->fields;
+    for (int i = 0; i < rows->setup.columns; i++)
+        if (rows->place[i] >= rows->width)
+            FAIL(STATUS_INPUT, "%s line %llu has %d field%s %s; column %s is not there",
+                 lines_path(rows->lines), (unsigned long long)line->number, rows->fields,
+                 rows->fields == 1 ? "" : "s", table_of(rows)->between, rows->setup.column[i]);
+    return STATUS_OK;
+}
+
 static enum status start_table(struct rows *rows)
 {
     bool header = rows->setup.header, more = false;
@@ -195,7 +207,7 @@ static enum status start_table(struct rows *rows)
     TRY(next_fields(rows, &line, &more));
     if (!more)
         FAIL(STATUS_INPUT, "%s is empty; its first row should name the columns", rows->setup.path);
-    rows->width = rows->fields;
+    TRY(check_places(rows, &line));
     for (int i = 0; i < rows->setup.columns; i++)
         if (rows->place[i] < 0)
             TRY(find_column(rows, &line, rows->setup.column[i], &rows->place[i]));
@@ -204,14 +216,7 @@ static enum status start_table(struct rows *rows)
 
 static enum status check_width(struct rows *rows, const struct line *line)
 {
-    if (rows->width == 0) {
-        rows->width = rows->fields;
-        for (int i = 0; i < rows->setup.columns; i++)
-            if (rows->place[i] >= rows->width)
-                FAIL(STATUS_INPUT, "%s line %llu has %d field%s %s; column %s is not there",
-                     lines_path(rows->lines), (unsigned long long)line->number, rows->fields,
-                     rows->fields == 1 ? "" : "s", table_of(rows)->between, rows->setup.column[i]);
-    }
+    if (rows->width == 0) TRY(check_places(rows, line));
     if (rows->fields == rows->width) return STATUS_OK;
     FAIL(STATUS_INPUT, "%s line %llu has %d field%s %s, the rows before it %d",
          lines_path(rows->lines), (unsigned long long)line->number, rows->fields,

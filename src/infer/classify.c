@@ -164,6 +164,8 @@ static void fill_tokens(const struct taking *taking, const struct scorer *scorer
         if (row < taking->count) {
             const int64_t *place = taking->classifier->place + taking->members[row];
             count = place[1] - place[0];
+            INVARIANT(count <= tokens, "%lld tokens in %lld places", (long long)count,
+                      (long long)tokens);
             memcpy(to, taking->classifier->tokens + place[0], (size_t)count * sizeof *to);
         }
         for (int64_t i = count; i < tokens; i++) to[i] = 0;
@@ -228,7 +230,10 @@ static enum status form_input(struct classifier *classifier, int64_t i)
     int64_t marks = form->sentence ? SENTENCE_MARKS : 0;
     bool pair = input->text[1].at != NULL;
     // As in training: two texts share the places.
-    int64_t longest = pair ? (context - 1 - form->first) / 2 : form_longest(form, context);
+    int64_t longest = pair ? form_longest_pair(form, context) : form_longest(form, context);
+    if (longest < 0)
+        FAIL(STATUS_UNSUPPORTED, "the model's context of %lld leaves no place for two texts",
+             (long long)context);
     TRY(encode(classifier, input->text[0], longest - marks, (size_t)marks, judgement, &n[0]));
     if (marks) form_sentence(form, input->sentence, input->sentences, n[0], classifier->ids);
     n[0] += marks;

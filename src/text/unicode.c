@@ -91,14 +91,19 @@ bool unicode_is_wide_mark(uint32_t code)
     return (code >= 0x3000 && code <= 0x303F) || (form && !unicode_is_word(code));
 }
 
-bool unicode_is_chinese(const uint8_t *text, size_t bytes)
+void unicode_count_letters(const uint8_t *text, size_t bytes, struct letters *letters)
 {
-    int64_t chinese = 0, latin = 0;
     for (size_t i = 0; i < bytes;) {
         uint32_t code = 0;
         i += (size_t)unicode_read(text + i, bytes - i, &code);
-        chinese += code >= 0x4E00 && code <= 0x9FA5;
-        latin += (code | 32) >= 'a' && (code | 32) <= 'z';
+        letters->chinese += code >= 0x4E00 && code <= 0x9FA5;
+        letters->latin += (code | 32) >= 'a' && (code | 32) <= 'z';
     }
-    return chinese > latin;
+}
+
+bool unicode_is_chinese(const uint8_t *text, size_t bytes)
+{
+    struct letters letters = {0};
+    unicode_count_letters(text, bytes, &letters);
+    return letters.chinese > letters.latin;
 }

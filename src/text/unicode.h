@@ -24,6 +24,11 @@ uint32_t unicode_lower(uint32_t code);
 // Characters between which no spaces are written: Chinese ones (as the splitter's `words` takes them apart), and marks of their width.
 bool unicode_is_ideograph(uint32_t code);
 bool unicode_is_wide_mark(uint32_t code);
-// Whether the text has more Chinese characters (U+4E00 to U+9FA5) than Latin letters.
+// Adds up Chinese characters (U+4E00 to U+9FA5) and Latin letters.
+struct letters {
+    int64_t chinese, latin;
+};
+void unicode_count_letters(const uint8_t *text, size_t bytes, struct letters *letters);
+// Whether the text has more of the first than of the second.
 bool unicode_is_chinese(const uint8_t *text, size_t bytes);
 #endif

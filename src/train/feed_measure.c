@@ -77,6 +77,7 @@ struct classes {
     struct confusion confusion;
     struct auc auc;
     bool two;
+    bool unordered; // a score of the two is no number
 };
 
 static enum status add_class(void *context, int32_t row, const struct verdict *verdict)
@@ -84,8 +85,9 @@ static enum status add_class(void *context, int32_t row, const struct verdict *v
     struct classes *classes = context;
     int32_t truth = classes->rows->label[row];
     confusion_add(&classes->confusion, truth, verdict->predicted);
-    if (classes->two) TRY(auc_add(&classes->auc, (double)verdict->score, truth == 1));
-    return STATUS_OK;
+    if (!isfinite(verdict->score)) classes->unordered = true;
+    if (!classes->two || classes->unordered) return STATUS_OK;
+    return auc_add(&classes->auc, (double)verdict->score, truth == 1);
 }
 
 static enum status measure_classes(const struct trainer *trainer, struct evaluation_report *report)
@@ -98,7 +100,9 @@ static enum status measure_classes(const struct trainer *trainer, struct evaluat
         struct confusion_score score = confusion_score(&classes.confusion);
         report_add(report, "val/accuracy", score.accuracy);
         report_add(report, "val/f1", score.macro.f1);
-        if (classes.two) report_add(report, "val/auc", auc_score(&classes.auc));
+        if (classes.two)
+            report_add(report, "val/auc",
+                       classes.unordered ? (double)NAN : auc_score(&classes.auc));
     }
     auc_release(&classes.auc);
     confusion_release(&classes.confusion);
@@ -107,7 +111,8 @@ static enum status measure_classes(const struct trainer *trainer, struct evaluat
 
 struct errors {
     const struct examples *rows;
-    double magnitude, square, sum, sum_of_squares;
+    double magnitude, square;
+    double first, sum, sum_of_squares; // of truths less the first: 0 where all are equal
     int64_t count;
 };
 
@@ -116,10 +121,11 @@ static enum status add_error(void *context, int32_t row, const struct verdict *v
 {
     struct errors *errors = context;
     double truth = (double)errors->rows->number[row], error = (double)verdict->score - truth;
+    if (errors->count == 0) errors->first = truth;
     errors->magnitude += fabs(error);
     errors->square += error * error;
-    errors->sum += truth;
-    errors->sum_of_squares += truth * truth;
+    errors->sum += truth - errors->first;
+    errors->sum_of_squares += (truth - errors->first) * (truth - errors->first);
     errors->count++;
     return STATUS_OK;
 }

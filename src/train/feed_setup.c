@@ -242,9 +242,7 @@ static enum status settle_longest(const struct trainer *trainer, int32_t longest
     if (run_task(config) == TASK_TRANSLATE) {
         longest[0] = longest[1] = (int32_t)context - 1; // and an END
     } else if (pair) {
-        // A mark between, and perhaps one before: the second text has half of the places.
-        int64_t room = context - 1 - examples_of(trainer)->form.first;
-        longest[0] = longest[1] = (int32_t)(room / 2);
+        longest[0] = longest[1] = (int32_t)form_longest_pair(&examples_of(trainer)->form, context);
     } else {
         longest[0] = (int32_t)form_longest(&examples_of(trainer)->form, context);
     }

@@ -70,6 +70,28 @@ static void answers_may_have_lines(void **state)
     tokenizer_destroy(tokenizer);
 }
 
+// Ids and answers do not make a Chinese paragraph an English one.
+static void contexts_say_how_answers_count(void **state)
+{
+    (void)state;
+    static char text[4096];
+    int used = snprintf(text, sizeof text,
+                        "{\"data\": [{\"title\": \"A\", \"paragraphs\": [{\"context\": "
+                        "\"\xE4\xBD\xA0\xE5\xA5\xBD\", \"qas\": [");
+    for (int i = 0; i < 20; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used,
+                         "%s{\"id\": \"abcdef%d\", \"question\": \"x?\", \"answers\": "
+                         "[{\"text\": \"\xE4\xBD\xA0\", \"answer_start\": 0}]}",
+                         i ? ", " : "", i);
+    snprintf(text + used, sizeof text - (size_t)used, "]}]}]}");
+    const char *path = put_text("ids.json", text);
+    struct tokenizer *tokenizer = tokenizer_of(path, &pieces);
+    struct answers a = read_all(path, tokenizer, 40);
+    assert_int_equal(answers_kind(&a), ANSWER_CMRC);
+    answers_release(&a);
+    tokenizer_destroy(tokenizer);
+}
+
 // However many are right, each counts.
 static void all_answers_count(void **state)
 {
@@ -343,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(answers_may_have_lines, clear),
+        cmocka_unit_test_setup(contexts_say_how_answers_count, clear),
         cmocka_unit_test_setup(all_answers_count, clear),
         cmocka_unit_test_setup(places_are_texts, clear),
         cmocka_unit_test_setup(windows_overlap, clear),

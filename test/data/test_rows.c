@@ -205,6 +205,11 @@ static void bad_tables_are_named(void **state)
                 "r.tsv line 2 has 3 fields between tabs, the rows before it 2");
     refuse_text("r.csv", "text,label\nx\n", "text", "label", "r.csv line 2 has 1 field between");
     refuse_text("r.csv", "a,b\n", "3", NULL, "column 3 is not there");
+    refuse_text("r.csv", "text,label\nx,y\n", "text", "3",
+                "r.csv line 1 has 2 fields between commas; column 3 is not there");
+    struct rows_setup named = setup_of(put_text("r.csv", "a,b\nc,d\n"), "99999", NULL);
+    named.header = true;
+    refuse(named, STATUS_INPUT, "r.csv line 1 has 2 fields between commas; column 99999 is not");
     refuse_text("r.csv", "text,label\n", "sentence", NULL,
                 "names no column \"sentence\"; it has text, label");
     refuse_text("r.csv", "text,label,text\na,b,c\n", "label", "text",

@@ -184,6 +184,11 @@ again() { # again NAME WORDS: resuming c/ ends at the same digest, with a warnin
     has "$1: a warning says why" "$2"
     if [ -n "$want" ] && [ "$("$program" inspect c/checkpoints/step-22 --digest | sed -n 's/^sha256.*: //p')" = "$want" ]; then ok "$1: the same bits in the end"; else not_ok "$1: other bits in the end"; fi
 }
+copy
+if ${MAKE:-make} -s -C "$root" BUILD="$BUILD" "$BUILD/test/tool/other_dtype" >&2 && "$build/test/tool/other_dtype" c/checkpoints/step-20; then
+    good "inspect: files that are whole" "$program" inspect c/checkpoints/step-20
+    bad "inspect: tensors that are no float32" 3 "has the dtype F64; a checkpoint has F32" "$program" inspect c/checkpoints/step-20 --digest
+else not_ok "a checkpoint of F64 is made"; fi
 copy; flip c/checkpoints/step-20/weights.safetensors 1000; bad "inspect: a flipped bit in a checkpoint" 3 "weights.safetensors" "$program" inspect c/checkpoints/step-20
 again "flipped bit" "step-20"
 copy; rm c/checkpoints/step-20/optimizer.safetensors; again "missing file" "step-20"

@@ -67,6 +67,20 @@ printf '\t\nsun\train\n' >in.txt
 fails "two empty texts among others" 0 "" "$program" classify encoder --pair 2 --json
 check "... have the same scores" sh -c 'head -n 1 out.txt | cmp - alone.txt'
 printf 'sun\tgood\n' >in.txt
+# Two texts share the places, n-grams and all: as in training, however long they are.
+awk 'BEGIN { srand(4); print "a\tb\tclass"
+    for (i = 0; i < 80; i++) { s = t = ""; n = int(rand() * 40); for (j = 0; j < n; j++) { s = s " w" int(rand() * 9); t = t " v" int(rand() * 9) }
+        print (i % 2 ? "up" : "down") s "\t" t "\t" i % 2 } }' >pairs.tsv
+printf '%s\n' 'task: classify' 'model: {type: bag, width: 8, context: 16, init_deviation: 0.1}' 'train: {steps: 60, batch: 16, learning_rate: 0.05, warmup: 5, eval_every: 60, measure: accuracy}' \
+    'data: {train: pairs.tsv, valid: pairs.tsv, text: a, pair: b, target: class, tokenizer: word, ngrams: 4, ngram_hash: 64}' >pairs.yaml
+"$program" train pairs.yaml --quiet --json --out pairs >pairs.json 2>err.txt || cat err.txt
+"$program" classify pairs pairs.tsv --text a --pair b --target class --json >out.txt 2>err.txt
+check "pairs with n-grams: as accurate as training says" awk -v a="$(field accuracy pairs.json)" -v b="$(tail -1 out.txt | sed 's/.*"accuracy": \([0-9.e-]*\).*/\1/')" 'BEGIN { exit !(a != "" && a == b && a > 0.9) }'
+cp -r pairs wide && sed -i 's/"context": 16/"context": 60000/' wide/config.json
+{ echo 'a	b'; yes w1 | head -n 32000 | tr '\n' ' '; printf '\t'; yes v1 | head -n 32000 | tr '\n' ' '; echo; } >in.txt
+fails "pairs of long texts" 0 "" "$program" classify wide in.txt --format tsv --text a --pair b --batch 1
+: >in.txt
+fails "eval of a file without rows" 3 "none.tsv has no rows to measure" sh -c 'head -n 1 rows.tsv >none.tsv; "$1" eval bag none.tsv --text text --target mood --json' - "$program"
 for option in '--text 2' '--target 2' '--format tsv' '--header' '--replace'; do
     fails "$option of standard input" 2 "is for columns of a file; standard input has lines" "$program" classify bag $option
 done

@@ -33,6 +33,17 @@ sed -i 's/short/out/' short.json
 check "--resume goes on to the same bits" '[ -s short.json ] && cmp 1.json short.json >err 2>&1'
 "$program" train run.yaml --folds 3 --quiet --out out1 >/dev/null 2>err
 check "folds that are there are not written over" "[ $? = 2 ] && grep -q 'fold [01]: out1/fold-[01]/checkpoints' err"
+"$program" train run.yaml --folds 3 --quiet --out none --print-config >out 2>err
+check "--print-config prints, and trains nothing" "grep -q '^out: none' out && [ ! -e none ]"
+# The third row alone is a fold, where r2 means nothing; where all numbers are equal, too.
+printf '1,2\n2,4\n3,6\n4,8\n5,11\n' >line.csv
+printf '%s\n' 'task: regress' 'model: {type: linear}' 'data: {train: line.csv, features: "1", target: 2}' 'train: {steps: 4, batch: 2, learning_rate: 0.1}' >line.yaml
+"$program" train line.yaml --folds 3 --quiet --json --out line >line.json 2>err
+check "a measure's mean is over the folds that have it" 'tr "{}" "\n\n" <line.json | awk "{ if (match(\$0, /\"r2\": [a-z0-9.e-]+/)) a[n++] = substr(\$0, RSTART + 6, RLENGTH - 6) }
+    END { m = (a[0] + a[1]) / 2; exit !(n == 5 && a[2] == \"null\" && (a[3] - m)^2 < 1e-12 * m * m && a[4] > 0) }"'
+awk 'BEGIN { for (i = 0; i < 38; i++) print i / 10 ",0.3" }' >flat.csv
+"$program" train line.yaml --quiet --json --out flat --set data.train=flat.csv --set data.valid=flat.csv >flat.json 2>err
+check "equal numbers have no r2" "[ -s flat.json ] && grep -q val/rmse flat/log.jsonl && ! grep -q val/r2 flat/log.jsonl"
 "$program" train run.yaml --folds 3 --quiet --out none --set data.valid=rows.csv >/dev/null 2>err
 check "data.valid is refused" "[ $? = 2 ] && grep -q 'leave out data.valid' err"
 "$program" train run.yaml --folds 100 --quiet --out none >/dev/null 2>err
