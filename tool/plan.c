@@ -286,7 +286,7 @@ static enum status make(const struct options *options, struct run_config *config
     TRY(check_precision(plan, path));
     if (!strcmp(config->parallel.exchange, "auto"))
         plan->forecast.workload.exchange = cost_best_exchange(cluster, &plan->forecast.workload);
-    plan->memory = forecast_memory(&plan->forecast, cluster);
+    TRY(forecast_memory(&plan->forecast, cluster, &plan->memory));
     plan->cost = cost_step(cluster, &plan->forecast.workload);
     for (int i = 0; i < plan->rows; i++) fill_row(plan, &plan->row[i]);
     return outlook_advise(plan);

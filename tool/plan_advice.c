@@ -35,7 +35,11 @@ static void consider(struct outlook *plan, struct forecast *trial)
     const struct cluster *cluster = &plan->file.cluster;
     struct plan_advice *best = &plan->advice;
     trial->workload.exchange = cost_best_exchange(cluster, &trial->workload);
-    struct memory_report memory = forecast_memory(trial, cluster);
+    struct memory_report memory;
+    if (forecast_memory(trial, cluster, &memory)) {
+        error_clear();
+        return;
+    }
     struct step_cost cost = cost_step(cluster, &trial->workload);
     if ((double)memory.total > cluster->memory) return;
     if (best->found && cost.seconds >= best->cost.seconds * (1 - 1e-9)) return;

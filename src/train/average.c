@@ -51,8 +51,8 @@ static void take_mean(struct trainer *trainer, int64_t first, int64_t last, cons
     for (int64_t i = first; i < last; i++) data[i] = (float)((double)sum[i] / replicas);
 }
 
-static void take_outer_step(struct trainer *trainer, int64_t first, int64_t last, const float *sum,
-                            float *data)
+static void step_outwards(struct trainer *trainer, int64_t first, int64_t last, const float *sum,
+                          float *data)
 {
     const struct run_config *config = &trainer->config;
     double rate = config->parallel.outer_learning_rate, momentum = config->parallel.outer_momentum;
@@ -66,6 +66,23 @@ static void take_outer_step(struct trainer *trainer, int64_t first, int64_t last
         data[i] = (float)(plain ? mean : (double)old[i] - rate * (way + momentum * moved));
         velocity[i] = (float)moved;
         old[i] = data[i];
+    }
+}
+
+// What learns takes the step. Statistics are averaged: a step beyond would make variances negative. What is frozen stays, which the
+// mean of equal numbers need not be.
+static void take_outer_step(struct trainer *trainer, int64_t first, int64_t last, const float *sum,
+                            float *data)
+{
+    for (int i = 0; i < trainer->parameters.count; i++) {
+        const struct segment *segment = &trainer->segment[i];
+        int64_t from = segment->first > first ? segment->first : first;
+        int64_t end = segment->last < last ? segment->last : last;
+        if (from >= end || segment->kind == SEGMENT_FROZEN) continue;
+        if (segment->kind == SEGMENT_STATISTIC)
+            take_mean(trainer, from, end, sum, data);
+        else
+            step_outwards(trainer, from, end, sum, data);
     }
 }
 

@@ -146,22 +146,20 @@ static enum status check_leaves(const struct run_config *config, const struct cr
 }
 
 // Dedicated servers compute nothing; somebody must.
-static enum status find_idle(struct trainer *trainer)
+enum status crew_check_servers(const struct run_config *config, int replicas, bool *dedicated_p)
 {
-    const struct run_config *config = &trainer->config;
-    struct crew *crew = &trainer->crew;
-    crew->idle = 0;
-    if (strcmp(config->parallel.exchange, "server") != 0 || crew->replicas == 1) return STATUS_OK;
-    if (config->parallel.servers > crew->replicas)
+    *dedicated_p = false;
+    if (strcmp(config->parallel.exchange, "server") != 0 || replicas == 1) return STATUS_OK;
+    if (config->parallel.servers > replicas)
         FAIL(STATUS_USAGE, "parallel.servers: %lld servers among %d processes; it must be 1 to %d",
-             (long long)config->parallel.servers, crew->replicas, crew->replicas);
+             (long long)config->parallel.servers, replicas, replicas);
     if (config->parallel.servers_compute) return STATUS_OK;
-    if (config->parallel.servers == crew->replicas)
+    if (config->parallel.servers == replicas)
         FAIL(STATUS_USAGE,
              "parallel.servers: all %d processes serve and none computes; set it to %d or less, or "
              "parallel.servers_compute to true",
-             crew->replicas, crew->replicas - 1);
-    crew->idle = crew->base[config->parallel.servers];
+             replicas, replicas - 1);
+    *dedicated_p = true;
     return STATUS_OK;
 }
 
@@ -185,7 +183,9 @@ enum status crew_join(struct trainer *trainer)
     }
     crew->all = crew->base[crew->replicas];
     crew->first = crew->base[crew->replica];
-    TRY(find_idle(trainer));
+    bool dedicated;
+    TRY(crew_check_servers(&trainer->config, crew->replicas, &dedicated));
+    crew->idle = dedicated ? crew->base[trainer->config.parallel.servers] : 0;
     return check_leaves(&trainer->config, crew);
 }
 

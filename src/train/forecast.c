@@ -200,7 +200,8 @@ enum status forecast_create(const struct run_config *config, struct forecast *fo
 }
 
 // ---- memory ----
-struct memory_report forecast_memory(const struct forecast *forecast, const struct cluster *cluster)
+enum status forecast_memory(const struct forecast *forecast, const struct cluster *cluster,
+                            struct memory_report *report_p)
 {
     static struct run_config config;
     config = forecast->config;
@@ -210,7 +211,8 @@ struct memory_report forecast_memory(const struct forecast *forecast, const stru
     config.parallel.workers = local;
     snprintf(config.parallel.exchange, sizeof config.parallel.exchange, "%s",
              forecast->workload.exchange);
-    bool serving = !strcmp(config.parallel.exchange, "server") && !config.parallel.servers_compute;
+    bool dedicated;
+    TRY(crew_check_servers(&config, (int)replicas, &dedicated));
     const struct memory_need need = {
         .elements = forecast->block,
         .arena = forecast->arena,
@@ -222,10 +224,11 @@ struct memory_report forecast_memory(const struct forecast *forecast, const stru
         .crew = {.net = replicas > 1 ? &net : NULL,
                  .replicas = (int)replicas,
                  .all = (int)(replicas * local),
-                 .idle = serving ? (int)(config.parallel.servers * local) : 0,
+                 .idle = dedicated ? (int)(config.parallel.servers * local) : 0,
                  .local = 1},
     };
-    return memory_of(&config, &need);
+    *report_p = memory_of(&config, &need);
+    return STATUS_OK;
 }
 
 struct workload forecast_larger(const struct forecast *forecast, int64_t times)

@@ -21,9 +21,10 @@ struct forecast {
 // tokenizer, or the text that it is to be made of, is missing.
 enum status forecast_create(const struct run_config *config,
                             struct forecast *forecast_p) CHECK_RESULT;
-// Bytes that a node takes (not shared: a worker), at the replica that takes most.
-struct memory_report forecast_memory(const struct forecast *forecast,
-                                     const struct cluster *cluster);
+// Bytes that a node takes (not shared: a worker), at the replica that takes most. Fails: STATUS_USAGE for servers that the cluster has no
+// place for, as the run would.
+enum status forecast_memory(const struct forecast *forecast, const struct cluster *cluster,
+                            struct memory_report *report_p) CHECK_RESULT;
 // The run with `times` the batch and leaves (at most MAX_LEAVES).
 struct workload forecast_larger(const struct forecast *forecast, int64_t times);
 

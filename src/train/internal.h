@@ -73,6 +73,10 @@ enum status crew_tell(struct trainer *trainer, void *data, size_t bytes) CHECK_R
 // Steps of trainer_create, all collective: replica 0's run file for all; who has how many workers; whether all read one text.
 enum status crew_take_config(struct trainer *trainer) CHECK_RESULT;
 enum status crew_join(struct trainer *trainer) CHECK_RESULT;
+// *dedicated_p: whether the first parallel.servers replicas only serve. Fails: STATUS_USAGE for more servers than replicas, and where
+// none of them computes.
+enum status crew_check_servers(const struct run_config *config, int replicas,
+                               bool *dedicated_p) CHECK_RESULT;
 enum status crew_same_text(struct trainer *trainer) CHECK_RESULT;
 
 // ---- the record of a step: what all replicas tell each other after their leaves (agreement.c) ----
@@ -285,9 +289,9 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
 int memory_worker_buffers(const struct run_config *config, const struct crew *crew, int rank);
 // Whether this replica's workers keep none at all, so that worker 0 has one for what the replica owns.
 bool memory_is_spare(const struct run_config *config, const struct crew *crew);
-// Bytes that this process may still take: the least of what the system has free, its control group, its limits (of which it has a
-// part, as one of `sharers` on the host), and the run's own.
-size_t memory_available(double memory_limit, int sharers);
+// Bytes that this replica may still take: the least of what the system has free, its control group, the process's limits and the run's
+// own. It has a part of each, as one of several on the host, or in the process.
+size_t memory_available(double memory_limit, const struct crew *crew);
 // Fails: STATUS_MEMORY when the run does not fit, with the settings that would make it fit.
 enum status memory_check(struct trainer *trainer) CHECK_RESULT;
 // Heap bytes of the programs, graphs and tables (close, not exact: they are small beside the rest).

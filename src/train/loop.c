@@ -68,9 +68,10 @@ static void count_seconds(struct loop *loop)
     loop->trainer->position.seconds = loop->result.seconds;
 }
 
-// What failed is told, and training goes on, unless another process is lost.
-static enum status forgive(struct trainer *trainer, const char *what)
+// What failed is told, and training goes on, unless another process is lost, has other weights, or has left the steps.
+static enum status forgive(struct trainer *trainer, enum status status, const char *what)
 {
+    if (trainer->crew.agreed && (status == STATUS_PEER || status == STATUS_DIVERGED)) return status;
     if (trainer->crew.net && !trainer->crew.agreed)
         return error_adopt(STATUS_PEER, error_message());
     trainer->crew.agreed = false;
@@ -130,7 +131,7 @@ static enum status save_or_warn(struct loop *loop)
 {
     enum status status = save(loop);
     if (!status || status == STATUS_USAGE) return status; // another start of the run has the folder
-    return forgive(loop->trainer, "no checkpoint could be written");
+    return forgive(loop->trainer, status, "no checkpoint could be written");
 }
 
 // ---- the end by a wish ----
@@ -226,7 +227,7 @@ static enum status evaluate(struct loop *loop, bool scheduled)
     TRY(path_join(best_path, sizeof best_path, trainer->config.out, "best"));
     enum status status = trainer_export(trainer, best_path);
     if (status == STATUS_USAGE) return status;
-    if (status) return forgive(trainer, "the best model could not be written");
+    if (status) return forgive(trainer, status, "the best model could not be written");
     return STATUS_OK;
 }
 
@@ -276,8 +277,8 @@ static enum status stop_diverged(struct loop *loop)
         TRY(crew_fail(trainer, find_finite(trainer, &finite)));
     if (finite) {
         count_seconds(loop);
-        if (trainer_save_keeping(trainer, INT_MAX))
-            TRY(forgive(trainer, "no checkpoint could be written"));
+        enum status status = trainer_save_keeping(trainer, INT_MAX);
+        if (status) TRY(forgive(trainer, status, "no checkpoint could be written"));
     }
     trainer->crew.agreed = true; // that the run ends
     if (trainer->saved_step > 0)

@@ -201,7 +201,7 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
         .optimizer_state = state_bytes(config, need, owned),
         .worker_activations = need->arena,
         .data = need->data,
-        .available = memory_available(config->parallel.memory_limit, crew->local),
+        .available = memory_available(config->parallel.memory_limit, crew),
         .replicas = crew->replicas,
     };
     slice_of(run_is_local(config, crew) ? need->elements : owned, workers, 0, &first, &last);
@@ -330,15 +330,18 @@ static double limit_leaves(int resource, const char *key)
     return left < 0 ? 0 : left;
 }
 
-size_t memory_available(double memory_limit, int sharers)
+size_t memory_available(double memory_limit, const struct crew *crew)
 {
+    const int sharers = crew->local;
+    const bool threads = crew->net && crew->net->ops && crew->net->ops->shares_memory;
+    const int together = threads ? crew->local : 1;
     double left = read_number("/proc/meminfo", "MemAvailable:") * 1024;
 #if defined(_SC_PHYS_PAGES)
     if (left < 0) left = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE);
 #endif
     left = least(left, control_groups_leave()) / sharers;
-    left = least(left, limit_leaves(RLIMIT_AS, "VmSize:"));
-    left = least(left, limit_leaves(RLIMIT_DATA, "VmData:"));
-    if (memory_limit > 0) left = least(left, memory_limit);
+    left = least(left, limit_leaves(RLIMIT_AS, "VmSize:") / together);
+    left = least(left, limit_leaves(RLIMIT_DATA, "VmData:") / together);
+    if (memory_limit > 0) left = least(left, memory_limit / together);
     return left > 1e18 ? (size_t)1e18 : (size_t)left;
 }

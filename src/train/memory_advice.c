@@ -195,8 +195,7 @@ enum status memory_check(struct trainer *trainer)
 {
     struct memory_report *report = &trainer->memory;
     // The machine may have less than when the run was planned.
-    report->available =
-        memory_available(trainer->config.parallel.memory_limit, trainer->crew.local);
+    report->available = memory_available(trainer->config.parallel.memory_limit, &trainer->crew);
     if (needed(report) <= report->available) return STATUS_OK;
     struct advice advice = {.count = 0};
     try_workers(trainer, &advice);

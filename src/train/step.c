@@ -155,10 +155,11 @@ static enum status update_weights(struct worker *worker, const struct outcome *o
     return worker->rank == 0 ? exchange_spread(trainer->exchange) : STATUS_OK;
 }
 
-// Of a batch of empty texts nothing is learned, and no weight moves.
+// Of a batch of empty texts nothing is learned, and no weight moves; nor where a replica's own share of a batch is what fills up an
+// epoch's last steps.
 static bool may_be_empty(const struct trainer *trainer)
 {
-    return run_task(&trainer->config) == TASK_MLM;
+    return run_task(&trainer->config) == TASK_MLM || trainer->apart;
 }
 
 enum status worker_step(struct worker *worker)

@@ -59,6 +59,11 @@ refused "what is missing is named" 2 'bad.yaml: between.bandwidth: a number abov
 sed '/^worker/d' cluster.yaml >bad.yaml
 refused "a peak is needed" 2 'bad.yaml: worker.float32: ' run.yaml --cluster bad.yaml
 refused "a peak of the precision is needed" 2 'worker.bf16: the run computes in bf16' run.yaml --cluster cluster.yaml --set train.precision=bf16
+servers='--set parallel.exchange=server --set parallel.servers_compute=false'
+# shellcheck disable=SC2086
+refused "servers need somebody who computes" 2 'parallel.servers: all 4 processes serve and none computes' run.yaml --cluster cluster.yaml $servers --set parallel.servers=4
+# shellcheck disable=SC2086
+refused "servers need a place" 2 'parallel.servers: 9 servers among 4 processes' run.yaml --cluster cluster.yaml $servers --set parallel.servers=9
 printf 'nodes: [1, 2]\n' >bad.yaml
 refused "a list is refused" 2 'bad.yaml:1: a list cannot stand in a cluster file' run.yaml --cluster bad.yaml
 refused "nodes are numbers" 2 '--nodes: "many" is not a number of nodes' run.yaml --cluster cluster.yaml --nodes 1,many
