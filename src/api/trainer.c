@@ -14,6 +14,7 @@
 struct stn_trainer {
     struct trainer *trainer;
     bool ran, shared;           // shared: between processes
+    bool asked;                 // the function wished to stop
     stn_step_function function; // of the run under way
     void *context;
 };
@@ -93,7 +94,9 @@ static void tell_step(void *context, const struct step_report *report)
         .learning_rate = report->learning_rate,
         .seconds = report->seconds,
     };
-    if (!trainer->function(trainer->context, &step)) train_request_stop();
+    if (trainer->function(trainer->context, &step)) return;
+    trainer->asked = true;
+    train_request_stop();
 }
 
 static double finite_or_nan(double value) { return isfinite(value) ? value : (double)NAN; }
@@ -105,7 +108,10 @@ static enum status run(struct stn_trainer *trainer, bool resume, struct stn_resu
     if (trainer->ran) FAIL(STATUS_USAGE, "this trainer has run already; create another one");
     trainer->ran = true;
     TRY(trainer_prepare(trainer->trainer, resume));
-    TRY(train_run(trainer->trainer, &observer, &r));
+    enum status status = train_run(trainer->trainer, &observer, &r);
+    // A wish at the last step has nothing to stop, and is none of the next run.
+    if (trainer->asked) train_forget_stop();
+    if (status) return status;
     if (!result) return STATUS_OK;
     result->steps = r.steps;
     result->training_loss = finite_or_nan(r.train_loss);

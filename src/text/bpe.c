@@ -144,20 +144,12 @@ static enum status encode_plain(struct encoding *encoding, const uint8_t *text, 
     return splitter_run(encoding->bpe->splitter, text, bytes, encode_piece, encoding);
 }
 
-// The longest added token that stands here; NULL when there is none.
-static const struct added_token *find_added(const struct bpe *bpe, const uint8_t *text,
+// The longest added token that begins at byte i.
+static const struct added_token *find_added(const struct bpe *bpe, const uint8_t *text, size_t i,
                                             size_t bytes)
 {
-    const struct added_token *best = NULL;
-    size_t longest = 0;
-    for (int32_t i = 0; i < bpe->added_count; i++) {
-        struct text name = piece_table_get(&bpe->pieces, bpe->added[i].id);
-        if (name.bytes <= longest || name.bytes > bytes || memcmp(name.at, text, name.bytes) != 0)
-            continue;
-        best = &bpe->added[i];
-        longest = name.bytes;
-    }
-    return best;
+    if (!bpe->added_first[text[i]]) return NULL;
+    return bpe_find_added(bpe, (struct text){(const char *)text + i, bytes - i});
 }
 
 static enum status encode_all(struct encoding *encoding, const uint8_t *text, size_t bytes)
@@ -165,8 +157,7 @@ static enum status encode_all(struct encoding *encoding, const uint8_t *text, si
     const struct bpe *bpe = encoding->bpe;
     size_t start = 0;
     for (size_t i = 0; bpe->added_count && i < bytes;) {
-        const struct added_token *added =
-            bpe->added_first[text[i]] ? find_added(bpe, text + i, bytes - i) : NULL;
+        const struct added_token *added = find_added(bpe, text, i, bytes);
         if (!added) {
             i++;
             continue;
@@ -197,19 +188,36 @@ static enum status bpe_encode(const struct tokenizer *tokenizer, const uint8_t *
     return status;
 }
 
-// A cut never parts an added token: where one spans the place, the place before it is taken.
+// Finds what stands behind the last added token of a text, up to a place where one may begin that goes on behind the end.
+static void find_tail(const struct bpe *bpe, const uint8_t *text, size_t bytes, size_t *start_p,
+                      size_t *end_p)
+{
+    *start_p = 0;
+    *end_p = bytes;
+    for (size_t i = 0; bpe->added_count && i < bytes;) {
+        const struct added_token *added = find_added(bpe, text, i, bytes);
+        if (bpe->added_first[text[i]] &&
+            bpe_added_goes_on(bpe, (struct text){(const char *)text + i, bytes - i})) {
+            *end_p = i;
+            return;
+        }
+        i += added ? piece_table_get(&bpe->pieces, added->id).bytes : 1;
+        if (added) *start_p = i;
+    }
+}
+
+// A cut never parts an added token: it is in the text behind the last one, or else at that token's end.
 static size_t bpe_cut(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes)
 {
     const struct bpe *bpe = tokenizer->table;
-    size_t cut = splitter_cut(bpe->splitter, text, bytes);
-    for (int32_t i = 0; i < bpe->added_count; i++) {
-        struct text name = piece_table_get(&bpe->pieces, bpe->added[i].id);
-        size_t first = cut > name.bytes ? cut - name.bytes + 1 : 0;
-        for (size_t at = first; at < cut && at + name.bytes <= bytes; at++)
-            if (memcmp(text + at, name.at, name.bytes) == 0 && at > 0)
-                return bpe_cut(tokenizer, text, at);
+    size_t start, end, whole = utf8_cut(text, bytes);
+    find_tail(bpe, text, bytes, &start, &end);
+    if (end > start) {
+        size_t cut = splitter_cut(bpe->splitter, text + start, end - start);
+        if (cut < utf8_cut(text + start, end - start)) return start + cut;
     }
-    return cut;
+    if (start) return start;
+    return whole ? whole : bytes;
 }
 
 // A character of form C takes up to three times the bytes of what it was made from (Unicode's UAX 15).
@@ -233,6 +241,8 @@ void bpe_release(struct bpe *bpe)
     splitter_destroy(bpe->splitter);
     piece_table_release(&bpe->pieces);
     free(bpe->added);
+    free(bpe->added_order);
+    free(bpe->added_shorter);
     free(bpe->merges);
     free(bpe->whole);
     free(bpe->slots);
@@ -328,8 +338,7 @@ static enum status finish(struct bpe *bpe, const char *source)
         uint8_t one = (uint8_t)byte;
         bpe->byte_ids[byte] = piece_table_find(&bpe->pieces, &one, 1);
     }
-    for (int32_t i = 0; i < bpe->added_count; i++)
-        bpe->added_first[(uint8_t)piece_table_get(&bpe->pieces, bpe->added[i].id).at[0]] = true;
+    TRY(bpe_index_added(bpe));
     TRY(index_merges(bpe, source));
     return find_whole(bpe);
 }

@@ -36,7 +36,10 @@ struct bpe {
     // made by bpe_finish:
     int32_t byte_ids[256]; // -1: the vocabulary lacks the byte
     bool added_first[256]; // bytes that an added token begins with
-    uint8_t *whole;        // [vocabulary]: merging the piece's bytes gives the piece
+    int32_t *added_order;  // [added_count]: added tokens by their bytes
+    int32_t *
+        added_shorter; // [added_count]: place in that order of the longest that this one begins with, -1: none
+    uint8_t *whole; // [vocabulary]: merging the piece's bytes gives the piece
     struct merge_slot *slots;
     size_t slot_room;
 };
@@ -45,6 +48,12 @@ struct bpe {
 enum status bpe_finish(struct bpe *bpe, const char *source,
                        struct tokenizer **tokenizer_p) CHECK_RESULT;
 void bpe_release(struct bpe *bpe);
+// bpe_added.c. Makes added_first, added_order and added_shorter. Fails: STATUS_MEMORY.
+enum status bpe_index_added(struct bpe *bpe) CHECK_RESULT;
+// The longest added token that the text begins with; NULL when there is none.
+const struct added_token *bpe_find_added(const struct bpe *bpe, struct text text);
+// Whether the text may be the first part of one that goes on behind it.
+bool bpe_added_goes_on(const struct bpe *bpe, struct text text);
 // The merge of two neighbours; NULL when there is none.
 const struct merge_slot *bpe_find_merge(const struct bpe *bpe, int32_t left, int32_t right);
 // Merges ids[count] in place as far as they go; returns how many are left. `heap`: room for 4 x count words, where count is

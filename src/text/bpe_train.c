@@ -192,21 +192,25 @@ static enum status merge_word(struct learning *learning, int32_t word, int32_t l
                               int32_t id)
 {
     int32_t *ids = learning->symbols + learning->start[word], length = learning->length[word];
-    for (int32_t i = 0; i + 1 < length; i++) {
-        if (ids[i] != left || ids[i + 1] != right) continue;
-        if (i > 0) {
-            TRY(change(learning, ids[i - 1], left, word, -1));
-            TRY(change(learning, ids[i - 1], id, word, 1));
+    int32_t to = 0;
+    for (int32_t from = 0; from < length;) {
+        bool merges = from + 1 < length && ids[from] == left && ids[from + 1] == right;
+        if (!merges) {
+            ids[to++] = ids[from++];
+            continue;
         }
-        ids[i] = id;
-        memmove(ids + i + 1, ids + i + 2, (size_t)(length - i - 2) * sizeof *ids);
-        length--;
-        if (i + 1 < length) {
-            TRY(change(learning, right, ids[i + 1], word, -1));
-            TRY(change(learning, id, ids[i + 1], word, 1));
+        from += 2;
+        if (to > 0) {
+            TRY(change(learning, ids[to - 1], left, word, -1));
+            TRY(change(learning, ids[to - 1], id, word, 1));
+        }
+        ids[to++] = id;
+        if (from < length) {
+            TRY(change(learning, right, ids[from], word, -1));
+            TRY(change(learning, id, ids[from], word, 1));
         }
     }
-    learning->length[word] = length;
+    learning->length[word] = to;
     return STATUS_OK;
 }
 

@@ -380,9 +380,8 @@ enum status checkpoints_refuse(const struct trainer *trainer) CHECK_RESULT;
 // trainer_save with another number of checkpoints to keep.
 enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT;
 
-// loop.c: whether this process has been asked to stop; that it has done so.
+// loop.c: whether this process has been asked to stop.
 bool train_stop_requested(void);
-void train_forget_stop(void);
 // Of a trainer's `stop`: whether reading data, counting and evaluating are to be given up, since this process or, as is known from a
 // step, another has been asked to stop, or since one is lost.
 bool train_gives_up(const void *trainer);

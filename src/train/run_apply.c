@@ -105,6 +105,20 @@ static enum status check_pool(const struct run_config *config)
     return STATUS_OK;
 }
 
+static enum status check_momentum(const struct run_config *config)
+{
+    bool sgd = !strcmp(config->optimizer.name, "sgd");
+    if (config->optimizer.nesterov && !sgd)
+        FAIL_AT(config, "train.nesterov", "is for train.optimizer: sgd, not %s; leave it out",
+                config->optimizer.name);
+    if (config->optimizer.momentum > 0 && !sgd && strcmp(config->optimizer.name, "rmsprop") != 0)
+        FAIL_AT(config, "train.momentum",
+                "is for train.optimizer: sgd or rmsprop, not %s, whose own is train.beta1; leave "
+                "it out",
+                config->optimizer.name);
+    return STATUS_OK;
+}
+
 enum status run_check_readers(const struct run_config *config)
 {
     const struct model_config *model = &config->model;
@@ -121,6 +135,7 @@ enum status run_check_readers(const struct run_config *config)
     TRY(check_readers(config, of_types, sizeof of_types / sizeof *of_types, "model.type",
                       model->type));
     TRY(check_pool(config));
+    TRY(check_momentum(config));
     // A printed run file has the number of layers there for all types.
     if (model->encoder_layers && model->encoder_layers != model->layers &&
         !is_among("seq2seq, rnn_seq2seq", model->type))

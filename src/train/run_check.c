@@ -448,15 +448,6 @@ static enum status check_optimizer(struct run_config *config)
                  config->head_learning_rate);
     if (config->optimizer.nesterov && config->optimizer.momentum <= 0)
         FAIL_KEY(config, "train.nesterov", "it needs train.momentum above 0, such as 0.9");
-    bool sgd = !strcmp(config->optimizer.name, "sgd");
-    if (config->optimizer.nesterov && !sgd)
-        FAIL_KEY(config, "train.nesterov", "is for train.optimizer: sgd, not %s; leave it out",
-                 config->optimizer.name);
-    if (config->optimizer.momentum > 0 && !sgd && strcmp(config->optimizer.name, "rmsprop") != 0)
-        FAIL_KEY(config, "train.momentum",
-                 "is for train.optimizer: sgd or rmsprop, not %s, whose own is train.beta1; leave "
-                 "it out",
-                 config->optimizer.name);
     return STATUS_OK;
 }
 

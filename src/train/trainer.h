@@ -144,4 +144,5 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
                       struct train_result *result_p) CHECK_RESULT;
 // Safe in a signal handler: the run ends after the current step, and gives up reading its data, counting and evaluating.
 void train_request_stop(void);
+void train_forget_stop(void); // the wish has been followed, or came too late
 #endif

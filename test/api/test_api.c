@@ -112,6 +112,21 @@ static void a_run_learns_and_a_stopped_one_goes_on_to_the_same_bits(void **state
     assert_true(a.validation_loss == b.validation_loss);
 }
 
+// A wish at the last step is that run's alone.
+static void a_stop_that_comes_too_late_stops_no_other(void **state)
+{
+    (void)state;
+    struct seen last = {.stop_at = 5}, other = {0};
+    struct stn_result result;
+    struct stn_config *config = small_config(scratch_path("late"), "5");
+    assert_stn(stn_config_set(config, "data.valid_fraction", "0"));
+    assert_stn(train(config, false, &last, &result));
+    assert_stn(stn_config_set(config, "out", scratch_path("other")));
+    assert_stn(train(config, false, &other, &result));
+    assert_int_equal(other.steps, 5);
+    stn_config_destroy(config);
+}
+
 static void a_second_run_in_the_folder_is_refused(void **state)
 {
     (void)state;
@@ -260,6 +275,7 @@ int main(void)
     stn_set_verbosity(0);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_learns_and_a_stopped_one_goes_on_to_the_same_bits),
+        cmocka_unit_test(a_stop_that_comes_too_late_stops_no_other),
         cmocka_unit_test(a_second_run_in_the_folder_is_refused),
         cmocka_unit_test(text_is_generated),
         cmocka_unit_test(a_text_is_scored_alike_by_any_number_of_workers),

@@ -306,6 +306,94 @@ static void a_cut_changes_no_id(void **state)
     assert_true(cuts > 3000);
 }
 
+// By its definition: the longest token at each place from the left, and what stands between them by itself.
+static size_t encode_between(const struct tokenizer *tokenizer, const char *const *special,
+                             int count, const char *text, size_t bytes, int32_t *ids)
+{
+    size_t used = 0, start = 0;
+    for (size_t i = 0; i < bytes;) {
+        int best = -1;
+        for (int k = 0; k < count; k++) {
+            size_t n = strlen(special[k]);
+            if (n <= bytes - i && memcmp(special[k], text + i, n) == 0 &&
+                (best < 0 || n > strlen(special[best])))
+                best = k;
+        }
+        if (best < 0) {
+            i++;
+            continue;
+        }
+        used += encode(tokenizer, text + start, i - start, ids + used);
+        ids[used++] = best;
+        start = i += strlen(special[best]);
+    }
+    return used + encode(tokenizer, text + start, bytes - start, ids + used);
+}
+
+static void added_tokens_are_long_and_whole(void **state)
+{
+    (void)state;
+    static const char *const piece[] = {"<|",    "a", "b", "|>", "ab", " ", "<|fim_middle|>",
+                                        "<|fim_"};
+    static const char *const texts[] = {"ab ab a b aab <|fim"};
+    const struct tokenizer_training training = {
+        .pattern = SPLIT_GPT2,
+        .vocabulary = 280,
+        .special = {"<|", "<|a", "<|ab|>", "a<|", "<|ab|>a", "|>", "<|fim_middle|>"},
+        .special_count = 7};
+    struct tokenizer *tokenizer = train(training, texts, 1);
+    uint64_t place = 0;
+    int cuts = 0;
+    for (int round = 0; round < 3000; round++) {
+        char text[160];
+        int32_t ids[MOST], right[MOST];
+        size_t bytes = 0;
+        for (uint32_t n = 1 + draw(&place, 10); n > 0; n--) {
+            const char *part = piece[draw(&place, sizeof piece / sizeof *piece)];
+            memcpy(text + bytes, part, strlen(part));
+            bytes += strlen(part);
+        }
+        size_t count = encode(tokenizer, text, bytes, ids);
+        assert_int_equal(encode_between(tokenizer, training.special, 7, text, bytes, right), count);
+        assert_memory_equal(ids, right, count * sizeof *ids);
+        for (size_t seen = 1; seen <= bytes; seen++) {
+            size_t cut = tokenizer_cut(tokenizer, (const uint8_t *)text, seen);
+            assert_true(cut > 0 && cut <= seen);
+            if (cut == seen) continue; // no place is safe
+            size_t first = encode(tokenizer, text, cut, right);
+            first += encode(tokenizer, text + cut, bytes - cut, right + first);
+            assert_int_equal(first, count);
+            assert_memory_equal(ids, right, count * sizeof *ids);
+            cuts++;
+        }
+    }
+    assert_true(cuts > 20000);
+    tokenizer_destroy(tokenizer);
+}
+
+// A piece may be as long as a window: each merge goes over it once.
+static void a_long_piece_is_merged(void **state)
+{
+    (void)state;
+    enum { LONG = 1 << 20 };
+    char *text = malloc(LONG + 1);
+    assert_non_null(text);
+    for (int i = 0; i < LONG; i++) text[i] = "ab"[i % 2];
+    text[LONG] = 0;
+    const char *texts[] = {text};
+    struct tokenizer *tokenizer =
+        train((struct tokenizer_training){.pattern = SPLIT_GPT2, .vocabulary = 260}, texts, 1);
+    static const char *const merged[] = {"ab", "abab", "abababab", "abababababababab"};
+    for (int i = 0; i < 4; i++) {
+        size_t bytes = 0;
+        const uint8_t *piece = tokenizer_piece(tokenizer, 256 + i, &bytes);
+        assert_int_equal(bytes, strlen(merged[i]));
+        assert_memory_equal(piece, merged[i], bytes);
+    }
+    tokenizer_destroy(tokenizer);
+    free(text);
+}
+
 static void patterns_cut_as_they_say(void **state)
 {
     (void)state;
@@ -605,6 +693,8 @@ int main(void)
         cmocka_unit_test(long_pieces_merge_as_short_ones),
         cmocka_unit_test(any_bytes_come_back),
         cmocka_unit_test(a_cut_changes_no_id),
+        cmocka_unit_test(added_tokens_are_long_and_whole),
+        cmocka_unit_test(a_long_piece_is_merged),
         cmocka_unit_test(patterns_cut_as_they_say),
         cmocka_unit_test(what_is_saved_is_loaded),
         cmocka_unit_test(what_others_write_is_read),
