@@ -22,6 +22,14 @@ static struct cluster one_node(int64_t workers)
                             .between = {0, 0, 1e9}};
 }
 
+static struct memory_report memory_there(const struct forecast *forecast,
+                                         const struct cluster *cluster)
+{
+    struct memory_report report;
+    assert_int_equal(forecast_memory(forecast, cluster, &report), STATUS_OK);
+    return report;
+}
+
 static void memory_and_operations_are_the_trainers(void **state)
 {
     (void)state;
@@ -35,7 +43,7 @@ static void memory_and_operations_are_the_trainers(void **state)
         assert_int_equal(forecast_create(&config, &forecast), STATUS_OK);
         struct cluster cluster = one_node(workers);
         struct memory_report wanted = trainer_memory(trainer);
-        struct memory_report got = forecast_memory(&forecast, &cluster);
+        struct memory_report got = memory_there(&forecast, &cluster);
         assert_int_equal(got.weights, wanted.weights);
         assert_int_equal(got.optimizer_state, wanted.optimizer_state);
         assert_int_equal(got.gradients, wanted.gradients);
@@ -54,6 +62,29 @@ static void memory_and_operations_are_the_trainers(void **state)
     }
 }
 
+// Dedicated servers need other nodes beside them, and there are none in a run of one.
+static void servers_need_a_place(void **state)
+{
+    (void)state;
+    static struct run_config config;
+    static struct forecast forecast;
+    struct memory_report report;
+    config = small_run("out");
+    snprintf(config.parallel.exchange, sizeof config.parallel.exchange, "server");
+    config.parallel.servers = 2;
+    config.parallel.servers_compute = false;
+    assert_int_equal(forecast_create(&config, &forecast), STATUS_OK);
+    struct cluster cluster = one_node(2);
+    size_t alone = memory_there(&forecast, &cluster).gradients;
+    assert_true(alone > 0);
+    cluster.nodes = 2;
+    assert_int_equal(forecast_memory(&forecast, &cluster, &report), STATUS_USAGE);
+    assert_non_null(strstr(error_message(), "all 2 processes serve and none computes"));
+    error_clear();
+    cluster.nodes = 3;
+    assert_true(memory_there(&forecast, &cluster).gradients > 0);
+}
+
 static void owners_share_the_optimizer(void **state)
 {
     (void)state;
@@ -62,13 +93,13 @@ static void owners_share_the_optimizer(void **state)
     config = small_run("out");
     assert_int_equal(forecast_create(&config, &forecast), STATUS_OK);
     struct cluster cluster = one_node(2);
-    size_t before = forecast_memory(&forecast, &cluster).optimizer_state;
+    size_t before = memory_there(&forecast, &cluster).optimizer_state;
     cluster.nodes = 4;
-    size_t after = forecast_memory(&forecast, &cluster).optimizer_state;
+    size_t after = memory_there(&forecast, &cluster).optimizer_state;
     assert_true(after < before);
     // A GPU each: as many replicas as workers.
     cluster.shares_memory = false;
-    assert_int_equal(forecast_memory(&forecast, &cluster).replicas, 8);
+    assert_int_equal(memory_there(&forecast, &cluster).replicas, 8);
 }
 
 static void batches_grow_with_the_nodes(void **state)
@@ -128,6 +159,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(memory_and_operations_are_the_trainers),
+        cmocka_unit_test(servers_need_a_place),
         cmocka_unit_test(owners_share_the_optimizer),
         cmocka_unit_test(batches_grow_with_the_nodes),
         cmocka_unit_test(cluster_files_round_trip),
