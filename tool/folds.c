@@ -211,7 +211,7 @@ static double figure_of(const struct fold_result *result, const char *name)
     if (strcmp(name, "loss") == 0) return result->result.last_loss;
     for (int k = 0; k < report->measures; k++)
         if (strcmp(name_of(report->measure[k].tag), name) == 0) return report->measure[k].value;
-    return NAN;
+    return (double)NAN;
 }
 
 // Over the folds that have it; one alone has no deviation.
