@@ -85,7 +85,7 @@ static enum status add_class(void *context, int32_t row, const struct verdict *v
     struct classes *classes = context;
     int32_t truth = classes->rows->label[row];
     confusion_add(&classes->confusion, truth, verdict->predicted);
-    if (!isfinite(verdict->score)) classes->unordered = true;
+    if (isnan(verdict->score)) classes->unordered = true;
     if (!classes->two || classes->unordered) return STATUS_OK;
     return auc_add(&classes->auc, (double)verdict->score, truth == 1);
 }
