@@ -3,6 +3,7 @@
 #include "infer/answer.h"
 
 #include "base/cpu.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "intervals.h"
 #include "options.h"
@@ -142,9 +143,13 @@ static enum status answer_all(struct job *job, const struct options *options,
     struct answer_choice choice;
     const struct answers_setup setup = {.path = options->argument[1],
                                         .tokenizer = model->tokenizer,
-                                        .context = model->config.context};
+                                        .context = model->config.context,
+                                        .known = true};
     TRY(read_choice(options, &choice));
     TRY(answers_read(&setup, &job->answers));
+    if (job->answers.unknown)
+        log_warning("%s: %lld character%s unknown to the model and left out", setup.path,
+                    (long long)job->answers.unknown, job->answers.unknown == 1 ? " is" : "s are");
     TRY(memory_allocate((size_t)job->answers.windows.count, sizeof *job->spans, "the answers",
                         &job->spans));
     running = answerer;

@@ -112,10 +112,12 @@ static enum status print_score(const struct options *options, const struct score
     double perplexity = exp(score->loss);
     if (option_given(options, "json"))
         return output_json(json_pack(
-            "{s:s, s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:f}", "data", name, "loss", score->loss,
-            "perplexity", perplexity, "bits_per_byte", per_byte, "bits_per_character",
-            per_character, "tokens", (json_int_t)score->tokens, "bytes", (json_int_t)score->bytes,
-            "characters", (json_int_t)score->characters, "seconds", score->seconds));
+            "{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:f}", "data",
+            output_json_text(name, strlen(name)), "loss", output_json_number(score->loss),
+            "perplexity", output_json_number(perplexity), "bits_per_byte",
+            output_json_number(per_byte), "bits_per_character", output_json_number(per_character),
+            "tokens", (json_int_t)score->tokens, "bytes", (json_int_t)score->bytes, "characters",
+            (json_int_t)score->characters, "seconds", score->seconds));
     char tokens[32];
     TRY(output_print("data                %s\n", name));
     TRY(output_print("tokens              %s\n", output_count((double)score->tokens, tokens)));

@@ -24,7 +24,7 @@ struct job {
     struct extractor *extractor;
     struct score_lines *scores; // NULL: nothing says what is right
     struct windows windows;
-    struct buffer line;
+    struct buffer line, sentences;
     struct extract_input *inputs;
     struct extraction *extractions;
 };
@@ -60,11 +60,16 @@ enum status extract_is_asked(const struct options *options, bool *asked_p)
 }
 
 // ---- writing ----
-// The sentences in one line.
+// The sentences in one line, and in a line each, as ROUGE-Lsum takes them.
 static enum status join(struct job *job, const struct extraction *extraction, struct text all)
 {
     bool chinese = false;
     buffer_clear(&job->line);
+    buffer_clear(&job->sentences);
+    for (int64_t i = 0; i < extraction->count; i++) {
+        if (i) TRY(buffer_add(&job->sentences, text_of("\n")));
+        TRY(buffer_add(&job->sentences, extraction->chosen[i].text));
+    }
     for (int64_t i = 0; i < extraction->count; i++) {
         if (i == 1) chinese = unicode_is_chinese((const uint8_t *)all.at, all.bytes);
         if (i && !chinese) TRY(buffer_add(&job->line, text_of(" ")));
@@ -95,17 +100,17 @@ static enum status write_object(const struct job *job, int64_t i)
     return output_json(object);
 }
 
-static enum status score_row(struct job *job, int64_t i, struct text line)
+static enum status score_row(struct job *job, int64_t i, struct text sentences)
 {
     struct text *references;
     int count;
     if (!job->target) {
-        score_lines_add(job->scores, line);
+        score_lines_add(job->scores, sentences);
         return STATUS_OK;
     }
     TRY(extracts_references(windows_text(&job->windows, i, TARGET),
                             windows_is_list(&job->windows, i, TARGET), &references, &count));
-    score_lines_add_against(job->scores, line, references, count);
+    score_lines_add_against(job->scores, sentences, references, count);
     free(references);
     return STATUS_OK;
 }
@@ -120,7 +125,8 @@ static enum status write_row(void *context, int64_t i)
         TRY(output_write(line.at, line.bytes));
         TRY(output_print("\n"));
     }
-    return job->scores ? score_row(job, i, line) : STATUS_OK;
+    struct text sentences = {job->sentences.at ? job->sentences.at : "", job->sentences.bytes};
+    return job->scores ? score_row(job, i, sentences) : STATUS_OK;
 }
 
 // ---- the command ----
@@ -224,6 +230,7 @@ enum status extract_run(const struct options *options)
     extractor_destroy(job.extractor);
     if (model) loaded_model_destroy(model);
     buffer_release(&job.line);
+    buffer_release(&job.sentences);
     free(job.inputs);
     free(job.extractions);
     return signals_end(status);

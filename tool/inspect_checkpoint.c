@@ -59,8 +59,10 @@ static enum status checkpoint_digest(const char *directory, const struct run_con
     struct model_config model = run->model;
     const struct optimizer *optimizer;
     TRY(optimizer_find(run->optimizer.name, &optimizer));
-    // Only names are needed, and those do not depend on the vocabulary, which the run file does not hold.
+    // Only names are needed, and those do not depend on sizes that the data said and the run file does not hold; that there are such does.
     model.vocabulary = 256;
+    if (run->data.features[0]) model.features = 1;
+    if (run->data.source_tokenizer[0]) model.source_vocabulary = 256;
     parameters_init(&parameters);
     sha256_start(&hash);
     enum status status = model_declare(&model, &parameters);

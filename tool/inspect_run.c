@@ -241,6 +241,5 @@ enum status inspect_run(const struct options *options, const char *path)
     struct replicas replicas;
     TRY(replicas_join(&replicas));
     enum status status = inspect_among(options, path, &replicas);
-    replicas_leave(&replicas);
-    return status;
+    return replicas_leave(&replicas, status);
 }

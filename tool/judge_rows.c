@@ -29,6 +29,8 @@ enum status judge_rows_create(const struct loaded_model *model, const char *path
                               struct judge_rows **judge_p)
 {
     struct judge_rows *judge;
+    if (intervals && !model->labels)
+        FAIL(STATUS_USAGE, "--intervals is for classes, and the model's outcome is a number");
     TRY(memory_allocate(1, sizeof *judge, "the measures", &judge));
     judge->model = model;
     judge->path = path;
@@ -104,8 +106,8 @@ static enum status print_numbers(const struct judge_rows *judge, bool json)
 {
     double n = (double)judge->rows, mae = judge->magnitude / n, rmse = sqrt(judge->square / n);
     if (json)
-        return output_json(json_pack("{s:I, s:f, s:f}", "rows", (json_int_t)judge->rows, "mae", mae,
-                                     "rmse", rmse));
+        return output_json(json_pack("{s:I, s:o, s:o}", "rows", (json_int_t)judge->rows, "mae",
+                                     output_json_number(mae), "rmse", output_json_number(rmse)));
     return output_measure("%lld rows: mean error %.6g, root of its mean square %.6g",
                           (long long)judge->rows, mae, rmse);
 }

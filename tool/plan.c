@@ -296,8 +296,10 @@ static enum status run(const struct options *options)
 {
     static struct run_config config;
     static struct outlook plan;
-    TRY(make(options, &config, &plan));
-    return option_given(options, "json") ? print_json(&plan) : print_text(&plan);
+    enum status status = make(options, &config, &plan);
+    if (!status) status = option_given(options, "json") ? print_json(&plan) : print_text(&plan);
+    forecast_release(&plan.forecast);
+    return status;
 }
 
 const struct command plan_command = {

@@ -70,6 +70,7 @@ static enum status try_settings(struct outlook *plan, struct run_config *config,
                 continue;
             }
             consider(plan, trial);
+            forecast_release(trial);
         }
     return STATUS_OK;
 }

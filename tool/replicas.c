@@ -3,11 +3,14 @@
 
 #include "base/memory.h"
 #include "comm/agree.h"
+#include "output.h"
+#include "terminal.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum status replicas_join(struct replicas *replicas)
 {
@@ -17,9 +20,14 @@ enum status replicas_join(struct replicas *replicas)
     return STATUS_OK;
 }
 
-void replicas_leave(struct replicas *replicas)
+// A launcher ends all processes when the first of them fails: whoever speaks has spoken before they part, and its exit code comes first.
+enum status replicas_leave(struct replicas *replicas, enum status status)
 {
-    if (replicas->net) comm_destroy(&replicas->net, 1);
+    bool others = replicas->net, speaks = replicas_speak(replicas);
+    if (others && status && speaks && !output_reader_left()) terminal_failure(status);
+    if (others) comm_destroy(&replicas->net, 1);
+    if (others && status && !speaks) nanosleep(&(struct timespec){0, 500000000}, NULL);
+    return status;
 }
 
 bool replicas_speak(const struct replicas *replicas)

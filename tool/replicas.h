@@ -16,7 +16,8 @@ struct replicas {
 };
 // Joins the other processes of a job, if there are any. Collective. Fails: as identity_find and identity_join.
 enum status replicas_join(struct replicas *replicas) CHECK_RESULT;
-void replicas_leave(struct replicas *replicas);
+// Parts from them, with what became of the command; returns it. Of several processes the first tells what failed before they part.
+enum status replicas_leave(struct replicas *replicas, enum status status) CHECK_RESULT;
 // Whether this process is to speak.
 bool replicas_speak(const struct replicas *replicas);
 // What failed at one process fails at all.

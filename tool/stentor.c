@@ -132,11 +132,6 @@ int main(int argc, char **argv)
     if (status == STATUS_OK) status = output_finish();
     if (status == STATUS_OK) return 0;
     if (output_reader_left()) return leave(128 + 13); // as the signal would have ended us
-    // What failed at all, the first says. Whom it lost, each knows best itself.
-    if (status == STATUS_PEER) terminal_mute(false);
-    terminal_status("");
-    terminal_error(error_message());
-    const char *debug = getenv("STENTOR_DEBUG");
-    if (debug && *debug && *debug != '0') terminal_error(error_trail());
+    terminal_failure(status);
     return leave(status_exit_code(status));
 }

@@ -3,6 +3,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "store/checkpoint.h"
 #include "store/checkpoint_folder.h"
 #include "terminal.h"
 
@@ -215,18 +216,21 @@ static int64_t memory_kills(void)
     return count;
 }
 
+// Of those that verify: a run goes on from none other, and one that is damaged must not stand for the progress below it.
 static int64_t newest_checkpoint(const struct supervisor *s)
 {
-    char directory[STORE_PATH];
+    char directory[STORE_PATH / 2], path[STORE_PATH];
     struct checkpoint_name *list = NULL;
     int count = 0;
     int64_t newest = -1;
     if (!s->given->out) return newest;
     if (path_join(directory, sizeof directory, s->given->out, "checkpoints") ||
         checkpoint_names(directory, &list, &count))
-        error_clear(); // the child will say it
-    else if (count > 0)
-        newest = list[0].step;
+        count = 0; // the child will say it
+    for (int i = 0; i < count && newest < 0; i++)
+        if (!path_join(path, sizeof path, directory, list[i].name) && !checkpoint_verify(path))
+            newest = list[i].step;
+    error_clear();
     free(list);
     return newest;
 }

@@ -112,6 +112,19 @@ void terminal_error(const char *message)
     pthread_mutex_unlock(&lock);
 }
 
+void terminal_failure(enum status status)
+{
+    static bool told;
+    if (told) return;
+    told = true;
+    // What failed at all, the first says. Whom it lost, each knows best itself.
+    if (status == STATUS_PEER) terminal_mute(false);
+    terminal_status("");
+    terminal_error(error_message());
+    const char *debug = getenv("STENTOR_DEBUG");
+    if (debug && *debug && *debug != '0') terminal_error(error_trail());
+}
+
 // Bytes of the first `columns` characters; every character that we draw is one column wide.
 static size_t cut(const char *text, int columns)
 {

@@ -20,6 +20,8 @@ int terminal_columns(void);
 void terminal_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // "stentor: message", in any case.
 void terminal_error(const char *message);
+// What ended the command, once: the error's message, with STENTOR_DEBUG its trail. Lost workers are told also by who is muted.
+void terminal_failure(enum status status);
 // Draws the status line, cut to the terminal's width. "" takes it away.
 void terminal_status(const char *text);
 #endif

@@ -29,6 +29,16 @@ static const struct option_row rows[] = {
 };
 
 // ---- train ----
+static bool is_utf8(const uint8_t *text, size_t bytes)
+{
+    uint32_t code;
+    for (size_t at = 0, length; at < bytes; at += length) {
+        length = (size_t)utf8_read(text + at, bytes - at, &code);
+        if (length == 0) return false;
+    }
+    return true;
+}
+
 static enum status read_training(const struct options *options, struct tokenizer_training *training)
 {
     const char *type = option_text(options, "type"), *pattern = option_text(options, "pattern");
@@ -50,7 +60,10 @@ static enum status read_training(const struct options *options, struct tokenizer
         if (strcmp(options->given[i].row->name, "special") != 0) continue;
         if (training->special_count == SPECIAL_MOST)
             FAIL(STATUS_USAGE, "tokenizer: more than %d times --special", SPECIAL_MOST);
-        training->special[training->special_count++] = options->given[i].value;
+        const char *special = options->given[i].value;
+        if (!is_utf8((const uint8_t *)special, strlen(special)))
+            FAIL(STATUS_USAGE, "tokenizer: --special: \"%s\" is not UTF-8", special);
+        training->special[training->special_count++] = special;
     }
     return STATUS_OK;
 }
@@ -110,7 +123,9 @@ static enum status encode_line(struct line_work *work, char *text, size_t bytes)
 
 static enum status decode_line(struct line_work *work, char *text, size_t bytes)
 {
-    (void)bytes;
+    if (memchr(text, 0, bytes))
+        FAIL(STATUS_INPUT, "%s line %llu has the character 0 in it; ids are digits", work->source,
+             (unsigned long long)work->line);
     for (char *at = text; at[strspn(at, " \t\r\n")];) {
         char *end;
         errno = 0;

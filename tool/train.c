@@ -382,8 +382,7 @@ static enum status run(const struct options *options)
     }
     TRY(replicas_join(&replicas));
     enum status status = run_replica(options, &replicas, resume);
-    replicas_leave(&replicas);
-    return status;
+    return replicas_leave(&replicas, status);
 }
 
 const struct command train_command = {

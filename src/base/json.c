@@ -30,10 +30,14 @@ static const char *cause_of(const json_error_t *error)
     return error->text;
 }
 
-enum status json_parse(const char *text, size_t bytes, const char *source, json_t **root_p)
+enum status json_parse_wide(const char *text, size_t bytes, const char *source, bool *wide_p,
+                            json_t **root_p)
 {
     json_error_t error;
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &error);
+    size_t flags = JSON_REJECT_DUPLICATES;
+    json_t *root = json_loadb(text, bytes, flags, &error);
+    bool wide = !root && wide_p && json_error_code(&error) == json_error_numeric_overflow;
+    if (wide) root = json_loadb(text, bytes, flags | JSON_DECODE_INT_AS_REAL, &error);
     // Where memory fails, jansson mostly says nothing.
     if (!root && (json_error_code(&error) == json_error_out_of_memory || !error.text[0]))
         FAIL(STATUS_MEMORY, "not enough memory to read %s", source);
@@ -46,8 +50,14 @@ enum status json_parse(const char *text, size_t bytes, const char *source, json_
         FAIL(STATUS_INPUT, "%s, %scolumn %d: not valid JSON: %s", source, line, error.column,
              cause);
     }
+    if (wide_p) *wide_p = wide;
     *root_p = root;
     return STATUS_OK;
+}
+
+enum status json_parse(const char *text, size_t bytes, const char *source, json_t **root_p)
+{
+    return json_parse_wide(text, bytes, source, NULL, root_p);
 }
 
 enum status json_read_file(const char *path, size_t limit, json_t **root_p)

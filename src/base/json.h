@@ -14,6 +14,10 @@
 // The caller owns *root_p (json_decref). Fails: STATUS_INPUT with line (where there are several) and column.
 enum status json_parse(const char *text, size_t bytes, const char *source,
                        json_t **root_p) CHECK_RESULT;
+// The same; where a whole number fits no int64, all whole numbers are doubles, and *wide_p is true
+// (NULL: refused).
+enum status json_parse_wide(const char *text, size_t bytes, const char *source, bool *wide_p,
+                            json_t **root_p) CHECK_RESULT;
 // Reads and parses a file of at most `limit` bytes; a byte order mark before the document is left out.
 enum status json_read_file(const char *path, size_t limit, json_t **root_p) CHECK_RESULT;
 // Getters: an absent key (or null) gives `fallback`, unless `required`. A wrong kind or range fails: STATUS_INPUT with

@@ -3,6 +3,7 @@
 #include "comm/mpi.h"
 
 #include "base/cpu.h"
+#include "base/machine.h"
 #include "base/memory.h"
 #include "comm/mpi/internal.h"
 #include "comm/share.h"
@@ -40,6 +41,7 @@ static void tell_place(struct place *place)
     if (gethostname(place->host, sizeof place->host - 1)) snprintf(place->host, 8, "unknown");
     snprintf(place->version, sizeof place->version, "%s", STENTOR_VERSION);
     place->process = getpid();
+    place->machine = machine_hash();
     if (stat("/proc/self/ns/pid", &about) == 0) place->namespace = about.st_ino;
 }
 
@@ -65,7 +67,7 @@ static enum status meet(struct net *net)
         if (strcmp(place->version, mine.version) != 0)
             FAIL(STATUS_UNSUPPORTED, "worker %d (%s) runs Stentor %s, and worker %d (%s) %s", r,
                  place->host, place->version, net->comm.rank, mine.host, mine.version);
-        beside += strcmp(place->host, mine.host) == 0;
+        beside += place->machine == mine.machine;
     }
     // With more workers than cores a spinning one would keep the core from the one it waits for.
     net->spins = beside <= sysconf(_SC_NPROCESSORS_ONLN) ? SPINS : 0;

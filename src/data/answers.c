@@ -37,8 +37,14 @@ static enum status encode(struct reading *reading, int text, const struct row_fi
             TRY(memory_grow(&reading->offset, wanted, sizeof *reading->offset, "a text"));
         reading->room[text] = wanted;
     }
-    TRY(tokenizer_encode(reading->setup->tokenizer, bytes, field->bytes, reading->source, 0,
-                         reading->ids[text], &reading->count[text]));
+    int64_t unknown = 0;
+    if (reading->setup->known)
+        TRY(tokenizer_encode_known(reading->setup->tokenizer, bytes, field->bytes,
+                                   reading->ids[text], &reading->count[text], &unknown));
+    else
+        TRY(tokenizer_encode(reading->setup->tokenizer, bytes, field->bytes, reading->source, 0,
+                             reading->ids[text], &reading->count[text]));
+    reading->answers.unknown += unknown;
     if (text == QUESTION) return STATUS_OK;
     return tokenizer_offsets(reading->setup->tokenizer, bytes, field->bytes, reading->ids[text],
                              reading->count[text], reading->offset);

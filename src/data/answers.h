@@ -27,6 +27,7 @@ struct answers {
     struct offset *offset; // of each id of a context, beside windows.ids
     struct question *question;
     int64_t count, lost; // questions
+    int64_t unknown;     // characters that were left out
     struct buffer text;
 };
 struct answers_setup {
@@ -35,6 +36,7 @@ struct answers_setup {
     const struct tokenizer *tokenizer; // borrowed while reading
     int64_t context;                   // tokens of a window, at least ANSWERS_CONTEXT
     const struct stop *stop;           // (optional) as rows_setup's
+    bool known; // characters that the tokenizer lacks are left out, and counted
 };
 enum { ANSWERS_CONTEXT = 4, ANSWERS_MATCHES = 65 };
 // The columns of question and context, as rows_setup has them: what a tokenizer is made of.

@@ -5,7 +5,7 @@
 //   csv      RFC 4180: commas, quotes, "" for a quote, fields that span lines
 //   tsv      tabs, nothing is quoted
 //   spaced   the first word, a blank, the rest
-//   jsonl    an object a line; a list of strings is its lines
+//   jsonl    an object a line; a list of strings is its lines, with spaces for lines inside
 //   squad    JSON in SQuAD's layout: a row for each question, with fields id, title, context, question, answer, start
 //            (answers and their places in characters, an ANSWER_END between them, since an answer may have lines)
 // A column is a number from 1, or a name: of the header (csv, tsv; a header is there when a name is asked for), of a key (jsonl), of

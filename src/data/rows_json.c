@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rows that are JSON: an object a line, or questions in SQuAD's layout.
 #include "base/json.h"
+#include "base/number.h"
 #include "data/rows_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,24 +30,34 @@ static const char *kind_of(const json_t *value)
     return value ? name[json_typeof(value)] : "nothing";
 }
 
-// A string as it is, a number as it is printed, a list of them with newlines between.
+static enum status append_text(struct rows *rows, const json_t *value, const char *key,
+                               const char *source)
+{
+    const char *text = json_string_value(value);
+    size_t bytes = json_string_length(value);
+    if (strlen(text) != bytes)
+        FAIL(STATUS_INPUT, "%s: \"%s\" has the character 0 in it; this is no text", source, key);
+    return append(rows, text, bytes);
+}
+
+static enum status append_number(struct rows *rows, const json_t *value)
+{
+    char text[NUMBER_TEXT];
+    if (json_is_real(value))
+        number_print(json_real_value(value), text);
+    else
+        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
+    return append(rows, text, strlen(text));
+}
+
+// A string as it is, a number as it is printed, a list of them with newlines between, and none inside.
 static enum status append_value(struct rows *rows, const json_t *value, const char *key,
                                 const char *source, bool inside)
 {
-    char number[40];
     size_t i;
     json_t *part;
-    if (json_is_string(value)) {
-        const char *text = json_string_value(value);
-        if (strlen(text) != json_string_length(value))
-            FAIL(STATUS_INPUT, "%s: \"%s\" has the character 0 in it; this is no text", source,
-                 key);
-        return append(rows, text, json_string_length(value));
-    }
-    if (json_is_integer(value))
-        snprintf(number, sizeof number, "%lld", (long long)json_integer_value(value));
-    if (json_is_real(value)) snprintf(number, sizeof number, "%.17g", json_real_value(value));
-    if (json_is_number(value)) return append(rows, number, strlen(number));
+    if (json_is_string(value)) return append_text(rows, value, key, source);
+    if (json_is_number(value)) return append_number(rows, value);
     if (json_is_boolean(value))
         return append(rows, json_is_true(value) ? "true" : "false", json_is_true(value) ? 4 : 5);
     if (!value) FAIL(STATUS_INPUT, "%s: the key \"%s\" is missing", source, key);
@@ -55,7 +67,10 @@ static enum status append_value(struct rows *rows, const json_t *value, const ch
     json_array_foreach(value, i, part)
     {
         if (i) TRY(append(rows, "\n", 1));
+        size_t from = rows->text_bytes;
         TRY(append_value(rows, part, key, source, true));
+        for (size_t at = from; at < rows->text_bytes; at++)
+            if (rows->text[at] == '\n') rows->text[at] = ' ';
     }
     return STATUS_OK;
 }
@@ -87,8 +102,21 @@ static enum status missing_key(const json_t *object, const char *key, const char
     FAIL(STATUS_INPUT, "%s has no key \"%s\"; it has %s", source, key, there[0] ? there : "none");
 }
 
-static enum status read_object(struct rows *rows, const json_t *object, const char *source,
-                               size_t at[ROW_FIELDS + 1], struct row *row)
+// Whether digits are lost of a whole number that was read as a double, or of one of a list.
+static bool is_rounded(const json_t *value)
+{
+    size_t i;
+    json_t *part;
+    if (json_is_real(value)) return fabs(json_real_value(value)) >= 0x1p53;
+    json_array_foreach(value, i, part)
+    {
+        if (json_is_real(part) && fabs(json_real_value(part)) >= 0x1p53) return true;
+    }
+    return false;
+}
+
+static enum status read_object(struct rows *rows, const json_t *object, bool wide,
+                               const char *source, size_t at[ROW_FIELDS + 1], struct row *row)
 {
     if (!json_is_object(object))
         FAIL(STATUS_INPUT, "%s is %s; it must be an object", source, kind_of(object));
@@ -98,6 +126,9 @@ static enum status read_object(struct rows *rows, const json_t *object, const ch
         const json_t *value = json_object_get(object, key);
         at[i] = rows->text_bytes;
         if (!value) return missing_key(object, key, source);
+        if (wide && is_rounded(value))
+            FAIL(STATUS_INPUT, "%s: \"%s\" is a number of 64 bits or more; write it as a string",
+                 source, key);
         row->field[i].list = json_is_array(value);
         TRY(append_value(rows, value, key, source, false));
     }
@@ -105,20 +136,28 @@ static enum status read_object(struct rows *rows, const json_t *object, const ch
     return STATUS_OK;
 }
 
+static bool is_blank(const struct line *line)
+{
+    for (size_t i = 0; i < line->bytes; i++)
+        if (line->text[i] != ' ' && line->text[i] != '\t' && line->text[i] != '\r') return false;
+    return true;
+}
+
 static enum status next_object(struct rows *rows, struct row *row, bool *more_p)
 {
     struct line line = {0};
     char source[SOURCE_NAME];
     json_t *object = NULL;
+    bool wide = false;
     size_t at[ROW_FIELDS + 1];
     do {
         TRY(lines_next(rows->lines, &line, more_p));
         if (!*more_p) return STATUS_OK;
-    } while (line.bytes == 0);
+    } while (is_blank(&line));
     snprintf(source, sizeof source, "%.*s line %llu", CUT(lines_path(rows->lines), 200),
              (unsigned long long)line.number);
-    TRY(json_parse(line.text, line.bytes, source, &object));
-    enum status status = read_object(rows, object, source, at, row);
+    TRY(json_parse_wide(line.text, line.bytes, source, &wide, &object));
+    enum status status = read_object(rows, object, wide, source, at, row);
     json_decref(object);
     if (status) return status;
     for (int i = 0; i < rows->setup.columns; i++)

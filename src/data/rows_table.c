@@ -141,7 +141,12 @@ static enum status field_text(struct rows *rows, const struct line *line, const 
 static bool field_is(const struct rows *rows, const struct line *line, int field, const char *name)
 {
     const struct span *span = &rows->span[field];
-    return span->bytes == strlen(name) && memcmp(line->text + span->first, name, span->bytes) == 0;
+    const char *text = line->text + span->first, *at = name;
+    for (size_t i = 0; i < span->bytes; i++, at++) {
+        if (*at != text[i]) return false;
+        if (span->quoted && text[i] == '"') i++;
+    }
+    return *at == 0;
 }
 
 static void list_fields(const struct rows *rows, const struct line *line, char *out, size_t room)

@@ -6,6 +6,7 @@
 #include "data/form.h"
 #include "infer/scorers.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 struct answerer {
@@ -22,7 +23,7 @@ struct answerer {
 // ---- life cycle ----
 static enum status check_model(struct answerer *answerer, const struct loaded_model *model)
 {
-    if (!model->config.spans || !model->type->scores)
+    if (!model->config.spans || !(model->type->tasks & TASK_ANSWER))
         FAIL(STATUS_UNSUPPORTED, "the model (%s) finds no answers: it was trained for another task",
              model->config.type);
     if (!model->tokenizer)
@@ -72,17 +73,27 @@ struct taking {
     const int64_t *members;
     int64_t count, tokens;
     double *scratch;
+    float wrong; // a score that is not finite, or 0
 };
+
+static float find_wrong(const float *scores, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(scores[i])) return scores[i];
+    return 0;
+}
 
 static void take_scores(void *context, int tag, const void *data)
 {
-    const struct taking *taking = context;
+    struct taking *taking = context;
     const struct answerer *answerer = taking->answerer;
     (void)tag;
     for (int64_t i = 0; i < taking->count; i++) {
         int64_t window = taking->members[i];
-        answerer->spans[window] = answers_best(&answerer->answers->windows, window,
-                                               (const float *)data + i * taking->tokens * 2,
+        const float *scores = (const float *)data + i * taking->tokens * 2;
+        taking->wrong = find_wrong(scores, taking->tokens * 2);
+        if (taking->wrong != 0) return;
+        answerer->spans[window] = answers_best(&answerer->answers->windows, window, scores,
                                                answerer->choice, taking->scratch);
     }
 }
@@ -101,7 +112,7 @@ static void fill(const struct taking *taking, const struct scorer *scorer)
     int32_t *lengths = program_input(scorer->program, scorer->inputs.lengths);
     int32_t *matches =
         scorer->inputs.matches ? program_input(scorer->program, scorer->inputs.matches) : NULL;
-    for (int64_t row = 0; row < answerer->scorers.rows; row++, to += taking->tokens) {
+    for (int64_t row = 0; row < scorer->rows; row++, to += taking->tokens) {
         int64_t count = 0, window = row < taking->count ? taking->members[row] : -1;
         if (matches)
             answers_matches(answerer->answers, &answerer->answers->windows, window, taking->tokens,
@@ -122,11 +133,18 @@ static enum status answer_batch(void *context, int worker, const int64_t *member
     struct answerer *answerer = context;
     struct scorer *scorer;
     TRY(scorers_get(&answerer->scorers, worker, members, count, &scorer));
-    struct taking taking = {answerer, members, count, scorer->tokens,
-                            answerer->scratch + (size_t)worker * answerer->scratch_each};
+    struct taking taking = {answerer,
+                            members,
+                            count,
+                            scorer->tokens,
+                            answerer->scratch + (size_t)worker * answerer->scratch_each,
+                            0};
     fill(&taking, scorer);
     cpu_flush_to_zero();
     program_run(scorer->program, take_scores, &taking);
+    if (taking.wrong != 0)
+        FAIL(STATUS_DIVERGED, "a score is not finite (%g): the weights are no trained model's",
+             (double)taking.wrong);
     return STATUS_OK;
 }
 

@@ -159,7 +159,7 @@ static void fill_tokens(const struct taking *taking, const struct scorer *scorer
     int32_t *positions = program_input(scorer->program, scorer->inputs.positions);
     int32_t *lengths = program_input(scorer->program, scorer->inputs.lengths);
     INVARIANT(taking->classifier->place, "%lld texts without tokens", (long long)taking->count);
-    for (int64_t row = 0; row < taking->classifier->scorers.rows; row++, to += tokens) {
+    for (int64_t row = 0; row < scorer->rows; row++, to += tokens) {
         int64_t count = 0;
         if (row < taking->count) {
             const int64_t *place = taking->classifier->place + taking->members[row];
@@ -179,7 +179,7 @@ static void fill_features(const struct taking *taking, const struct scorer *scor
     const struct classifier *classifier = taking->classifier;
     int64_t features = classifier->model->config.features;
     float *to = program_input(scorer->program, scorer->inputs.features);
-    memset(to, 0, (size_t)(classifier->scorers.rows * features) * sizeof *to);
+    memset(to, 0, (size_t)(scorer->rows * features) * sizeof *to);
     for (int64_t row = 0; row < taking->count; row++)
         memcpy(to + row * features, classifier->inputs[taking->members[row]].features,
                (size_t)features * sizeof *to);

@@ -182,6 +182,23 @@ static enum status run(struct generator *generator, const int32_t *ids, int64_t 
     return STATUS_OK;
 }
 
+// Who takes the text does so in the caller's floating-point mode.
+struct outside {
+    fenv_t mode;
+    emit_function emit;
+    void *context;
+};
+static bool emit_outside(void *context, const uint8_t *text, size_t bytes)
+{
+    const struct outside *outside = context;
+    fenv_t inside;
+    fegetenv(&inside);
+    fesetenv(&outside->mode);
+    bool go_on = outside->emit(outside->context, text, bytes);
+    fesetenv(&inside);
+    return go_on;
+}
+
 enum status generator_run(struct generator *generator, const uint8_t *prompt, size_t prompt_bytes,
                           const struct generate_options *options, emit_function emit, void *context,
                           struct generate_result *result_p)
@@ -190,21 +207,21 @@ enum status generator_run(struct generator *generator, const uint8_t *prompt, si
     struct text_output output;
     int32_t *ids = NULL;
     int64_t count = 0;
-    fenv_t environment;
+    struct outside outside = {.emit = emit, .context = context};
     TRY(generate_check(options));
     if (!generator->decoder.model->tokenizer)
         FAIL(STATUS_UNSUPPORTED,
              "the model has no tokenizer that we know, so it cannot read or write text");
     double start = seconds_now();
     TRY(encode_prompt(generator, prompt, prompt_bytes, &ids, &count));
-    enum status status = text_output_create(options->stop, emit, context, &output);
+    enum status status = text_output_create(options->stop, emit_outside, &outside, &output);
     if (status) goto free_ids;
 
     // The caller's floating-point mode is given back.
-    fegetenv(&environment);
+    fegetenv(&outside.mode);
     cpu_flush_to_zero();
     status = run(generator, ids, count, options, &output, &result.tokens);
-    fesetenv(&environment);
+    fesetenv(&outside.mode);
     result.stopped = output.stopped;
     result.seconds = seconds_now() - start;
     if (!status && result_p) *result_p = result;

@@ -22,23 +22,30 @@ enum status scorers_init(struct scorers *scorers, const struct loaded_model *mod
     return workers > 1 ? team_create(&team, &scorers->team) : STATUS_OK;
 }
 
+static void release(struct scorer *scorer)
+{
+    program_destroy(scorer->program);
+    graph_destroy(scorer->graph);
+    block_destroy(&scorer->arena);
+    *scorer = (struct scorer){0};
+}
+
 void scorers_release(struct scorers *scorers)
 {
     team_destroy(scorers->team);
-    for (int i = 0; scorers->list && i < scorers->workers * LENGTHS; i++) {
-        program_destroy(scorers->list[i].program);
-        graph_destroy(scorers->list[i].graph);
-        block_destroy(&scorers->list[i].arena);
-    }
+    for (int i = 0; scorers->list && i < scorers->workers * LENGTHS; i++)
+        release(&scorers->list[i]);
     free(scorers->list);
 }
 
 static enum status build(const struct scorers *scorers, int64_t tokens, struct scorer *scorer)
 {
     const struct loaded_model *model = scorers->model;
-    const struct model_sizes sizes = {
-        .batch = scorers->rows, .tokens = tokens + model->type->margin, .source_tokens = tokens};
+    const struct model_sizes sizes = {.batch = scorers->rows_asked,
+                                      .tokens = tokens + model->type->margin,
+                                      .source_tokens = tokens};
     TRY(graph_create(&scorer->graph));
+    scorer->rows = sizes.batch;
     scorer->tokens = sizes.tokens;
     scorer->inputs = model_inputs_create(scorer->graph, &model->config, scorers->task, sizes);
     struct parameters parameters = model->parameters; // closed: only read
@@ -52,6 +59,7 @@ static enum status prepare(const struct scorers *scorers, int64_t tokens, struct
     const struct program_options options = {.precision = PRECISION_FLOAT32};
     const struct backend *backend;
     struct program *program;
+    if (scorer->rows != scorers->rows_asked) release(scorer);
     if (scorer->program) return STATUS_OK;
     TRY(backend_find("cpu", &backend));
     if (!scorer->graph) TRY(build(scorers, tokens, scorer));
@@ -92,6 +100,10 @@ enum status scorers_run(struct scorers *scorers, const int64_t *lengths, int64_t
                         batch_function compute, void *context)
 {
     scorers->lengths = lengths;
-    const struct batches batches = {lengths, count, scorers->rows, &scorers->stop};
+    scorers->rows_asked = 1;
+    while (scorers->rows_asked < count && scorers->rows_asked < scorers->rows)
+        scorers->rows_asked *= 2;
+    if (scorers->rows_asked > scorers->rows) scorers->rows_asked = scorers->rows;
+    const struct batches batches = {lengths, count, scorers->rows_asked, &scorers->stop};
     return batches_run(&batches, scorers->team, compute, context);
 }

@@ -13,7 +13,7 @@
 struct scorer {
     struct program *program;
     struct model_inputs inputs;
-    int64_t tokens; // of a row, with what the model takes behind its end
+    int64_t rows, tokens; // tokens of a row: with what the model takes behind its end
     struct graph *graph;
     struct block arena;
 };
@@ -21,7 +21,8 @@ struct scorer {
 struct scorers {
     const struct loaded_model *model; // borrowed
     enum model_tasks task;
-    int64_t rows; // of a batch
+    int64_t rows;       // of a batch, at most
+    int64_t rows_asked; // of this call's: no more than its inputs fill, to a power of two
     int workers;
     struct team *team;      // NULL: one worker
     atomic_bool stop;       // no other batch is begun

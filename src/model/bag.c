@@ -12,6 +12,10 @@ static enum status validate(struct model_config *config)
     parts_transformer_defaults(&c);
     TRY(model_config_check(&c));
     TRY(parts_check_head(&c));
+    // The mark before every text is the same, and no place knows of another.
+    if (c.pool == POOL_FIRST)
+        FAIL(STATUS_USAGE, "model.pool: first of a bag says the same of every text; it takes the "
+                           "mean, sum or last");
     *config = c;
     return STATUS_OK;
 }

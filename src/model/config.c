@@ -23,9 +23,8 @@ static enum status check_rate(const char *key, double rate)
 
 static enum status check_positive(const char *key, double value, double most)
 {
-    if (value > 0 && value <= most) return STATUS_OK;
-    FAIL(STATUS_USAGE, "model.%s: %g is out of range; it must be more than 0 and at most %g", key,
-         value, most);
+    if (value >= 1e-30 && value <= most) return STATUS_OK;
+    FAIL(STATUS_USAGE, "model.%s: %g is out of range; it must be 1e-30 to %g", key, value, most);
 }
 
 // Heads share the width equally; the message offers the divisors next to what was asked for.

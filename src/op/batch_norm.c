@@ -218,7 +218,7 @@ static void reference_running(const struct op_call *call)
     for (int64_t i = 0; i < rows * width; i++) {
         int64_t j = i % width;
         real normal =
-            (x[i] - mean[j]) / real_sqrt((variance[j] > 0 ? variance[j] : 0) + epsilon_of(v));
+            (x[i] - mean[j]) / real_sqrt((variance[j] < 0 ? 0 : variance[j]) + epsilon_of(v));
         y[i] = normal * gain[j] + bias[j];
     }
 }

@@ -62,9 +62,8 @@ static struct way_cost collective(const char *way, const struct link *link, int6
     double others = (double)(replicas - 1);
     if (replicas < 2) return (struct way_cost){0, 0, 0};
     if (is(way, "tree") || is(way, "native")) return halving(link, replicas, bytes * nodes);
-    if (is(way, "ring") || is(way, "local-sgd"))
-        return round_the_ring(link, (double)replicas, bytes);
-    // Every replica sends each owner its part; an owner hears from all others, and nobody's port has more to do.
+    if (is(way, "ring")) return round_the_ring(link, (double)replicas, bytes);
+    // Also averages: every replica sends each owner its part; an owner hears from all others, and nobody's port has more to do.
     return port(link, others * nodes, others * nodes * bytes / (double)owners);
 }
 
@@ -180,10 +179,19 @@ static void exchange_cost(const struct cluster *cluster, const struct workload *
     cost->messages = (reduce.messages + spread.messages) * buckets * times;
 }
 
+static int64_t computing_workers(const struct cluster *cluster, const struct workload *workload,
+                                 int64_t replicas)
+{
+    int64_t workers = cluster->nodes * cluster->workers;
+    bool some_serve = workload->servers_only && is(workload->exchange, "server");
+    if (!some_serve || workload->servers >= replicas) return workers;
+    return workers / replicas * (replicas - workload->servers);
+}
+
 struct step_cost cost_step(const struct cluster *cluster, const struct workload *workload)
 {
     struct step_cost cost = {.replicas = replicas_of(cluster)};
-    int64_t workers = cluster->nodes * cluster->workers;
+    int64_t workers = computing_workers(cluster, workload, cost.replicas);
     double micro_batch = cost_work(cluster, workload->precision, &workload->work);
     double longest = longest_run(workload, workers);
     cost.compute = micro_batch * (double)workload->micro_batches / (double)workers;

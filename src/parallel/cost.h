@@ -41,7 +41,8 @@ struct workload {
     double tokens;        // of a step
     const char *exchange; // direct, tree, ring, server, native, local-sgd
     int servers;
-    double wire; // bytes of a gradient's element on the way
+    bool servers_only; // the servers' replicas compute nothing
+    double wire;       // bytes of a gradient's element on the way
     bool overlap;
     double bucket;      // bytes; 0: all in one
     int64_t sync_every; // local-sgd: steps from one average to the next

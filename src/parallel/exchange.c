@@ -388,9 +388,13 @@ static void put_apart(struct exchange *exchange, int64_t first, int64_t last, fl
         if (apart->first >= last) return;
         int64_t from = apart->first > first ? apart->first : first;
         int64_t to = apart->last < last ? apart->last : last;
-        for (int64_t k = from; k < to && apart->way; k++)
-            apart->way[k - apart->first] = more ? sum[k] + more[k] : sum[k];
-        memset(sum + from, 0, (size_t)(to - from) * sizeof *sum);
+        if (!apart->way) memset(sum + from, 0, (size_t)(to - from) * sizeof *sum);
+        // Statistics are in no norm, but one that is not finite ends the step as a gradient would.
+        for (int64_t k = from; k < to && apart->way; k++) {
+            float way = more ? sum[k] + more[k] : sum[k];
+            apart->way[k - apart->first] = way;
+            sum[k] = isfinite(way) ? 0 : NAN;
+        }
         if (more) memset(more + from, 0, (size_t)(to - from) * sizeof *more);
     }
 }

@@ -16,7 +16,8 @@ struct run_position {
     int64_t samples;  // samples drawn
     double best_loss; // badness of the best evaluation so far (train/run.h), infinity when none
     int64_t best_step;
-    int64_t evaluations_waited;            // since the best one: early stopping
+    double scheduled_best;      // as best_loss, of the evaluations that train.eval_every asks for
+    int64_t evaluations_waited; // since that one: early stopping
     double schedule_factor, schedule_best; // struct schedule_state
     int64_t schedule_waited;
     double seconds;         // of training, over all resumes

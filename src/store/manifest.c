@@ -17,12 +17,13 @@ static const struct {
     size_t offset;
     int64_t least;
     bool is_real;
-    bool optional; // 0 in checkpoints that are older than the field
+    bool optional; // 0 in checkpoints that are older than the field, but for scheduled_best
 } fields[] = {
     {"step", offsetof(struct run_position, step), 0, false, false},
     {"samples", offsetof(struct run_position, samples), 0, false, false},
     {"best_loss", offsetof(struct run_position, best_loss), 0, true, false},
     {"best_step", offsetof(struct run_position, best_step), -1, false, false},
+    {"scheduled_best", offsetof(struct run_position, scheduled_best), 0, true, true},
     {"evaluations_waited", offsetof(struct run_position, evaluations_waited), 0, false, false},
     {"schedule_factor", offsetof(struct run_position, schedule_factor), 0, true, false},
     {"schedule_best", offsetof(struct run_position, schedule_best), 0, true, false},
@@ -76,17 +77,20 @@ static json_t *position_to_json(const struct run_position *position)
 static enum status position_from_json(json_t *object, const char *source,
                                       struct run_position *position)
 {
+    *position = (struct run_position){0};
     for (int i = 0; i < FIELDS; i++) {
         char *at = (char *)position + fields[i].offset;
         int64_t whole = 0;
         double number = 0;
+        if (fields[i].optional && !json_object_get(object, fields[i].key)) continue;
         if (fields[i].is_real)
             TRY(real_from_json(object, fields[i].key, source, &number));
         else
-            TRY(json_get_integer(object, fields[i].key, source, !fields[i].optional,
-                                 fields[i].least, INT64_MAX, 0, &whole));
+            TRY(json_get_integer(object, fields[i].key, source, true, fields[i].least, INT64_MAX, 0,
+                                 &whole));
         memcpy(at, fields[i].is_real ? (const void *)&number : &whole, sizeof whole);
     }
+    if (!json_object_get(object, "scheduled_best")) position->scheduled_best = position->best_loss;
     return STATUS_OK;
 }
 

@@ -70,9 +70,11 @@ static enum status check_amount(const struct loading *loading)
         FAIL(STATUS_INPUT,
              "%s: config.json describes a model of %.6g numbers; the tensor files hold %.6g",
              loading->directory, (double)wanted, (double)there);
-    if (config->layers > shards_count(&loading->shards))
+    int64_t layers =
+        config->layers > config->encoder_layers ? config->layers : config->encoder_layers;
+    if (layers > shards_count(&loading->shards))
         FAIL(STATUS_INPUT, "%s: config.json describes %lld layers; the files hold %d tensors",
-             loading->directory, (long long)config->layers, shards_count(&loading->shards));
+             loading->directory, (long long)layers, shards_count(&loading->shards));
     return STATUS_OK;
 }
 
@@ -228,6 +230,10 @@ static enum status load(struct loading *loading)
                           &loading->zero_bias));
     TRY(model_find(model->config.type, &model->type));
     TRY(validate(loading->directory, model));
+    if (!(model->type->tasks & model_task_of(model->type, &model->config)))
+        FAIL(STATUS_INPUT,
+             "%s: config.json describes a model of type %s with a head that it has not",
+             loading->directory, model->config.type);
     TRY(shards_open(loading->directory, &loading->shards));
     TRY(settle_bias(loading));
     TRY(check_amount(loading));

@@ -3,6 +3,8 @@
 
 #include "text/word.h"
 
+#include <string.h>
+
 // ---- words ----
 struct finding {
     const uint8_t *text; // that is split
@@ -81,9 +83,30 @@ static enum status piece_offsets(const struct tokenizer *tokenizer, size_t bytes
     return STATUS_OK;
 }
 
+// Characters that the tokenizer lacks may have been left out.
+static void character_offsets(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                              const int32_t *ids, size_t count, struct offset *offsets)
+{
+    size_t at = 0;
+    uint32_t code;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = 0;
+        const uint8_t *piece = tokenizer_piece(tokenizer, ids[i], &length);
+        while (at < bytes && (length > bytes - at || memcmp(text + at, piece, length) != 0))
+            at = step(text, bytes, at, &code);
+        size_t end = length < bytes - at ? at + length : bytes;
+        offsets[i] = (struct offset){(uint32_t)at, (uint32_t)end};
+        at = end;
+    }
+}
+
 enum status tokenizer_offsets(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
                               const int32_t *ids, size_t count, struct offset *offsets)
 {
+    if (tokenizer->kind == &tokenizer_kind_char) {
+        character_offsets(tokenizer, text, bytes, ids, count, offsets);
+        return STATUS_OK;
+    }
     if (tokenizer->kind != &tokenizer_kind_word)
         return piece_offsets(tokenizer, bytes, ids, count, offsets);
     struct finding finding = {.offsets = offsets};

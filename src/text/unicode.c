@@ -50,11 +50,24 @@ bool unicode_is_word(uint32_t code)
     }
 }
 
+// What has a case without being a letter of one, but for what is case-ignorable. Source: Unicode 14, PropList.txt, Other_Lowercase
+// and Other_Uppercase.
+static const struct range {
+    uint32_t first, last;
+} other_cased[] = {
+    {0xAA, 0xAA},       {0xBA, 0xBA},       {0x2160, 0x217F},   {0x24B6, 0x24E9},
+    {0x1F130, 0x1F149}, {0x1F150, 0x1F169}, {0x1F170, 0x1F189},
+};
+
 bool unicode_is_cased(uint32_t code)
 {
     utf8proc_category_t kind = category(code);
-    return kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL ||
-           kind == UTF8PROC_CATEGORY_LT;
+    if (kind == UTF8PROC_CATEGORY_LU || kind == UTF8PROC_CATEGORY_LL ||
+        kind == UTF8PROC_CATEGORY_LT)
+        return true;
+    for (size_t i = 0; i < sizeof other_cased / sizeof *other_cased; i++)
+        if (code >= other_cased[i].first && code <= other_cased[i].last) return true;
+    return false;
 }
 
 bool unicode_is_case_ignorable(uint32_t code)

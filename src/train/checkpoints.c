@@ -2,6 +2,7 @@
 // What a run begins with, and what it leaves behind: checkpoints and the model's directory.
 #include "base/file.h"
 #include "base/log.h"
+#include "store/checkpoint_folder.h"
 #include "train/internal.h"
 
 #include <limits.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 // ---- the beginning ----
 static void start_position(struct run_position *position)
@@ -17,6 +19,7 @@ static void start_position(struct run_position *position)
     schedule_start(&schedule);
     *position = (struct run_position){
         .best_loss = (double)INFINITY,
+        .scheduled_best = (double)INFINITY,
         .schedule_factor = schedule.factor,
         .schedule_best = schedule.best,
         .schedule_waited = schedule.waited,
@@ -35,6 +38,13 @@ static enum status ask_fence(const void *context)
     return folder_fence(trainer->config.out, trainer->term);
 }
 
+// What is learned from, which is not all of a text that has a held-out part: that part is the seed's and the run file's.
+static uint64_t learned_hash(const struct trainer *trainer)
+{
+    uint64_t hash = trainer->feed.hash;
+    return run_holds_out_of_train(&trainer->config) ? XXH3_64bits_withSeed(NULL, 0, hash) : hash;
+}
+
 static uint64_t words_hash(const struct trainer *trainer)
 {
     return trainer->tokenizer ? tokenizer_hash(trainer->tokenizer) : 0;
@@ -48,7 +58,8 @@ static struct checkpoint_content content_of(const struct trainer *trainer,
         .weights = trainer->weights.data,
         .stream = stream,
         .position = trainer->position,
-        .config_hash = run_config_hash(&trainer->config, words_hash(trainer), trainer->feed.hash),
+        .config_hash =
+            run_config_hash(&trainer->config, words_hash(trainer), learned_hash(trainer)),
         .term = trainer->term,
         .fence = ask_fence,
         .fence_context = trainer,
@@ -73,20 +84,17 @@ static struct checkpoint_content content_of(const struct trainer *trainer,
 // A run that would write over an earlier one's checkpoints is refused.
 static enum status refuse_earlier_run(const char *checkpoints, const char *out)
 {
-    char **name = NULL;
+    struct checkpoint_name *list = NULL;
     int count = 0;
-    char found[64] = "";
     if (!directory_exists(checkpoints)) return STATUS_OK;
-    TRY(directory_list(checkpoints, &name, &count));
-    for (int i = 0; i < count; i++)
-        if (strncmp(name[i], "step-", 5) == 0)
-            snprintf(found, sizeof found, "%.*s", CUT(name[i], 60));
-    names_free(name, count);
-    if (found[0])
+    TRY(checkpoint_names(checkpoints, &list, &count));
+    int64_t newest = count ? list[0].step : -1;
+    free(list);
+    if (newest >= 0)
         FAIL(STATUS_USAGE,
-             "%s holds %s of an earlier run; add --resume to go on from it, set another out, or "
-             "remove %s first",
-             checkpoints, found, out);
+             "%s holds step-%lld of an earlier run; add --resume to go on from it, set another "
+             "out, or remove %s first",
+             checkpoints, (long long)newest, out);
     return STATUS_OK;
 }
 

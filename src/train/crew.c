@@ -5,6 +5,7 @@
 // all come to the same verdict without another message.
 #include "base/affinity.h"
 #include "base/cpu.h"
+#include "base/machine.h"
 #include "comm/agree.h"
 #include "train/internal.h"
 
@@ -76,20 +77,18 @@ enum status crew_take_config(struct trainer *trainer)
 
 // ---- who is where ----
 // What two replicas have alike that may use the same cores of the same host.
-static uint64_t place_of(const struct comm *net)
+static uint64_t place_of(void)
 {
     enum { MOST = 4096 };
     int core[MOST];
-    const char *host = comm_host(net, net->rank);
     int cores = affinity_cores(MOST, core);
-    return XXH3_64bits_withSeed(core, (size_t)cores * sizeof *core,
-                                XXH3_64bits(host, strlen(host)));
+    return XXH3_64bits_withSeed(core, (size_t)cores * sizeof *core, machine_hash());
 }
 
 // How many replicas share this one's cores, itself counted, and how many of them come before it.
 static enum status count_sharers(struct comm *net, int *sharers_p, int *share_p)
 {
-    uint64_t *place = NULL, own = place_of(net);
+    uint64_t *place = NULL, own = place_of();
     int sharers = 0, share = 0;
     TRY(memory_allocate((size_t)net->size, sizeof *place, "the processes", &place));
     enum status status = comm_gather(net, &own, sizeof own, place);
@@ -114,21 +113,20 @@ enum status trainer_cores(struct comm *net, int64_t *cores_p)
 }
 
 struct member {
-    uint64_t host;
+    uint64_t machine;
     int64_t workers;
 };
 
 static enum status count_workers(struct trainer *trainer, struct member *member)
 {
     struct crew *crew = &trainer->crew;
-    const char *host = comm_host(crew->net, crew->replica);
-    const struct member own = {XXH3_64bits(host, strlen(host)), trainer->config.parallel.workers};
+    const struct member own = {machine_hash(), trainer->config.parallel.workers};
     TRY(comm_gather(crew->net, &own, sizeof own, member));
     TRY(count_sharers(crew->net, &crew->sharers, &crew->share));
     for (int r = 0; r < crew->replicas; r++) {
         crew->base[r + 1] = crew->base[r] + (int)member[r].workers;
-        crew->local += member[r].host == own.host;
-        crew->neighbour += member[r].host == own.host && r < crew->replica;
+        crew->local += member[r].machine == own.machine;
+        crew->neighbour += member[r].machine == own.machine && r < crew->replica;
     }
     return STATUS_OK;
 }

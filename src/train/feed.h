@@ -9,7 +9,7 @@
 #include "store/model_directory.h"
 #include "train/trainer.h"
 
-enum { FEED_SHAPES = 16 };
+enum { FEED_SHAPES = 17 }; // data.buckets, and one for held-out rows that are longer
 
 // Where a program reads; NULL what its graph has not.
 struct batch_inputs {

@@ -142,6 +142,10 @@ static enum status balance_classes(struct trainer *trainer)
     bool repeats = !strcmp(config->data.sampling, "balanced");
     int64_t *count = NULL;
     if (!weighs && !repeats) return STATUS_OK;
+    if (weighs && repeats)
+        FAIL(STATUS_USAGE,
+             "data.class_weights and data.sampling are both balanced, which would make "
+             "rare classes the heavy ones; take one of them");
     if (!feed->labels.count)
         FAIL(STATUS_USAGE, "data.%s: balanced is for classes, and task: %s has none",
              weighs ? "class_weights" : "sampling", config->task);
@@ -154,16 +158,16 @@ static enum status balance_classes(struct trainer *trainer)
 
 // ---- lengths and buckets ----
 
-static void find_longest(const struct example_feed *feed, int64_t longest[2])
+// Of each text of a share's rows.
+static void find_longest(const struct share *share, int64_t longest[2])
 {
+    const struct examples *rows = share->rows;
     longest[0] = longest[1] = 1;
-    for (int file = 0; file < 2; file++) {
-        const struct examples *rows = &feed->read[file];
-        for (int64_t i = 0; i < rows->count * rows->texts; i++) {
-            int64_t n = rows->place[i + 1] - rows->place[i] + 1, *most = &longest[i % rows->texts];
-            if (n > *most) *most = n;
+    for (int64_t i = 0; i < share->count; i++)
+        for (int text = 0; text < rows->texts; text++) {
+            const int64_t *place = rows->place + (int64_t)share->row[i] * rows->texts + text;
+            if (place[1] - place[0] + 1 > longest[text]) longest[text] = place[1] - place[0] + 1;
         }
-    }
 }
 
 static enum status measure_lengths(const struct trainer *trainer, struct share *share,
@@ -232,25 +236,30 @@ static void plan_epoch(struct share *share, int64_t epoch)
     share->epoch = epoch;
 }
 
+// What is learned from alone decides how it is dealt out; held-out rows that are longer have a shape of their own.
 static enum status make_shapes(struct trainer *trainer)
 {
     struct example_feed *own = examples_of(trainer);
     struct feed *feed = &trainer->feed;
-    int32_t longest = 1, edge[BUCKETS_MOST];
-    int64_t most[2];
+    int32_t longest = 1, held_longest = 1, edge[BUCKETS_MOST];
+    int64_t most[2], held_most[2];
+    bool pair = run_task(&trainer->config) == TASK_TRANSLATE;
     const struct model_type *type;
     TRY(model_find(trainer->config.model.type, &type));
-    find_longest(own, most);
+    find_longest(&own->learned, most);
+    find_longest(&own->held_out, held_most);
     TRY(measure_lengths(trainer, &own->learned, most, &longest));
-    TRY(measure_lengths(trainer, &own->held_out, most, &longest));
+    TRY(measure_lengths(trainer, &own->held_out, most, &held_longest));
     TRY(choose_edges(trainer, longest, edge, &feed->shapes));
+    int shapes = feed->shapes;
+    if (held_longest > edge[shapes - 1]) edge[feed->shapes++] = held_longest;
     for (int i = 0; i < feed->shapes; i++) {
         struct model_sizes *sizes = &feed->shape[i];
-        bool pair = run_task(&trainer->config) == TASK_TRANSLATE;
         *sizes = (struct model_sizes){.tokens = edge[i] + type->margin};
         // No target in the bucket is longer (pair_length in feed_fill.c).
         if (pair) sizes->source_tokens = edge[i];
         if (pair) sizes->tokens = edge[i] * most[1] / most[0] < 1 ? 1 : edge[i] * most[1] / most[0];
+        if (pair && i == shapes) sizes->source_tokens = held_most[0], sizes->tokens = held_most[1];
         sizes->batch = rows_of(&trainer->config, sizes, own->learned.count);
         if (sizes->batch > feed->rows) feed->rows = sizes->batch;
         own->learned.buckets.edge[i] = own->held_out.buckets.edge[i] = edge[i];

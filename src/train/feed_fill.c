@@ -77,8 +77,8 @@ static void fill_features(const struct filling *f, int64_t row, int32_t example)
     const struct examples *rows = f->share->rows;
     float *to = f->in->features + row * rows->features;
     size_t bytes = (size_t)rows->features * sizeof *to;
-    // Padding repeats rows: it weighs nothing, but batch norm takes the statistics of all rows of a micro-batch.
-    int64_t from = example < 0 ? row % rows->count : example;
+    // Padding repeats rows of the share: it weighs nothing, but batch norm takes the statistics of all rows of a micro-batch.
+    int64_t from = example < 0 ? f->share->row[row % f->share->count] : example;
     memcpy(to, rows->feature + from * rows->features, bytes);
 }
 

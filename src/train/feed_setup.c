@@ -12,15 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PLACE = RUN_PATH + 32, PIECES = 8000 };
-
-// FAIL with the place where a key was set.
-#define FAIL_AT(config, key, ...)                                                                  \
-    do {                                                                                           \
-        char text_[512], place_[PLACE];                                                            \
-        text_print(text_, sizeof text_, __VA_ARGS__);                                              \
-        FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
-    } while (0)
+enum { PIECES = 8000 };
 
 // ---- columns ----
 
@@ -40,7 +32,7 @@ static enum status add_features(const struct run_config *config, struct columns 
     if (status) {
         error_copy(reason, sizeof reason);
         error_clear();
-        FAIL_AT(config, "data.features", "%s", reason);
+        FAIL_KEY(config, "data.features", "%s", reason);
     }
     c->features = c->list.count;
     memcpy(c->column, c->list.column, (size_t)c->features * sizeof *c->column);
@@ -118,7 +110,7 @@ enum status setup_tokenizer(const struct run_config *config, const char *key, co
         char message[256];
         error_copy(message, sizeof message);
         error_clear();
-        FAIL_AT(config, "data.vocabulary", "%s", message);
+        FAIL_KEY(config, "data.vocabulary", "%s", message);
     }
     if (!strcmp(name, "char")) return rows_train_tokenizer(rows, count, NULL, tokenizer_p);
     if (!strcmp(name, "byte")) {
@@ -126,7 +118,7 @@ enum status setup_tokenizer(const struct run_config *config, const char *key, co
         return STATUS_OK;
     }
     if (!directory_exists(name) && !file_exists(name))
-        FAIL_AT(config, key, "\"%s\" is neither char, byte, word, bpe nor a tokenizer.json", name);
+        FAIL_KEY(config, key, "\"%s\" is neither char, byte, word, bpe nor a tokenizer.json", name);
     if (directory_exists(name)) {
         TRY(path_join(path, sizeof path, name, "tokenizer.json"));
         name = path;
@@ -150,7 +142,7 @@ static enum status open_tokenizers(struct trainer *trainer, const struct columns
     struct rows_setup rows[2];
     if (c->texts == 0) return STATUS_OK;
     if (source[0] && !apart)
-        FAIL_AT(config, "data.source_tokenizer", "task: %s has one kind of text", config->task);
+        FAIL_KEY(config, "data.source_tokenizer", "task: %s has one kind of text", config->task);
     for (int file = 0; file < 2; file++)
         rows[file] = rows_of(trainer, c, file, apart ? 1 : 0, apart ? 1 : c->texts);
     TRY(setup_tokenizer(config, "data.tokenizer", name, rows, tokenizer_files(config, name),
@@ -177,7 +169,7 @@ static enum status settle_classes(struct trainer *trainer)
              trainer->config.data.train, trainer->config.data.target,
              CUT(labels ? examples_of(trainer)->labels.name[0] : "", 60));
     if (model->classes && model->classes != classes)
-        FAIL_AT(
+        FAIL_KEY(
             &trainer->config, "model.classes",
             "%lld, but the data have %d classes, for which the model needs %lld scores; 0 takes "
             "what fits",
@@ -201,7 +193,7 @@ enum status setup_vocabulary(struct trainer *trainer)
     config->model.ngram_hash = form->order > 1 ? form->hash : 0;
     int64_t least = form_vocabulary(form);
     if (config->vocabulary && config->vocabulary < least)
-        FAIL_AT(
+        FAIL_KEY(
             config, "model.vocabulary",
             "%lld is less than the %lld ids of tokenizer (%s), marks and n-grams; it must be at "
             "least that, or 0",
@@ -247,7 +239,7 @@ static enum status settle_longest(const struct trainer *trainer, int32_t longest
         longest[0] = (int32_t)form_longest(&examples_of(trainer)->form, context);
     }
     if (longest[0] < 1)
-        FAIL_AT(config, "model.context", "%lld leaves no place for a text", (long long)context);
+        FAIL_KEY(config, "model.context", "%lld leaves no place for a text", (long long)context);
     return STATUS_OK;
 }
 
@@ -282,10 +274,10 @@ static enum status check_kind(const struct trainer *trainer, const struct column
 {
     const struct run_config *config = &trainer->config;
     if (!strcmp(config->model.type, "mlp") && c->features == 0)
-        FAIL_AT(config, "data.features", "%s reads numbers: name their columns, such as 1-10",
-                config->model.type);
+        FAIL_KEY(config, "data.features", "%s reads numbers: name their columns, such as 1-10",
+                 config->model.type);
     if (c->features && config->data.pair[0])
-        FAIL_AT(config, "data.pair", "rows of numbers have no texts");
+        FAIL_KEY(config, "data.pair", "rows of numbers have no texts");
     return STATUS_OK;
 }
 

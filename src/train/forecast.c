@@ -2,6 +2,7 @@
 #include "train/forecast.h"
 
 #include "base/file.h"
+#include "data/columns.h"
 #include "data/corpus.h"
 #include "infer/translate.h"
 #include "parallel/batch_tree.h"
@@ -37,11 +38,31 @@ static enum status open_tokenizer(const struct run_config *config, struct tokeni
 static enum status settle_vocabulary(struct run_config *config)
 {
     struct tokenizer *tokenizer = NULL;
+    const char *name = config->data.tokenizer;
     config->model.vocabulary = config->vocabulary;
-    if (config->vocabulary) return STATUS_OK;
+    if (config->data.source_tokenizer[0]) config->model.source_vocabulary = config->vocabulary;
+    if (config->vocabulary || config->data.features[0]) return STATUS_OK;
+    if (run_has_rows(config) || !strcmp(name, "word") || !strcmp(name, "bpe"))
+        FAIL(STATUS_USAGE,
+             "model.vocabulary: it is counted when the run starts, and a plan reads no text; add "
+             "the number of its ids");
     TRY(open_tokenizer(config, &tokenizer));
     config->model.vocabulary = tokenizer_size(tokenizer);
     tokenizer_destroy(tokenizer);
+    return STATUS_OK;
+}
+
+// What else the data say of the model.
+static enum status settle_rows(struct run_config *config)
+{
+    struct column_list list = {0};
+    if (!strcmp(config->task, "classify") && config->model.classes == 0)
+        FAIL(STATUS_USAGE, "model.classes: they are counted when the run starts, and a plan reads "
+                           "no rows; add their number");
+    if (config->data.features[0]) {
+        TRY(columns_read(config->data.features, ROW_FIELDS, &list));
+        config->model.features = list.count;
+    }
     return STATUS_OK;
 }
 
@@ -103,6 +124,7 @@ static enum status make_plans(struct run_config *config, struct plans *plans)
     TRY(backend_find("cpu", &backend));
     TRY(model_find(config->model.type, &type));
     TRY(type->validate(&config->model));
+    TRY(tuning_freeze(config, &plans->parameters));
     TRY(training_graph(config, feed_typical(config), &plans->parameters, &plans->graph[0]));
     TRY(evaluation_graph(config, feed_typical(config), &plans->parameters, &plans->graph[1]));
     struct program_options options[2] = {training_options_of(config, plans->graph[0].g,
@@ -172,6 +194,7 @@ static enum status describe(struct forecast *f)
     bool automatic = !strcmp(config->parallel.exchange, "auto");
     w->exchange = automatic ? "direct" : f->config.parallel.exchange;
     w->servers = (int)config->parallel.servers;
+    w->servers_only = !config->parallel.servers_compute;
     w->wire = strcmp(config->parallel.wire, "bf16") == 0 ? 2 : 4;
     w->overlap = strcmp(config->parallel.overlap, "off") != 0;
     w->bucket = config->parallel.bucket_mb * 1e6;
@@ -186,11 +209,16 @@ enum status forecast_create(const struct run_config *config, struct forecast *fo
     forecast = (struct forecast){.config = *config};
     TRY(run_config_check(&forecast.config));
     TRY(settle_vocabulary(&forecast.config));
+    TRY(settle_rows(&forecast.config));
     parameters_init(&plans.parameters);
     enum status status = make_plans(&forecast.config, &plans);
     if (!status) status = measure_plans(&plans, &forecast);
     if (!status) status = count_decoding(&plans, &forecast);
     if (!status) status = describe(&forecast);
+    if (!status && config->freeze[0]) {
+        forecast.frozen = plans.parameters;
+        parameters_init(&plans.parameters);
+    }
     release_plans(&plans);
     if (status) return status;
     *forecast_p = forecast;
@@ -198,6 +226,8 @@ enum status forecast_create(const struct run_config *config, struct forecast *fo
         forecast_p->workload.exchange = forecast_p->config.parallel.exchange;
     return STATUS_OK;
 }
+
+void forecast_release(struct forecast *forecast) { parameters_release(&forecast->frozen); }
 
 // ---- memory ----
 enum status forecast_memory(const struct forecast *forecast, const struct cluster *cluster,
@@ -213,8 +243,9 @@ enum status forecast_memory(const struct forecast *forecast, const struct cluste
              forecast->workload.exchange);
     bool dedicated;
     TRY(crew_check_servers(&config, (int)replicas, &dedicated));
-    const struct memory_need need = {
+    struct memory_need need = {
         .elements = forecast->block,
+        .frozen = forecast->config.freeze[0] ? &forecast->frozen : NULL,
         .arena = forecast->arena,
         .block = forecast->gradients,
         .evaluation = forecast->evaluation,
@@ -228,6 +259,12 @@ enum status forecast_memory(const struct forecast *forecast, const struct cluste
                  .local = 1},
     };
     *report_p = memory_of(&config, &need);
+    if (!dedicated) return STATUS_OK;
+    // The first that computes; a server may take more or less.
+    need.crew.replica = (int)config.parallel.servers;
+    need.crew.first = need.crew.idle;
+    struct memory_report other = memory_of(&config, &need);
+    if (other.total > report_p->total) *report_p = other;
     return STATUS_OK;
 }
 

@@ -13,14 +13,17 @@ struct forecast {
     struct workload workload; // of the run as it stands; exchange auto: direct
     double parameters;
     size_t arena, evaluation,
-        gradients;       // bytes of a worker: as struct memory_need's arena, evaluation, block
-    size_t packed, heap; // bytes of a replica
-    int64_t block;       // elements of the block of weights
+        gradients;            // bytes of a worker: as struct memory_need's arena, evaluation, block
+    size_t packed, heap;      // bytes of a replica
+    int64_t block;            // elements of the block of weights
+    struct parameters frozen; // with train.freeze: all of them, some marked; else none
 };
 // config.parallel.workers is that of a node. Fails: as run_config_check and the building of graphs do; STATUS_INPUT where the
 // tokenizer, or the text that it is to be made of, is missing.
 enum status forecast_create(const struct run_config *config,
                             struct forecast *forecast_p) CHECK_RESULT;
+// What has been created, or is all 0.
+void forecast_release(struct forecast *forecast);
 // Bytes that a node takes (not shared: a worker), at the replica that takes most. Fails: STATUS_USAGE for servers that the cluster has no
 // place for, as the run would.
 enum status forecast_memory(const struct forecast *forecast, const struct cluster *cluster,

@@ -43,7 +43,8 @@ struct loop {
     int64_t evaluated_step;
     const char *doing; // where a worker may be lost
     bool advised;      // about save_every
-    bool outdated;     // the newest checkpoint calls an evaluation due that has come since
+    bool
+        outdated; // the newest checkpoint calls an evaluation due that has come since, or lacks the best one
     struct train_result result;
 };
 
@@ -192,7 +193,9 @@ static bool take_evaluation(struct trainer *trainer, const struct evaluation_rep
         position->schedule_factor = schedule.factor;
         position->schedule_best = schedule.best;
         position->schedule_waited = schedule.waited;
-        position->evaluations_waited = best ? 0 : position->evaluations_waited + 1;
+        bool better = report->badness < position->scheduled_best;
+        if (better) position->scheduled_best = report->badness;
+        position->evaluations_waited = better ? 0 : position->evaluations_waited + 1;
     }
     return best;
 }
@@ -224,6 +227,7 @@ static enum status evaluate(struct loop *loop, bool scheduled)
     if (loop->observer && loop->observer->evaluation)
         loop->observer->evaluation(loop->observer->context, trainer->position.step, &report, best);
     if (!best) return STATUS_OK;
+    loop->outdated |= trainer->saved_step == trainer->position.step;
     TRY(path_join(best_path, sizeof best_path, trainer->config.out, "best"));
     enum status status = trainer_export(trainer, best_path);
     if (status == STATUS_USAGE) return status;

@@ -205,8 +205,9 @@ struct memory_report memory_of(const struct run_config *config, const struct mem
         .replicas = crew->replicas,
     };
     slice_of(run_is_local(config, crew) ? need->elements : owned, workers, 0, &first, &last);
-    report.worker_share =
-        checked_multiply((size_t)(last - first) * sizeof(float), (size_t)need->states + 1);
+    size_t share = (size_t)(last - first) * sizeof(float);
+    if (alone_with_frozen(config, need)) share = tuning_touched(need->frozen, 1) / (size_t)workers;
+    report.worker_share = checked_multiply(share, (size_t)need->states + 1);
     add_workers(config, need, model, owned, &report);
     report.other =
         PROCESS_BYTES + need->heap + (size_t)threads * THREAD_BYTES +

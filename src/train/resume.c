@@ -110,17 +110,24 @@ void resume_measure(const struct run_config *config, const char *checkpoint,
 {
     struct run_config there;
     struct schedule_state schedule;
-    char path[RUN_PATH * 5];
+    char path[RUN_PATH * 5], here[RUN_PATH], was[RUN_PATH];
     run_config_defaults(&there);
     if (path_join(path, sizeof path, checkpoint, "run.yaml") || run_config_read(&there, path)) {
         error_clear(); // then nothing says that it was another
         return;
     }
-    if (!strcmp(config->measure, there.measure)) return;
-    log_info("train.measure is %s and was %s: the best weights are looked for anew",
-             config->measure, there.measure);
+    static const char *const measured_by[] = {"train.measure", "data.valid", "train.eval_windows"};
+    int key = -1;
+    for (size_t i = 0; i < sizeof measured_by / sizeof *measured_by && key < 0; i++)
+        if (differs(config, &there, run_key_find(measured_by[i])))
+            key = run_key_find(measured_by[i]);
+    if (key < 0) return;
+    run_key_text(config, key, here);
+    run_key_text(&there, key, was);
+    log_info("%s is %.*s and was %.*s: the best weights are looked for anew", run_schema[key].name,
+             CUT(here[0] ? here : "nothing", 200), CUT(was[0] ? was : "nothing", 200));
     schedule_start(&schedule);
-    position->best_loss = (double)INFINITY;
+    position->best_loss = position->scheduled_best = (double)INFINITY;
     position->best_step = position->evaluations_waited = 0;
     position->schedule_best = schedule.best;
     position->schedule_waited = schedule.waited;

@@ -119,6 +119,8 @@ bool run_decodes(
     const struct run_config *config); // whether its measure needs texts that the model writes
 // Of a corpus of `count` ids without a file of its own for evaluation, ids from here on are held out.
 int64_t run_held_out_start(const struct run_config *config, int64_t count);
+// Whether a part of data.train is held out.
+bool run_holds_out_of_train(const struct run_config *config);
 // Of what must not change between resumes: the keys that the schema does not mark as free to
 // change, the tokenizer and the text.
 uint64_t run_config_hash(const struct run_config *config, uint64_t tokenizer_hash,

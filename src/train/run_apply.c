@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keys that nothing of the run reads, since they are of other models or tasks: set they are an error, else they would be ignored without
-// a word.
+// Keys that nothing of the run reads, since they are of other models, tasks, schedules and so on: set they are an error, else they would
+// be ignored without a word.
 #include "train/run_schema.h"
 
 #include <stdio.h>
 #include <string.h>
 
-// FAIL with the place where `key` was set, and the key.
-#define FAIL_AT(config, key, ...)                                                                  \
-    do {                                                                                           \
-        char text_[512], place_[RUN_PATH + 32];                                                    \
-        text_print(text_, sizeof text_, __VA_ARGS__);                                              \
-        FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
-    } while (0)
-
-// Who reads a key: types of models, or tasks.
+// Who reads a key: types of models, tasks, schedules and so on.
 struct reader {
     const char *key, *names;
 };
@@ -37,6 +29,31 @@ static const struct reader of_tasks[] = {
     {"data.answer_tokens", "answer"},
     {"data.answer_goal", "answer"},
     {"model.matches", "answer"},
+};
+
+// train.min_learning_rate is resolved, and printed, for all schedules.
+static const struct reader of_schedules[] = {
+    {"train.decay_steps", "linear, cosine, wsd"},
+    {"train.step_size", "step"},
+    {"train.factor", "step, plateau"},
+    {"train.schedule_patience", "plateau"},
+};
+static const struct reader of_optimizers[] = {
+    {"train.momentum", "sgd, rmsprop"},
+    {"train.nesterov", "sgd"},
+    {"train.beta1", "adam, adamw"},
+    {"train.beta2", "adam, adamw, rmsprop"},
+    {"train.epsilon", "adam, adamw, rmsprop"},
+    {"train.smoothing", "count"},
+};
+// How an exchange is tuned stands for whenever that is chosen: keys of parallel are not asked.
+
+// data.lower_case is of measures, too, where texts are written.
+static const struct reader of_tokenizers[] = {
+    {"data.vocabulary", "word, bpe"},
+    {"data.min_count", "word, bpe"},
+    {"data.split", "word"},
+    {"data.lower_case", "word"},
 };
 
 // Columns of rows; of running text they are refused as such, of answers as what the file names itself.
@@ -80,9 +97,22 @@ static enum status check_readers(const struct run_config *config, const struct r
         const char *key = reader[i].key;
         if (run_key_is_start(config, key) || is_among(reader[i].names, name)) continue;
         run_key_text(config, run_key_find(key), value);
-        FAIL_AT(config, key, "%s, but %s: %s does not read it; it is of %s", value, kind, name,
-                reader[i].names);
+        FAIL_KEY(config, key, "%s, but %s: %s does not read it; it is of %s", value, kind, name,
+                 reader[i].names);
     }
+    return STATUS_OK;
+}
+
+// data.source_tokenizer reads the same keys.
+static enum status check_tokenizers(const struct run_config *config)
+{
+    const char *source = config->data.source_tokenizer;
+    bool writes = !strcmp(config->task, "translate") || !strcmp(config->task, "summarize");
+    size_t count = sizeof of_tokenizers / sizeof *of_tokenizers - writes;
+    for (size_t i = 0; i < count; i++)
+        if (!is_among(of_tokenizers[i].names, source))
+            TRY(check_readers(config, &of_tokenizers[i], 1, "data.tokenizer",
+                              config->data.tokenizer));
     return STATUS_OK;
 }
 
@@ -92,30 +122,16 @@ static enum status check_pool(const struct run_config *config)
     const char *pool = config->pool, *type = config->model.type;
     if (!strcmp(pool, "auto")) return STATUS_OK;
     if (config->data.features[0])
-        FAIL_AT(config, "model.pool", "%s, but rows of data.features are numbers, and no texts",
-                pool);
+        FAIL_KEY(config, "model.pool", "%s, but rows of data.features are numbers, and no texts",
+                 pool);
     if (!strcmp(type, "convolution") && strcmp(pool, "max") != 0)
-        FAIL_AT(config, "model.pool", "%s, but %s takes the largest that a filter finds: max", pool,
-                type);
+        FAIL_KEY(config, "model.pool", "%s, but %s takes the largest that a filter finds: max",
+                 pool, type);
     if (!strcmp(config->task, "mlm") && strcmp(pool, "first") != 0)
-        FAIL_AT(config, "model.pool",
-                "%s, but task: mlm pools no text; it takes first, the mark before each text, for "
-                "a classifier that goes on from it with first",
-                pool);
-    return STATUS_OK;
-}
-
-static enum status check_momentum(const struct run_config *config)
-{
-    bool sgd = !strcmp(config->optimizer.name, "sgd");
-    if (config->optimizer.nesterov && !sgd)
-        FAIL_AT(config, "train.nesterov", "is for train.optimizer: sgd, not %s; leave it out",
-                config->optimizer.name);
-    if (config->optimizer.momentum > 0 && !sgd && strcmp(config->optimizer.name, "rmsprop") != 0)
-        FAIL_AT(config, "train.momentum",
-                "is for train.optimizer: sgd or rmsprop, not %s, whose own is train.beta1; leave "
-                "it out",
-                config->optimizer.name);
+        FAIL_KEY(config, "model.pool",
+                 "%s, but task: mlm pools no text; it takes first, the mark before each text, for "
+                 "a classifier that goes on from it with first",
+                 pool);
     return STATUS_OK;
 }
 
@@ -135,17 +151,22 @@ enum status run_check_readers(const struct run_config *config)
     TRY(check_readers(config, of_types, sizeof of_types / sizeof *of_types, "model.type",
                       model->type));
     TRY(check_pool(config));
-    TRY(check_momentum(config));
+    TRY(check_readers(config, of_schedules, sizeof of_schedules / sizeof *of_schedules,
+                      "train.schedule", config->schedule.name));
+    TRY(check_readers(config, of_optimizers, sizeof of_optimizers / sizeof *of_optimizers,
+                      "train.optimizer", config->optimizer.name));
+    TRY(check_tokenizers(config));
     // A printed run file has the number of layers there for all types.
     if (model->encoder_layers && model->encoder_layers != model->layers &&
         !is_among("seq2seq, rnn_seq2seq", model->type))
-        FAIL_AT(config, "model.encoder_layers",
-                "%lld, but model.type: %s has model.layers only; it is of seq2seq, rnn_seq2seq",
-                (long long)model->encoder_layers, model->type);
+        FAIL_KEY(config, "model.encoder_layers",
+                 "%lld, but model.type: %s has model.layers only; it is of seq2seq, rnn_seq2seq",
+                 (long long)model->encoder_layers, model->type);
     if (config->label_smoothing > 0 &&
         (!strcmp(config->task, "regress") ||
          (strcmp(config->loss, "auto") != 0 && strcmp(config->loss, "softmax") != 0)))
-        FAIL_AT(config, "train.label_smoothing",
-                "%g, but only model.loss: softmax has a target to spread", config->label_smoothing);
+        FAIL_KEY(config, "train.label_smoothing",
+                 "%g, but only model.loss: softmax has a target to spread",
+                 config->label_smoothing);
     return STATUS_OK;
 }

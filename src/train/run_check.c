@@ -13,14 +13,6 @@
 
 enum { PLACE = RUN_PATH + 32 };
 
-// FAIL with the place where `key` was set, and the key.
-#define FAIL_KEY(config, key, ...)                                                                 \
-    do {                                                                                           \
-        char text_[1024], place_[PLACE];                                                           \
-        text_print(text_, sizeof text_, __VA_ARGS__);                                              \
-        FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
-    } while (0)
-
 // Puts where a key was set before the message of a check that another room made; which key: the one that the message begins
 // with, else `key`.
 static enum status place_error(const struct run_config *config, const char *key, enum status status)
@@ -437,8 +429,17 @@ static enum status check_optimizer(struct run_config *config)
     TRY(check_count(config));
     struct schedule_config *schedule = &config->schedule;
     schedule->steps = config->steps;
-    resolve(&schedule->min_learning_rate, schedule->learning_rate / 10);
+    // Those that end somewhere end at a tenth; the others fall as long as the run lasts.
+    bool ends = !strcmp(schedule->name, "linear") || !strcmp(schedule->name, "cosine") ||
+                !strcmp(schedule->name, "wsd");
+    resolve(&schedule->min_learning_rate, ends ? schedule->learning_rate / 10 : 0);
     resolve(&config->optimizer.weight_decay, !strcmp(config->optimizer.name, "adamw") ? 0.1 : 0);
+    if (!strcmp(schedule->name, "wsd") && schedule->decay_steps > config->steps - schedule->warmup)
+        FAIL_KEY(
+            config, "train.decay_steps",
+            "%lld, but of %lld steps (train.steps) only %lld come after the warm-up",
+            (long long)schedule->decay_steps, (long long)config->steps,
+            (long long)(config->steps > schedule->warmup ? config->steps - schedule->warmup : 0));
     if (schedule->min_learning_rate > schedule->learning_rate)
         FAIL_KEY(config, "train.min_learning_rate", "%g is above train.learning_rate %g",
                  schedule->min_learning_rate, schedule->learning_rate);
@@ -451,76 +452,21 @@ static enum status check_optimizer(struct run_config *config)
     return STATUS_OK;
 }
 
-static enum status check_staleness(const struct run_config *config, bool server)
+// What waits for evaluations needs some.
+static enum status check_waiting(const struct run_config *config)
 {
-    long long staleness = (long long)config->parallel.staleness;
-    if (!server)
-        FAIL_KEY(config, "parallel.staleness",
-                 "%lld is for parallel.exchange: server, not %s; leave it at 0", staleness,
-                 config->parallel.exchange);
-    if (strcmp(config->parallel.balance, "none") != 0)
-        FAIL_KEY(config, "parallel.balance",
-                 "%s needs a batch that is summed as one; with parallel.staleness above 0 leave it "
-                 "at none",
-                 config->parallel.balance);
-    if (strcmp(config->parallel.wire, "bf16") == 0)
-        FAIL_KEY(config, "parallel.wire",
-                 "with parallel.staleness above 0 gradients travel as float32; leave it at that");
-    if (strcmp(config->parallel.overlap, "on") == 0)
-        FAIL_KEY(config, "parallel.overlap",
-                 "with parallel.staleness above 0 a worker pushes when its leaves are done; leave "
-                 "it at auto");
+    bool cuts = !strcmp(config->schedule.name, "plateau");
+    const char *key = config->patience ? "train.patience" : "train.schedule";
+    const char *what = config->patience ? "stopping early" : "plateau";
+    if (!config->patience && !cuts) return STATUS_OK;
+    if (!config->data.valid[0] && !run_holds_out_of_train(config))
+        FAIL_KEY(config, key, "%s needs held-out text: data.valid or data.valid_fraction", what);
+    if (config->eval_every == 0)
+        FAIL_KEY(config, key,
+                 "%s needs evaluations on the way, but train.eval_every is 0, which is one at the "
+                 "end",
+                 what);
     return STATUS_OK;
-}
-
-// Whether a setting fits the number of processes is known when they have met (train/crew.c).
-static enum status check_exchange(struct run_config *config)
-{
-    const char *exchange = config->parallel.exchange;
-    bool local = !strcmp(exchange, "local-sgd"), server = !strcmp(exchange, "server");
-    if (!config->parallel.servers_compute && !server)
-        FAIL_KEY(config, "parallel.servers_compute",
-                 "only parallel.exchange: server has servers, not %s; leave it at true", exchange);
-    if (config->parallel.staleness > 0) TRY(check_staleness(config, server));
-    if (local && strcmp(config->parallel.balance, "none") != 0)
-        FAIL_KEY(config, "parallel.balance",
-                 "%s needs a batch that is summed as one; with local-sgd leave it at none",
-                 config->parallel.balance);
-    if (!strcmp(config->parallel.wire, "bf16") &&
-        (!strcmp(exchange, "tree") || !strcmp(exchange, "ring") || !strcmp(exchange, "native") ||
-         local))
-        FAIL_KEY(config, "parallel.wire",
-                 "bf16 is for the exchanges direct and server, not %s; leave it at float32",
-                 exchange);
-    return STATUS_OK;
-}
-
-// Threads of all workers, and of one worker for each core: every operation waits until all of them have had their turn (128 on 2 cores
-// took 2.5 ms for each, 1,024 above 20).
-enum { MOST_THREADS = 4096, MOST_ON_A_CORE = 16 };
-
-static enum status check_parallel(struct run_config *config)
-{
-    int64_t cores = config->cores ? config->cores : cpu_cores(), replicas = config->replicas;
-    int64_t *workers = &config->parallel.workers, *threads = &config->parallel.threads;
-    if (!*workers) {
-        int64_t most = replicas > 1 ? (config->leaves + replicas - 1) / replicas : config->leaves;
-        *workers = *threads > 1 ? cores / *threads : cores;
-        if (*workers < 1) *workers = 1;
-        if (*workers > most) *workers = most;
-    }
-    if (!*threads) *threads = cores > *workers ? cores / *workers : 1;
-    if (*workers * *threads > MOST_THREADS)
-        FAIL_KEY(config, "parallel.threads", "%lld of %lld workers are %lld; at most %lld may be",
-                 (long long)*threads, (long long)*workers, (long long)(*workers * *threads),
-                 (long long)MOST_THREADS);
-    if (*threads > MOST_ON_A_CORE * cores)
-        FAIL_KEY(config, "parallel.threads",
-                 "%lld of a worker on %lld core%s: each operation would wait until all have had "
-                 "their turn; at most %lld may be, and 0 shares the cores out",
-                 (long long)*threads, (long long)cores, cores == 1 ? "" : "s",
-                 (long long)(MOST_ON_A_CORE * cores));
-    return check_exchange(config);
 }
 
 // "runs/" and the run file's name without folder and ending.
@@ -582,12 +528,14 @@ enum status run_config_check(struct run_config *config)
     if (!config->data.tokenizer[0])
         FAIL_KEY(config, "data.tokenizer",
                  "the name is empty; write char, byte, word, bpe or a folder");
-    if (!config->data.valid[0] && config->data.valid_fraction == 0 && !config->folds &&
-        config->patience)
-        FAIL_KEY(config, "train.patience",
-                 "stopping early needs held-out text: data.valid or data.valid_fraction");
+    TRY(check_waiting(config));
     if (!strcmp(config->precision, "auto")) TRY(resolve_precision(config));
-    return check_parallel(config);
+    return run_check_parallel(config);
+}
+
+bool run_holds_out_of_train(const struct run_config *config)
+{
+    return !config->data.valid[0] && (config->folds || config->data.valid_fraction > 0);
 }
 
 int64_t run_held_out_start(const struct run_config *config, int64_t count)

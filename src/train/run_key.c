@@ -297,5 +297,9 @@ bool run_key_is_start(const struct run_config *config, const char *name)
 {
     char text[RUN_PATH];
     int key = run_key_find(name);
-    return strcmp(run_key_text(config, key, text), run_schema[key].start) == 0;
+    const struct run_key *row = &run_schema[key];
+    double start;
+    if (row->type == RUN_NUMBER && number_parse(row->start, &start))
+        return *(const double *)((const char *)config + row->offset) == start;
+    return strcmp(run_key_text(config, key, text), row->start) == 0;
 }

@@ -174,7 +174,7 @@ const struct run_key run_schema[] = {
            "sgd, rmsprop, adam, adamw; count: naive Bayes of linear over texts, one step"),
     RATE("train.learning_rate", schedule.learning_rate, "1e-3", 0, 1e6, "the highest rate"),
     RATE("train.min_learning_rate", schedule.min_learning_rate, "", 0, 1e6,
-         "where schedules end; a tenth of learning_rate"),
+         "where schedules end; a tenth of learning_rate, of step, plateau and inverse_sqrt 0"),
     KEY("train.layer_decay", RUN_NUMBER, layer_decay, "1", 0, 1, true, NULL, FREE,
         "rate of each layer beside the one above it: the head 1, embeddings last"),
     KEY("train.head_learning_rate", RUN_NUMBER, head_learning_rate, "1", 0, 1e6, true, NULL, FREE,

@@ -85,4 +85,14 @@ enum status run_compare_sizes(struct run_config *config) CHECK_RESULT;
 // "run.yaml:5: ", "run.yaml: ", "--set: ", by where the key was set. Returns text.
 const char *run_key_place(const struct run_config *config, const char *name,
                           char text[RUN_PATH + 32]);
+// run_check_parallel.c. The section parallel; workers and threads left open are chosen.
+enum status run_check_parallel(struct run_config *config) CHECK_RESULT;
+
+// FAIL with the place where `key` was set, and the key.
+#define FAIL_KEY(config, key, ...)                                                                 \
+    do {                                                                                           \
+        char text_[1024], place_[RUN_PATH + 32];                                                   \
+        text_print(text_, sizeof text_, __VA_ARGS__);                                              \
+        FAIL(STATUS_USAGE, "%s%s: %s", run_key_place(config, key, place_), key, text_);            \
+    } while (0)
 #endif

@@ -59,7 +59,10 @@ enum exactness run_exactness(const struct run_config *config, const struct crew 
     const char *way = run_way(config, crew);
     struct travel_setup setup = run_travel(config, crew, SLICE_GRAIN, ISA_GENERIC);
     if (run_is_local(config, crew) || run_is_stale(config, crew)) return EXACTNESS_APPROXIMATE;
-    return way ? travel_exactness_of(way, setup.wire) : EXACTNESS_EXACT;
+    enum exactness exactness = way ? travel_exactness_of(way, setup.wire) : EXACTNESS_EXACT;
+    // Where sums follow the borders between workers, they follow the clock, too.
+    bool moves = !strcmp(config->parallel.balance, "measured");
+    return moves && exactness == EXACTNESS_SAME_WORKERS ? EXACTNESS_APPROXIMATE : exactness;
 }
 
 const char *trainer_exactness(const struct trainer *trainer)

@@ -144,6 +144,8 @@ static void commas_and_quotes(void **state)
            "2:plain|a\n3:with, comma and \"quotes\"|b\n4:two\nlines, \"so\"|\n6:|\n");
     expect(setup_of(put_text("b.csv", "\"3\",\"x\"\n\"4\",\"\"\"\"\n"), "2", "1"),
            "1:x|3\n2:\"|4\n");
+    expect(setup_of(put_text("d.csv", "\"a \"\"q\"\"\",b\n1,2\n"), "a \"q\"", "b"), "2:1|2\n");
+    refuse_text("d.csv", "\"a \"\"q\"\"\",b\n1,2\n", "a \"\"q\"\"", NULL, "a \"\"q\"\"");
     struct rows_setup header = setup_of(put_text("c.csv", "a,b\n1,2\n"), "2", NULL);
     header.header = true;
     expect(header, "2:2\n");
@@ -240,6 +242,14 @@ static void an_object_a_line(void **state)
                      "{\"t\": [\"one\", \"two\"], \"y\": 3}\n\n{\"y\": true, \"t\": \"a\\nb\"}\n"),
             "t", "y"),
         "1:one\ntwo|3\n3:a\nb|true\n");
+    // A part of a list is one line; other fields may hold what fits no 64 bits; blanks are no row.
+    expect(setup_of(put_text("c.jsonl", "{\"t\": [\"a\\nb\", \"c\"], \"y\": 0.1, \"id\": "
+                                        "18446744073709551615}\n \t\r\n{\"t\": [0.7, 3], \"y\": "
+                                        "9223372036854775807}\n"),
+                    "t", "y"),
+           "1:a b\nc|0.1\n3:0.7\n3|9223372036854775807\n");
+    refuse_text("b.jsonl", "{\"t\": 18446744073709551615}\n", "t", NULL,
+                "b.jsonl line 1: \"t\" is a number of 64 bits or more; write it as a string");
     refuse_text("b.jsonl", "{\"t\": \"x\"}\n{\"u\": 1}\n", "t", NULL,
                 "b.jsonl line 2 has no key \"t\"; it has u");
     refuse_text("b.jsonl", "{\"t\": {}}\n", "t", NULL,

@@ -101,6 +101,14 @@ static void replicas_exchange(void **state)
     near(cost.hidden, 0);
     near(cost.bytes, 400);
     near(cost.messages, 2);
+    // Averages travel as gradients do. A server that does not compute leaves all to the other node.
+    struct workload other = load;
+    other.exchange = "local-sgd", other.sync_every = 1;
+    near(cost_step(&two, &other).exposed, 2 * (10 + 1 + 2));
+    other.exchange = "server", other.servers = 1;
+    double shared = cost_step(&two, &other).compute;
+    other.servers_only = true;
+    near(cost_step(&two, &other).compute, 2 * shared);
     struct workload hiding = load;
     hiding.overlap = true, hiding.bucket = 100;
     cost = cost_step(&two, &hiding); // 4 buckets of 10 + 1 + 0.5

@@ -85,6 +85,7 @@ static inline void small_run_set(struct small_run *run, int64_t step)
         .samples = 12 * step,
         .best_loss = step % 2 ? HUGE_VAL : 1.0 / (double)(step + 3),
         .best_step = step % 2 ? -1 : step - 1,
+        .scheduled_best = step % 2 ? HUGE_VAL : 1.0 / (double)(step + 2),
         .evaluations_waited = step % 3,
         .schedule_factor = 0.1 * (double)step,
         .schedule_best = HUGE_VAL,

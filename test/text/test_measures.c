@@ -449,10 +449,14 @@ static void bytes_that_are_no_text_are_compared_as_they_are(void **state)
 static void small_letters_are_pythons(void **state)
 {
     (void)state;
-    static const char *const pairs[][2] = {
-        {"ÀÉÎ ÖŸ ẞ", "àéî öÿ ß"},           {"İI", "i̇i"},
-        {"ΟΔΥΣΣΕΥΣ ΣΑΣ.", "οδυσσευς σας."}, {"Σ 'Σ' ΑΣ’Α", "σ 'σ' ασ’α"},
-        {"ȺȾ ǅ Ⅷ Ａ 𐐀", "ⱥⱦ ǆ ⅷ ａ 𐐨"},     {"中文 abc", "中文 abc"}};
+    static const char *const pairs[][2] = {{"ÀÉÎ ÖŸ ẞ", "àéî öÿ ß"},
+                                           {"İI", "i̇i"},
+                                           {"ΟΔΥΣΣΕΥΣ ΣΑΣ.", "οδυσσευς σας."},
+                                           {"Σ 'Σ' ΑΣ’Α", "σ 'σ' ασ’α"},
+                                           {"ȺȾ ǅ Ⅷ Ａ 𐐀", "ⱥⱦ ǆ ⅷ ａ 𐐨"},
+                                           {"中文 abc", "中文 abc"},
+                                           {"ΑΣⒶ", "ασⓐ"},
+                                           {"ⅧΣ ªΣ", "ⅷς ªς"}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         struct buffer lower = {0};
         assert_int_equal(buffer_add_lower(&lower, text_of(pairs[i][0])), STATUS_OK);

@@ -93,6 +93,8 @@ check "inspect of a safetensors file" sh -c '"$1" inspect a/model.safetensors --
 "$program" inspect run.yaml --workers 3 --json >i.json
 check_json "inspect of a run file" i.json 'd["kind"] == "run" and d["workers"] == 3 and sum(v for k, v in d["memory_bytes"].items() if k not in ("total", "available") and not k.startswith("worker_")) == d["memory_bytes"]["total"] and d["operations_per_step"] > 0 and d["step_seconds"] > 0 and d["precision"] == "float32"'
 check_json "inspect says what a worker takes, to the byte" i.json '(lambda m: m["worker_total"] == m["worker_activations"] + m["worker_gradient_buffers"] * m["weights"] + m["worker_share"])(d["memory_bytes"])'
+"$program" train run.yaml --out moving --quiet --json --set parallel.exchange=ring --set parallel.balance=measured --workers 2 >moving.json 2>err
+check "a ring whose borders follow the clock repeats nothing" grep -q '"exactness": "approximate"' moving.json
 check "inspect tells the exactness in words" sh -c '"$1" inspect run.yaml | grep -q "^exactness: exact: the same bits for any number of workers"' - "$program"
 check "inspect of a run file leaves nothing" sh -c '! test -e runs'
 check "inspect says memory to the byte" sh -c '"$1" inspect run.yaml | grep -q "^  total  *[0-9,]* bytes"' - "$program"

@@ -71,10 +71,41 @@ refused "nodes are not empty" 2 '--nodes: "" is not a number of nodes' run.yaml 
 refused "the run file is checked as ever" 2 'train.batch' run.yaml --cluster cluster.yaml --set train.batch=63
 sed 's/, vocabulary: 512//' run.yaml >char.yaml
 refused "a char vocabulary needs the text" 3 'nowhere.txt' char.yaml --cluster cluster.yaml
+refused "a vocabulary that a run would count" 2 'model.vocabulary: it is counted when the run starts' char.yaml --cluster cluster.yaml --set data.tokenizer=word
+cat >rows.yaml <<'END'
+task: classify
+model: {type: bag, width: 8}
+data: {train: rows.csv, text: 1, target: 2, tokenizer: word}
+END
+refused "rows whose words a run would count" 2 'model.vocabulary: it is counted when the run starts' rows.yaml --cluster cluster.yaml
+refused "classes that a run would count" 2 'model.classes: they are counted when the run starts' rows.yaml --cluster cluster.yaml --set model.vocabulary=500
+"$program" plan rows.yaml --cluster cluster.yaml --set model.vocabulary=500 --set model.classes=3 --json >classes.json 2>err
+check_json "with both it is planned" classes.json "d['parameters'] == 500 * 8 + 8 * 3 + 3"
+cat >numbers.yaml <<'END'
+task: regress
+model: {type: linear}
+data: {train: line.csv, features: 1-7, target: 8}
+END
+"$program" plan numbers.yaml --cluster cluster.yaml --json >numbers.json 2>err
+check_json "numbers have a weight for each feature" numbers.json "d['parameters'] == 8"
+sed 's/nodes: 4/nodes: 1/' cluster.yaml >alone.yaml
+"$program" plan run.yaml --cluster alone.yaml --json >learns.json 2>err
+"$program" plan run.yaml --cluster alone.yaml --json --set train.freeze='*.h.*' >frozen.json 2>err
+check "what is frozen has no state" awk -v a="$(field optimizer_state learns.json)" -v b="$(field optimizer_state frozen.json)" 'BEGIN { exit !(b > 0 && b < 0.7 * a) }'
+"$program" plan run.yaml --cluster cluster.yaml --json --set parallel.exchange=server >all.json 2>err
+# shellcheck disable=SC2086
+"$program" plan run.yaml --cluster cluster.yaml --json $servers >fewer.json 2>err
+if "$python" -c 'import json' 2>/dev/null; then
+    check "a server that does not compute leaves its share to the others" "$python" -c 'import json; a, b = (json.load(open(f))["step"]["compute_seconds"] for f in ("all.json", "fewer.json")); assert abs(b / a - 4 / 3) < 1e-6, (a, b)'
+else skip "a server that does not compute leaves its share to the others" "no python3"; fi
 
 "$program" bench --cluster-file here.yaml >out 2>err
 check "bench --cluster-file writes what it prints" sh -c "test ! -s err && cmp out here.yaml"
 check "plan takes it" "$program" plan run.yaml --cluster here.yaml
 "$program" bench --cluster-file here.yaml >out 2>err
 check "bench overwrites nothing" sh -c "test $? -eq 2 && grep -q 'is there already' err"
+if mkfifo pipe 2>/dev/null; then
+    "$program" bench --cluster-file pipe >out 2>err
+    check "... and no pipe" sh -c "test $? -eq 2 && test -p pipe"
+else skip "... and no pipe" "no mkfifo"; fi
 conclude

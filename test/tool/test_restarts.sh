@@ -49,6 +49,25 @@ check "killed at the start each time: it gives up, with the code of the signal" 
 check "pauses grow" sh -c 'grep -q "it goes on in 1 s .*(restart 1 of 2 without a new checkpoint)" storm.err && grep -q "it goes on in 2 s .*(restart 2 of 2 without a new checkpoint)" storm.err'
 check "no checkpoint was dropped" "$program" inspect storm/checkpoints/step-20
 
+# ---- a newest checkpoint that is damaged ----
+"$program" train run.yaml --out torn --set train.steps=20 --set train.decay_steps=400 --quiet 2>torn.err
+cp -r torn/checkpoints/step-20 torn/checkpoints/step-9000000
+printf '\377\377' | dd of=torn/checkpoints/step-9000000/weights.safetensors bs=1 conv=notrunc seek=4000 2>/dev/null
+rm torn/.lock
+kill_torn() { # as kill_often: another process each time, when it has written a checkpoint
+    last=0 process=
+    for i in 1 2 3; do
+        until now=$(holder torn) && [ -n "$now" ] && [ "$now" != "$process" ] && [ "$(ls -t torn/checkpoints | grep -v 9000000 | sed -n 's/^step-//p' | sort -n | tail -1)" -gt $((20 + last)) ]; do sleep 0.02; done
+        process=$now last=$(($(ls torn/checkpoints | grep -v 9000000 | sed -n 's/^step-//p' | sort -n | tail -1) - 20))
+        kill -9 "$process"; echo "$i" >torn.kills
+    done
+}
+kill_torn & helpers=$!
+timeout 120 "$program" train run.yaml --out torn --set train.decay_steps=400 --resume --restarts 1 --quiet --json >torn.json 2>torn.err; code=$?
+kill $helpers 2>/dev/null; wait $helpers 2>/dev/null; helpers=
+check "progress below a damaged checkpoint counts" sh -c 'test "$1" -eq 0 && grep -qx 3 torn.kills' - $code
+check "... and the bits are those of an undisturbed run" test "$(digest torn.json)" = "$(digest whole.json)"
+
 # ---- what cannot be mended ----
 once() { # once NAME CODE TEXT ARGUMENTS…
     name=$1 want=$2 text=$3; shift 3

@@ -49,6 +49,12 @@ check "linear: and best/ has it" grep -q "^rouge1 *by:words|stem:no = 0[.][89]" 
 "$program" summarize linear held.tsv --text 1 --target 2 --json >tsv.txt 2>err.txt
 "$program" summarize linear held.txt --reference held.ref --json >txt.txt 2>err.txt
 check "a table and two files are the same" cmp tsv.txt txt.txt
+printf '{"t": "Go on now. We stay here.", "s": "we stay here\\ngo on now"}\n' >turned.jsonl
+"$program" summarize --lead 2 turned.jsonl --text t --target s --json >turned.txt 2>err.txt
+check "Lsum takes the sentences one by one" sh -c 'grep -q "\"rougeLsum\": 1[.,}0]" turned.txt && grep -q "\"rougeL\": 0.5" turned.txt'
+printf '{"t": "The cat sat on the mat.", "s": ["the cat sat\\non the mat today"]}\n' >broken.jsonl
+"$program" summarize --lead 1 broken.jsonl --text t --target s --json >broken.txt 2>err.txt
+check "a reference in two lines is one" grep -q '"rouge1": 0.923' broken.txt
 
 # ---- how many, in which order ----
 "$program" summarize linear held.txt --sentences 2 >two.txt 2>err.txt

@@ -44,6 +44,9 @@ printf '1 2\n3 700\n' >wrong
 bad "decode: an id that is none" 3 'wrong line 2: "700" is no id; ids are 0 to 699' decode bpe wrong
 printf '1 x2\n' >wrong
 bad "decode: a word" 3 '"x2" is no id' decode bpe wrong
+printf '1 2\0 3\n' >wrong
+bad "decode: the character 0" 3 'wrong line 1 has the character 0 in it' decode bpe wrong
+bad "train: a special token that is no text" 2 'is not UTF-8' train text.txt --out x --special "$(printf '\377\376')"
 
 cat >run.yaml <<'RUN'
 model: {type: gpt2, layers: 1, heads: 2, width: 16, context: 16}

@@ -80,6 +80,34 @@ if grep -q 'trained for another task' err; then ok "classify refuses the model";
 "$program" answer said words.yaml >/dev/null 2>err
 if [ $? = 3 ] && grep -q 'words.yaml' err; then ok "a file that is no JSON"; else not_ok "a file that is no JSON"; fi
 
+# ---- characters that nobody has seen, and weights that are none ----
+rm -rf letters
+"$program" train characters.yaml --quiet --json --out letters >letters.json 2>err
+sed 's/Where is/Wherø is/g' ask.json >strange.json
+"$program" answer letters strange.json --json >strange.out 2>err
+if [ $? = 0 ] && [ "$(wc -l <strange.out)" = 64 ] && grep -q '64 characters are unknown to the model and left out' err; then ok "a character that the model lacks is left out"; else not_ok "a character that the model lacks is left out"; fi
+sed 's/"context": "/&ø ø/g' ask.json >strange.json
+if "$python" -c 'import json' 2>/dev/null; then
+    "$program" answer letters strange.json --json >strange.out 2>err
+    check "answers behind it stand where they say" "$python" - <<'END'
+import json
+contexts = {q["id"]: p["context"] for a in json.load(open("strange.json"))["data"] for p in a["paragraphs"] for q in p["qas"]}
+for line in open("strange.out"):
+    d = json.loads(line)
+    assert d["answer"] in contexts[d["id"]] and "ø" not in d["answer"].strip("ø "), d
+END
+else skip "answers behind it stand where they say" "no python3"; fi
+cp -r said large
+i=0; while [ $i -lt 32 ]; do printf '\377\377\177\177'; i=$((i + 1)); done | dd of=large/model.safetensors bs=1 conv=notrunc seek=$(($(wc -c <said/model.safetensors) - 128)) 2>/dev/null
+"$program" answer large ask.json >large.out 2>err
+if [ $? = 1 ] && grep -q 'a score is not finite' err; then ok "a score that is not finite"; else not_ok "a score that is not finite"; fi
+printf 'red,a\nblue,b\nred green,a\nblue green,b\n' >tiny.csv
+printf 'task: classify\nmodel: {type: linear, context: 8}\ndata: {train: tiny.csv, text: 1, target: 2, tokenizer: word, valid_fraction: 0}\ntrain: {steps: 2, batch: 2}\n' >tiny.yaml
+"$program" train tiny.yaml --quiet --out tiny >/dev/null 2>err
+sed 's/"spans": false/"spans": true/' tiny/config.json >tiny.json && cp tiny.json tiny/config.json
+"$program" answer tiny ask.json >/dev/null 2>err
+if [ $? = 3 ] && grep -q 'type linear with a head that it has not' err; then ok "answers asked of a model that scores texts"; else not_ok "answers asked of a model that scores texts"; fi
+
 # ---- what is wrong is named ----
 refused() { # refused NAME MESSAGE ARGUMENT…
     what=$1 message=$2; shift 2; rm -rf out

@@ -138,6 +138,10 @@ static void zeros_are_resolved(void **state)
         STATUS_OK);
     assert_int_equal(run_config_check(&c), STATUS_OK);
     assert_true(c.optimizer.weight_decay == 0 && c.schedule.min_learning_rate == 0.05);
+    // Cuts go on as long as the run.
+    assert_int_equal(read_text(&c, "data: {train: x}\ntrain: {schedule: step}\n"), STATUS_OK);
+    assert_int_equal(run_config_check(&c), STATUS_OK);
+    assert_true(c.schedule.min_learning_rate == 0);
     assert_string_equal(c.out, "runs/run"); // of run.yaml
 }
 
@@ -268,9 +272,18 @@ static const struct refusal unfit[] = {
     {"train: {batch: 8, micro_batch: 4, leaves: 3}\n", "train.leaves: 3 leaves cannot share 2"},
     {"train: {min_learning_rate: 1}\n", "train.min_learning_rate: 1 is above"},
     {"train: {nesterov: true, optimizer: sgd}\n", "train.nesterov: it needs train.momentum"},
-    {"train: {nesterov: true, momentum: 0.9, optimizer: rmsprop}\n", "sgd, not rmsprop"},
+    {"train: {nesterov: true, momentum: 0.9, optimizer: rmsprop}\n", "it is of sgd"},
     {"train: {momentum: 0.9}\n",
-     "train.momentum: is for train.optimizer: sgd or rmsprop, not adamw"},
+     "train.momentum: 0.9, but train.optimizer: adamw does not read it; it is of sgd, rmsprop"},
+    {"train: {optimizer: sgd, beta1: 0.8}\n", "train.beta1: 0.8, but train.optimizer: sgd"},
+    {"train: {smoothing: 2}\n", "train.smoothing: 2, but train.optimizer: adamw"},
+    {"train: {factor: 0.5}\n", "train.factor: 0.5, but train.schedule: cosine does not read it"},
+    {"train: {schedule: constant, decay_steps: 5}\n", "train.decay_steps: 5, but train.schedule"},
+    {"train: {schedule: wsd, steps: 60, warmup: 20, decay_steps: 41}\n",
+     "train.decay_steps: 41, but of 60 steps (train.steps) only 40 come after the warm-up"},
+    {"train: {schedule: plateau, eval_every: 0}\n",
+     "train.schedule: plateau needs evaluations on the way"},
+    {"train: {patience: 2, eval_every: 0}\n", "train.patience: stopping early needs held-out"},
     {"model: {type: gtp2}\n", "gpt2"},
     {"model: {recompute_layers: 5}\n", "model.recompute_layers: 5 is more than model.layers 4"},
     {"train: {patience: 3}\n", "train.patience: stopping early needs held-out text"},

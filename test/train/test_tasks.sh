@@ -175,6 +175,9 @@ refused "a second text of a translator" "data.pair: 3, but task: translate does 
 refused "beams where nothing is written" "train.measure_beam: 4, but train.measure: loss needs no text that the model writes" seq2seq.yaml --set train.measure_beam=4
 refused "beams of a classifier" "train.measure_beam: 4, but train.measure: accuracy needs no text" bag.yaml --set train.measure=accuracy --set train.measure_beam=4
 refused "numbers whose words change places" "data.swap: it changes tokens of texts, and data.features are numbers" mlp.yaml --set data.swap=0.1
+refused "words of a tokenizer of characters" "data.min_count: 2, but data.tokenizer: char does not read it; it is of word, bpe" number.yaml --set data.min_count=2
+refused "small letters of pieces" "data.lower_case: true, but data.tokenizer: bpe does not read it; it is of word" bag.yaml --set data.tokenizer=bpe --set data.lower_case=true
+refused "classes that are balanced twice" "data.class_weights and data.sampling are both balanced" bag.yaml --set data.sampling=balanced
 refused "a key of another task" "data.answer_tokens: 3, but task: classify does not read it; it is of answer" bag.yaml --set data.answer_tokens=3
 refused "smoothing of a hinge" "train.label_smoothing: 0.1, but only model.loss: softmax" hinge.yaml --set train.label_smoothing=0.1
 refused "a vocabulary of nothing" "data.vocabulary: a vocabulary of 1 is too small; words need at least 2" bag.yaml --set data.vocabulary=1
@@ -204,5 +207,22 @@ model: {type: mlp, layers: 3, hidden: 400, activation: relu, loss: softmax}
 data: {train: wide.csv, valid: huge.csv, features: 1-16, target: 17}'
 rm -rf out
 if "$program" train huge.yaml --quiet --out out --set train.learning_rate=0.0001 >/dev/null 2>err && grep -q '"val/auc": null' out/log.jsonl; then ok "a score that is no number"; else not_ok "a score that is no number"; fi
+refused "the first token of a bag" "model.pool: first of a bag says the same of every text" bag.yaml --set model.pool=first
+# Variances that overflow stop the run, and no model has them.
+awk 'BEGIN { srand(2); for (i = 0; i < 40; i++) print (i == 7 ? "1e20" : rand()) "," i % 2 }' >steep.csv
+run_file steep 'task: classify
+model: {type: mlp, layers: 1, hidden: 3, batch_norm: true, loss: binary}
+data: {train: steep.csv, features: "1", target: 2, valid_fraction: 0.1}'
+rm -rf out
+"$program" train steep.yaml --quiet --out out >/dev/null 2>err
+if [ $? = 1 ] && grep -q 'the gradient is not finite' err; then ok "a statistic of batch norm that is not finite"; else not_ok "a statistic of batch norm that is not finite"; fi
 refused "numbers for a text model" "reads texts, not numbers" bag.yaml --set data.features=1-2
+
+# ---- the digest, also of sizes that the data said ----
+for name in mlp linear seq2seq rnn_seq2seq words; do
+    rm -rf out
+    "$program" train $name.yaml --quiet --json --out out >digest.json 2>err
+    "$program" inspect out/checkpoints/step-12 --digest >digest.txt 2>err
+    if [ -n "$(digest digest.json)" ] && [ "$(digest digest.json)" = "$(digest digest.txt)" ]; then ok "$name: inspect's digest of its checkpoint is training's"; else not_ok "$name: inspect's digest of its checkpoint is training's"; fi
+done
 conclude

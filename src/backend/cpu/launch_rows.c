@@ -250,7 +250,7 @@ void launch_batch_norm_running(const struct step *step, const struct part *part)
                     *variance = (const float *)call->input[4] + c.first;
         float *y = (float *)call->output[0] + c.first;
         for (int64_t j = 0; j < c.count; j++)
-            c.scale[j] = 1 / sqrtf((variance[j] > 0 ? variance[j] : 0) + epsilon_of(call->value));
+            c.scale[j] = 1 / sqrtf((variance[j] < 0 ? 0 : variance[j]) + epsilon_of(call->value));
         for (int64_t i = 0; i < c.rows; i++)
             for (int64_t j = 0; j < c.count; j++)
                 y[i * c.width + j] =

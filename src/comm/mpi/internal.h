@@ -17,7 +17,8 @@
 struct place {
     char host[64];
     char version[24];
-    uint64_t namespace; // of process numbers: equal where kill(process, 0) means the same
+    uint64_t machine; // machine_hash
+    uint64_t namespace; // of process numbers: where it and the machine are equal, kill(process, 0) means the same
     int64_t process;
 };
 

@@ -132,7 +132,7 @@ static bool has_ended(const struct net *net, int rank)
 {
     const struct place *mine = &net->place[net->comm.rank], *place = &net->place[rank];
     return mine->namespace && place->namespace == mine->namespace &&
-           strcmp(place->host, mine->host) == 0 && kill((pid_t)place->process, 0) && errno == ESRCH;
+           place->machine == mine->machine && kill((pid_t)place->process, 0) && errno == ESRCH;
 }
 
 static void look(struct net *net, double now)
@@ -180,6 +180,17 @@ void pulse_set_timeout(struct net *net, double seconds)
     for (int n = 0; n < pulse->neighbours; n++) pulse->neighbour[n].heard = mpi_now();
 }
 
+// By a clock that nobody sets: one that was set back would let a beat wait until the old time comes again.
+static void wait_for_tick(struct net *net)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)(1e9 * BETWEEN_TICKS);
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait(&net->pulse.stop, &net->lock, &until);
+}
+
 static void *beat(void *context)
 {
     struct net *net = context;
@@ -187,12 +198,7 @@ static void *beat(void *context)
     pthread_mutex_lock(&net->lock);
     while (!pulse->stopping) {
         pulse_tick(net, mpi_now());
-        struct timespec until;
-        clock_gettime(CLOCK_REALTIME, &until);
-        until.tv_nsec += (long)(1e9 * BETWEEN_TICKS);
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
-        pthread_cond_timedwait(&pulse->stop, &net->lock, &until);
+        wait_for_tick(net);
     }
     pthread_mutex_unlock(&net->lock);
     return NULL;
@@ -223,7 +229,11 @@ enum status pulse_start(struct net *net)
         if (listen(net, slot)) FAIL(STATUS_PEER, "%s does not receive", net->calls->name);
     pulse->timeout = 10;
     pulse->ticked = mpi_now();
-    pthread_cond_init(&pulse->stop, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pulse->stop, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     // Signals are for the threads that know what to do about them.
     sigset_t all_signals, before;
     sigfillset(&all_signals);
