@@ -164,7 +164,7 @@ static void find_longest(const struct share *share, int64_t longest[2])
     const struct examples *rows = share->rows;
     longest[0] = longest[1] = 1;
     for (int64_t i = 0; i < share->count; i++)
-        for (int text = 0; text < rows->texts; text++) {
+        for (int text = 0; text < rows->texts && text < 2; text++) {
             const int64_t *place = rows->place + (int64_t)share->row[i] * rows->texts + text;
             if (place[1] - place[0] + 1 > longest[text]) longest[text] = place[1] - place[0] + 1;
         }
