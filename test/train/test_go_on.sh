@@ -75,16 +75,14 @@ check "held-out rows are in no statistics of batch norm" test $held -ge 2
 
 # ---- evaluations ----
 # The loss rises and falls: with patience 1 a run is longer or shorter by where it is measured.
-for seed in 1 2; do
-    set -- --set data.buckets=6 --set train.patience=1 --set train.learning_rate=0.2 --set train.schedule=constant --set train.seed=$seed --set train.eval_every=4 --set train.save_every=0 --set train.clip=0
-    train straight-$seed rows.yaml "$@" --set train.steps=40
-    for end in 6 10; do
-        train halves rows.yaml "$@" --set train.steps=$end
-        train halves rows.yaml "$@" --set train.steps=40 --resume
-        same straight-$seed halves || break 2
-    done
+set -- --set data.buckets=6 --set train.patience=1 --set train.learning_rate=0.2 --set train.schedule=constant --set train.seed=1 --set train.eval_every=4 --set train.save_every=0 --set train.clip=0
+train straight rows.yaml "$@" --set train.steps=40
+for end in 6 10; do
+    train halves rows.yaml "$@" --set train.steps=$end
+    train halves rows.yaml "$@" --set train.steps=40 --resume
+    same straight halves || break
 done
-check "patience does not count the evaluation at an earlier end" same straight-$seed halves
+check "patience does not count the evaluation at an earlier end" same straight halves
 train best rows.yaml --set train.eval_every=0 --set train.learning_rate=0.01 --set train.schedule=constant
 value=$(field best_validation_loss best.json)
 best=$("$program" inspect best/best --digest | sed -n 's/^sha256.*: //p')
