@@ -54,6 +54,13 @@ void lines_close(struct lines *lines)
 }
 
 uint64_t lines_replaced(const struct lines *lines) { return lines->replaced; }
+bool line_is_blank(const char *text, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i++)
+        if (text[i] != ' ' && text[i] != '\t' && text[i] != '\r') return false;
+    return true;
+}
+
 const char *lines_path(const struct lines *lines) { return lines->list.files[0].path; }
 
 // Reads on behind `end`, in front of which stands only what the present line still needs.

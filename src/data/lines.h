@@ -28,4 +28,5 @@ enum status lines_next(struct lines *lines, struct line *line_p, bool *more_p) C
 enum status lines_join(struct lines *lines, struct line *line_p, bool *more_p) CHECK_RESULT;
 uint64_t lines_replaced(const struct lines *lines); // bytes so far
 const char *lines_path(const struct lines *lines);
+bool line_is_blank(const char *text, size_t bytes); // of nothing but spaces, tabs and returns
 #endif

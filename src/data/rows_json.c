@@ -136,13 +136,6 @@ static enum status read_object(struct rows *rows, const json_t *object, bool wid
     return STATUS_OK;
 }
 
-static bool is_blank(const struct line *line)
-{
-    for (size_t i = 0; i < line->bytes; i++)
-        if (line->text[i] != ' ' && line->text[i] != '\t' && line->text[i] != '\r') return false;
-    return true;
-}
-
 static enum status next_object(struct rows *rows, struct row *row, bool *more_p)
 {
     struct line line = {0};
@@ -153,7 +146,7 @@ static enum status next_object(struct rows *rows, struct row *row, bool *more_p)
     do {
         TRY(lines_next(rows->lines, &line, more_p));
         if (!*more_p) return STATUS_OK;
-    } while (is_blank(&line));
+    } while (line_is_blank(line.text, line.bytes));
     snprintf(source, sizeof source, "%.*s line %llu", CUT(lines_path(rows->lines), 200),
              (unsigned long long)line.number);
     TRY(json_parse_wide(line.text, line.bytes, source, &wide, &object));

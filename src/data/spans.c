@@ -3,6 +3,7 @@
 
 #include "base/json.h"
 #include "base/nearest.h"
+#include "data/lines.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -68,13 +69,6 @@ static enum status take_line(const uint8_t *line, size_t bytes, const char *fiel
     return status;
 }
 
-static bool blank(const uint8_t *line, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        if (line[i] != ' ' && line[i] != '\t' && line[i] != '\r') return false;
-    return true;
-}
-
 enum status piece_spans(const struct piece *piece, const char *field, span_taker take,
                         void *context)
 {
@@ -86,7 +80,7 @@ enum status piece_spans(const struct piece *piece, const char *field, span_taker
         const uint8_t *start = piece->text + at, *newline = memchr(start, '\n', piece->bytes - at);
         size_t bytes = newline ? (size_t)(newline - start) : piece->bytes - at;
         at += bytes + 1;
-        if (blank(start, bytes)) continue;
+        if (line_is_blank((const char *)start, bytes)) continue;
         snprintf(source, sizeof source, "%s line %llu", piece->file->path,
                  (unsigned long long)line);
         TRY(take_line(start, bytes, field, source, take, context));
