@@ -108,11 +108,12 @@ static enum status check_tokenizers(const struct run_config *config)
 {
     const char *source = config->data.source_tokenizer;
     bool writes = !strcmp(config->task, "translate") || !strcmp(config->task, "summarize");
-    size_t count = sizeof of_tokenizers / sizeof *of_tokenizers - writes;
-    for (size_t i = 0; i < count; i++)
-        if (!is_among(of_tokenizers[i].names, source))
-            TRY(check_readers(config, &of_tokenizers[i], 1, "data.tokenizer",
-                              config->data.tokenizer));
+    for (size_t i = 0; i < sizeof of_tokenizers / sizeof *of_tokenizers; i++) {
+        const struct reader *reader = &of_tokenizers[i];
+        bool measured = writes && !strcmp(reader->key, "data.lower_case");
+        if (!measured && !is_among(reader->names, source))
+            TRY(check_readers(config, reader, 1, "data.tokenizer", config->data.tokenizer));
+    }
     return STATUS_OK;
 }
 
