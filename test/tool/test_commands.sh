@@ -55,6 +55,8 @@ check "standard error whose reader left" sh -c '{ "$1" train run.yaml --out left
 "$program" eval a >eval.out 2>eval.err
 check "eval prints loss and perplexity" sh -c 'grep -q "^loss  *[0-9]" eval.out && grep -q "^perplexity " eval.out && test ! -s eval.err'
 "$program" eval a --json >eval.json 2>/dev/null
+strange=$(printf 'b\377d.txt') && cp text.txt "$strange" && "$program" eval a --data "$strange" --json >strange.json 2>strange.err
+check_json "eval: a file whose name is no UTF-8" strange.json 'd["loss"] > 0'
 check_json "eval of what was held out is the run's last validation loss" eval.json "d['loss'] == $(sed -n 's/.*"validation_loss": \([0-9.e-]*\).*/\1/p' b.json)"
 "$program" eval a --data text.txt --workers 1 --json >one.json; "$program" eval a --data text.txt --workers 3 --json >three.json
 check_json "eval --data: the whole text" one.json "d['bytes'] == $(wc -c <text.txt) - 1 and d['tokens'] == d['bytes'] and abs(d['bits_per_byte'] * 0.6931471805599453 - d['loss']) < 1e-9"
