@@ -11,6 +11,20 @@ struct reader {
     const char *key, *names;
 };
 static const struct reader of_types[] = {
+    {"model.layers", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, mlp"},
+    {"model.heads", "gpt2, encoder, seq2seq"},
+    {"model.width", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution"},
+    {"model.hidden", "gpt2, lstm_lm, encoder, seq2seq, convolution, mlp"},
+    {"model.context", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, linear"},
+    {"model.vocabulary", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, linear"},
+    {"model.dropout", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, mlp"},
+    {"model.embedding_dropout", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution"},
+    {"model.attention_dropout", "gpt2, encoder, seq2seq"},
+    {"model.residual_dropout", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, convolution, mlp"},
+    {"model.activation", "gpt2, encoder, seq2seq, convolution, mlp"},
+    {"model.norm_epsilon", "gpt2, encoder, seq2seq, mlp"},
+    {"model.init_deviation", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution"},
+    {"model.bias", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, linear"},
     {"model.rnn", "lstm_lm, rnn_seq2seq"},
     {"model.variational_dropout", "lstm_lm"},
     {"model.weight_drop", "lstm_lm, rnn_seq2seq"},
@@ -89,6 +103,15 @@ bool run_key_is_of_type(const char *key, const char *type)
     return true;
 }
 
+// Run files that 0.1.0 printed name the keys of all types, with the values that it resolved for all: those not read mean nothing.
+static bool names_keys_of_all_types(const struct run_config *config)
+{
+    static const char *const of_each[] = {"model.heads", "model.rnn", "model.batch_norm"};
+    for (size_t i = 0; i < sizeof of_each / sizeof *of_each; i++)
+        if (config->origin[run_key_find(of_each[i])] == RUN_DEFAULT) return false;
+    return true;
+}
+
 static enum status check_readers(const struct run_config *config, const struct reader *reader,
                                  size_t count, const char *kind, const char *name)
 {
@@ -96,6 +119,7 @@ static enum status check_readers(const struct run_config *config, const struct r
     for (size_t i = 0; i < count; i++) {
         const char *key = reader[i].key;
         if (run_key_is_start(config, key) || is_among(reader[i].names, name)) continue;
+        if (config->origin[run_key_find(key)] == RUN_DEFAULT) continue; // resolved for all types
         run_key_text(config, run_key_find(key), value);
         FAIL_KEY(config, key, "%s, but %s: %s does not read it; it is of %s", value, kind, name,
                  reader[i].names);
@@ -149,8 +173,9 @@ enum status run_check_readers(const struct run_config *config)
     if (!chooses && run_has_rows(config) && strcmp(config->task, "answer") != 0)
         TRY(check_readers(config, of_columns, sizeof of_columns / sizeof *of_columns, "task",
                           config->task));
-    TRY(check_readers(config, of_types, sizeof of_types / sizeof *of_types, "model.type",
-                      model->type));
+    if (!names_keys_of_all_types(config))
+        TRY(check_readers(config, of_types, sizeof of_types / sizeof *of_types, "model.type",
+                          model->type));
     TRY(check_pool(config));
     TRY(check_readers(config, of_schedules, sizeof of_schedules / sizeof *of_schedules,
                       "train.schedule", config->schedule.name));

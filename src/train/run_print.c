@@ -88,7 +88,9 @@ static enum status print_key(const struct run_config *config, int key, char sect
 static enum status print_all(const struct run_config *config, struct text *text)
 {
     char section[32] = "";
-    for (int i = 0; i < run_schema_count; i++) TRY(print_key(config, i, section, text));
+    for (int i = 0; i < run_schema_count; i++)
+        if (run_key_is_of_type(run_schema[i].name, config->model.type))
+            TRY(print_key(config, i, section, text));
     return STATUS_OK;
 }
 

@@ -37,7 +37,7 @@ const struct run_key run_schema[] = {
         "model.from", from, "", FIXED,
         "model directory to start from: parameters of its names and shapes, and sizes that are "
         "not set; of another type of model the tokens' vectors; none: initial weights"),
-    INTEGER("model.layers", model.layers, "4", 1, 10000, FIXED, "Transformer layers"),
+    INTEGER("model.layers", model.layers, "4", 1, 10000, FIXED, "layers; seq2seq: of the decoder"),
     INTEGER("model.heads", model.heads, "4", 1, 10000, FIXED, "attention heads; they divide width"),
     INTEGER("model.width", model.width, "128", 1, 1 << 20, FIXED,
             "numbers that stand for one token"),
