@@ -30,6 +30,15 @@ enum { LANES = 16 };
 #define LANES_PASTE(name, isa)  LANES_PASTE2(name, isa)
 #define KERNEL_NAME(name)       LANES_PASTE(name, LANES_ISA)
 #define LANES_INLINE            static inline __attribute__((always_inline))
+// Before loops over a tile's rows and vectors: unrolled, so that its sums are registers. A sanitizer's checks would be unrolled with
+// them, minutes of compiling.
+#if defined(SANITIZED)
+#    define LANES_UNROLL
+#elif defined(__clang__)
+#    define LANES_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#    define LANES_UNROLL _Pragma("GCC unroll 16")
+#endif
 
 // ---- per instruction set: the types lanes, lanes_mask, lanes_u32, and ----
 // memory   lanes_load(p)  lanes_load_some(p, n): absent lanes 0   lanes_store(p, x)

@@ -42,11 +42,6 @@ enum {
     // a tenth of the product's time; with 768 columns (bench/gemm, qkv, dy^T x) A in place is as slow or slower.
     IN_PLACE_COLS = 512 // up to so many columns, A is not packed
 };
-#if defined(__clang__)
-#    define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#    define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -72,7 +67,7 @@ struct tile {
 LANES_INLINE const float *fetch_rows(const int groups, const float *c, int64_t c_row, int64_t rows)
 {
     for (; rows > 0; rows--, c += c_row) {
-        UNROLL for (int g = 0; g < groups; g++) __builtin_prefetch(c + g * LANES, 1, 3);
+        LANES_UNROLL for (int g = 0; g < groups; g++) __builtin_prefetch(c + g * LANES, 1, 3);
         __builtin_prefetch(c + groups * LANES - 1, 1, 3);
     }
     return c;
@@ -84,47 +79,48 @@ LANES_INLINE void tile_run(const int rows, const int groups, const bool turned,
 {
     lanes sum[TILE_ROWS][TILE_GROUPS];
     if (t->continues) {
-        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) sum[i][g] =
-            lanes_load(t->c + i * t->c_row + g * LANES);
+        LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int g = 0; g < groups; g++)
+            sum[i][g] = lanes_load(t->c + i * t->c_row + g * LANES);
     } else {
-        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) sum[i][g] =
-            lanes_zero();
+        LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int g = 0; g < groups; g++)
+            sum[i][g] = lanes_zero();
     }
     // Three rows an address: a processor adds one or two strides to it for nothing.
     const float *a = t->a, *b = t->b, *a3[(TILE_ROWS + 2) / 3];
     const float *next_c = t->next_c;
     const int64_t a_row = t->a_row, a_step = t->a_step, b_step = t->b_step;
-    UNROLL for (int i = 0; i < rows; i += 3) a3[i / 3] = a + i * a_row;
+    LANES_UNROLL for (int i = 0; i < rows; i += 3) a3[i / 3] = a + i * a_row;
     for (int64_t left = t->depth; left > 0; left -= FETCH_DEPTH) {
         next_c = fetch_rows(groups, next_c, t->c_row, t->next_rows);
         fetch_some(t->next_b, t->next_lines);
         for (int64_t k = least(left, FETCH_DEPTH); k > 0; k--) {
             lanes bs[TILE_GROUPS];
-            UNROLL for (int g = 0; g < groups; g++) bs[g] = lanes_load(b + g * LANES);
-            UNROLL for (int i = 0; i < rows; i++)
+            LANES_UNROLL for (int g = 0; g < groups; g++) bs[g] = lanes_load(b + g * LANES);
+            LANES_UNROLL for (int i = 0; i < rows; i++)
             {
                 lanes ai = lanes_set(turned ? a3[i / 3][i % 3 * a_row] : a[i]);
-                UNROLL for (int g = 0; g < groups; g++) sum[i][g] = lanes_fma(ai, bs[g], sum[i][g]);
+                LANES_UNROLL for (int g = 0; g < groups; g++) sum[i][g] =
+                    lanes_fma(ai, bs[g], sum[i][g]);
             }
             if (turned) {
-                UNROLL for (int i = 0; i < rows; i += 3) a3[i / 3]++;
+                LANES_UNROLL for (int i = 0; i < rows; i += 3) a3[i / 3]++;
             }
             a += a_step;
             b += b_step;
         }
     }
     if (t->bias) {
-        UNROLL for (int g = 0; g < groups; g++)
+        LANES_UNROLL for (int g = 0; g < groups; g++)
         {
             lanes bias = lanes_load(t->bias + g * LANES);
-            UNROLL for (int i = 0; i < rows; i++) sum[i][g] = lanes_add(sum[i][g], bias);
+            LANES_UNROLL for (int i = 0; i < rows; i++) sum[i][g] = lanes_add(sum[i][g], bias);
         }
     }
     if (t->residual) {
-        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) sum[i][g] =
-            lanes_add(lanes_load(t->residual + i * t->c_row + g * LANES), sum[i][g]);
+        LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int g = 0; g < groups; g++)
+            sum[i][g] = lanes_add(lanes_load(t->residual + i * t->c_row + g * LANES), sum[i][g]);
     }
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++)
+    LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int g = 0; g < groups; g++)
         lanes_store(t->c + i * t->c_row + g * LANES, sum[i][g]);
 }
 
@@ -228,7 +224,7 @@ LANES_INLINE void pack_rows(const int count, float *panel, int64_t width, const 
     for (; k + 4 <= depth; k += 4) {
         quad y[4];
         turn(y, quad_load(x0 + k), quad_load(x1 + k), quad_load(x2 + k), quad_load(x3 + k));
-        UNROLL for (int i = 0; i < 4; i++)
+        LANES_UNROLL for (int i = 0; i < 4; i++)
             memcpy(panel + (k + i) * width, &y[i], (size_t)count * sizeof *panel);
     }
     for (; k < depth; k++) {
@@ -240,7 +236,7 @@ LANES_INLINE void pack_rows(const int count, float *panel, int64_t width, const 
 // n < 16 floats, in pieces whose sizes are powers of two: masked moves are slow and memcpy() is a call.
 LANES_INLINE void copy_some(float *to, const float *from, int64_t n)
 {
-    UNROLL for (int piece = 8; piece; piece /= 2)
+    LANES_UNROLL for (int piece = 8; piece; piece /= 2)
     {
         if (!(n & piece)) continue;
         memcpy(to, from, (size_t)piece * sizeof *to);
@@ -321,24 +317,25 @@ LANES_INLINE void stream_groups(const int rows, const int groups, const struct p
 {
     lanes sum[STREAM_ROWS][STREAM_SUMS];
     const float *a = p->a, *b = p->b + col;
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++)
+    LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int g = 0; g < groups; g++)
     {
         const float *c = p->c + i * p->c_row + col + g * LANES;
         sum[i][g] = p->accumulate ? lanes_load_some(c, g == groups - 1 ? n : LANES) : lanes_zero();
     }
     for (int64_t k = 0; k < p->depth; k++) {
-        UNROLL for (int g = 0; g < groups; g++)
+        LANES_UNROLL for (int g = 0; g < groups; g++)
         {
             lanes bs = n < LANES && g == groups - 1 ? lanes_load_some(b + g * LANES, n)
                                                     : lanes_load(b + g * LANES);
-            UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
+            LANES_UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
                 lanes_fma(lanes_set(a[i * p->a_row]), bs, sum[i][g]);
         }
         a += p->a_depth;
         b += p->b_depth;
     }
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) lanes_store_some(
-        p->c + i * p->c_row + col + g * LANES, sum[i][g], g == groups - 1 ? n : LANES);
+    LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int g = 0; g < groups; g++)
+        lanes_store_some(p->c + i * p->c_row + col + g * LANES, sum[i][g],
+                         g == groups - 1 ? n : LANES);
 }
 
 // B stays in the second-level cache: it need not be read in order.
@@ -390,7 +387,7 @@ LANES_INLINE void stream_four(const int rows, quad sum[STREAM_ROWS][STREAM_GROUP
     quad y[4];
     turn(y, quad_load(x + k), quad_load(x + k + stride1), quad_load(x + k + stride2),
          quad_load(x + k + stride3));
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int d = 0; d < 4; d++) sum[i][g] =
+    LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int d = 0; d < 4; d++) sum[i][g] =
         quad_fma(p->a[i * p->a_row + k + d], y[d], sum[i][g]);
 }
 
@@ -410,28 +407,28 @@ LANES_INLINE void stream_turned(const int rows, const int groups, const struct p
                                       ? 0
                                       : least(p->cols - col - 4 * groups, 4 * groups),
                          .lines = (p->depth + LANES - 1) / LANES};
-    UNROLL for (int g = 0; g < groups; g++)
+    LANES_UNROLL for (int g = 0; g < groups; g++)
     {
         x[g] = b + 4 * g * p->b_col;
         if (!p->accumulate) continue;
-        UNROLL for (int i = 0; i < rows; i++)
+        LANES_UNROLL for (int i = 0; i < rows; i++)
             memcpy(&sum[i][g], p->c + i * p->c_row + col + 4 * g, last);
     }
     for (; k + 4 <= p->depth; k += 4) {
         if (k % LANES == 0) fetch_some(&next, 4 * groups);
-        UNROLL for (int g = 0; g < groups; g++)
+        LANES_UNROLL for (int g = 0; g < groups; g++)
             stream_four(rows, sum, g, p, k, x[g], stride1, stride2, stride3);
     }
     for (; k < p->depth; k++) {
-        UNROLL for (int g = 0; g < groups; g++)
+        LANES_UNROLL for (int g = 0; g < groups; g++)
         {
             const float *at = x[g] + k;
             quad y = {at[0], at[stride1], at[stride2], at[stride3]};
-            UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
+            LANES_UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
                 quad_fma(p->a[i * p->a_row + k], y, sum[i][g]);
         }
     }
-    UNROLL for (int g = 0; g < groups; g++) UNROLL for (int i = 0; i < rows; i++)
+    LANES_UNROLL for (int g = 0; g < groups; g++) LANES_UNROLL for (int i = 0; i < rows; i++)
         memcpy(p->c + i * p->c_row + col + 4 * g, &sum[i][g], last);
 }
 
@@ -475,23 +472,25 @@ LANES_INLINE void stream_panels(const int rows, const int panels, const int grou
     lanes sum[STREAM_ROWS][STREAM_PANELS * TILE_GROUPS];
     const float *b = (const float *)p->packed + col * p->depth, *a = p->a;
     int64_t panel = groups * LANES * p->depth, last = (groups - 1) * LANES;
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < panels * groups; g++)
+    LANES_UNROLL for (int i = 0; i < rows; i++)
+        LANES_UNROLL for (int g = 0; g < panels * groups; g++)
     {
         const float *c = p->c + i * p->c_row + col + g * LANES;
         int64_t n = panels == 1 && g == groups - 1 ? cols - last : LANES;
         sum[i][g] = p->accumulate ? lanes_load_some(c, n) : lanes_zero();
     }
     for (int64_t k = 0; k < p->depth; k++) {
-        UNROLL for (int g = 0; g < panels * groups; g++)
+        LANES_UNROLL for (int g = 0; g < panels * groups; g++)
         {
             lanes bs = lanes_load(b + g / groups * panel + g % groups * LANES);
-            UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
+            LANES_UNROLL for (int i = 0; i < rows; i++) sum[i][g] =
                 lanes_fma(lanes_set(a[i * p->a_row]), bs, sum[i][g]);
         }
         a += p->a_depth;
         b += groups * LANES;
     }
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < panels * groups; g++)
+    LANES_UNROLL for (int i = 0; i < rows; i++)
+        LANES_UNROLL for (int g = 0; g < panels * groups; g++)
     {
         float *c = p->c + i * p->c_row + col + g * LANES;
         lanes_store_some(c, sum[i][g], panels == 1 && g == groups - 1 ? cols - last : LANES);

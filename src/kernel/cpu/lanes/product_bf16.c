@@ -21,11 +21,6 @@ enum {
     DEPTH_BLOCKS = 8, // of B in the first-level cache: 16 KiB with two groups
     ROW_BLOCK = 192   // of A in the second-level cache: 192 KiB
 };
-#if defined(__clang__)
-#    define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#    define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -44,32 +39,34 @@ LANES_INLINE void tile_block(const int rows, const int groups, const struct tile
                              const uint32_t *b)
 {
     lanes even[TILE_ROWS][TILE_GROUPS], odd[TILE_ROWS][TILE_GROUPS];
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++) even[i][g] =
-        odd[i][g] = lanes_zero();
+    LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int g = 0; g < groups; g++)
+        even[i][g] = odd[i][g] = lanes_zero();
     for (int pair = 0; pair < BLOCK_PAIRS; pair++) {
         lanes_u32 words[TILE_GROUPS];
         lanes bs[TILE_GROUPS];
-        UNROLL for (int g = 0; g < groups; g++)
+        LANES_UNROLL for (int g = 0; g < groups; g++)
         {
             words[g] = lanes_u32_load(b + g * t->b_group);
             bs[g] = lanes_from_bits(lanes_u32_left(words[g], 16));
         }
-        UNROLL for (int i = 0; i < rows; i++)
+        LANES_UNROLL for (int i = 0; i < rows; i++)
         {
             lanes ai = lanes_set(a[i * BLOCK_TERMS]);
-            UNROLL for (int g = 0; g < groups; g++) even[i][g] = lanes_fma(ai, bs[g], even[i][g]);
+            LANES_UNROLL for (int g = 0; g < groups; g++) even[i][g] =
+                lanes_fma(ai, bs[g], even[i][g]);
         }
-        UNROLL for (int g = 0; g < groups; g++) bs[g] =
+        LANES_UNROLL for (int g = 0; g < groups; g++) bs[g] =
             lanes_from_bits(lanes_u32_and(words[g], lanes_u32_set(0xffff0000)));
-        UNROLL for (int i = 0; i < rows; i++)
+        LANES_UNROLL for (int i = 0; i < rows; i++)
         {
             lanes ai = lanes_set(a[i * BLOCK_TERMS + 1]);
-            UNROLL for (int g = 0; g < groups; g++) odd[i][g] = lanes_fma(ai, bs[g], odd[i][g]);
+            LANES_UNROLL for (int g = 0; g < groups; g++) odd[i][g] =
+                lanes_fma(ai, bs[g], odd[i][g]);
         }
         a += 2;
         b += LANES;
     }
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int g = 0; g < groups; g++)
+    LANES_UNROLL for (int i = 0; i < rows; i++) LANES_UNROLL for (int g = 0; g < groups; g++)
     {
         float *c = t->c + i * t->c_row + g * LANES;
         lanes_store(c, lanes_add(lanes_load(c), lanes_add(even[i][g], odd[i][g])));

@@ -18,30 +18,24 @@ struct panel {
     int64_t depth;
 };
 
-#if defined(__clang__)
-#    define TILE_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#    define TILE_UNROLL _Pragma("GCC unroll 8")
-#endif
-
 // c[rows, 16 * vectors] = (accumulate ? c : 0) + a b; a and b are p's, moved to the tile.
 LANES_INLINE void tile_multiply(float *c, int64_t c_row, const struct panel *p, const float *a,
                                 const float *b, bool accumulate, const int rows, const int vectors)
 {
     lanes sum[TILE_MOST_ROWS][TILE_MOST_VECTORS];
-    TILE_UNROLL for (int r = 0; r < rows; r++) TILE_UNROLL for (int v = 0; v < vectors; v++)
+    LANES_UNROLL for (int r = 0; r < rows; r++) LANES_UNROLL for (int v = 0; v < vectors; v++)
         sum[r][v] = accumulate ? lanes_load(c + r * c_row + LANES * v) : lanes_zero();
     for (int64_t k = 0; k < p->depth; k++, a += p->a_depth, b += p->b_depth) {
         lanes right[TILE_MOST_VECTORS];
-        TILE_UNROLL for (int v = 0; v < vectors; v++) right[v] = lanes_load(b + LANES * v);
-        TILE_UNROLL for (int r = 0; r < rows; r++)
+        LANES_UNROLL for (int v = 0; v < vectors; v++) right[v] = lanes_load(b + LANES * v);
+        LANES_UNROLL for (int r = 0; r < rows; r++)
         {
             lanes left = lanes_set(a[r * p->a_row]);
-            TILE_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
+            LANES_UNROLL for (int v = 0; v < vectors; v++) sum[r][v] =
                 lanes_fma(left, right[v], sum[r][v]);
         }
     }
-    TILE_UNROLL for (int r = 0; r < rows; r++) TILE_UNROLL for (int v = 0; v < vectors; v++)
+    LANES_UNROLL for (int r = 0; r < rows; r++) LANES_UNROLL for (int v = 0; v < vectors; v++)
         lanes_store(c + r * c_row + LANES * v, sum[r][v]);
 }
 #endif
