@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "base/number.h"
+#include "text/sentences.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -39,17 +40,19 @@ static enum status read_text(struct reading *reading, const struct row *row, int
 {
     const struct row_field *field = &row->field[text];
     int32_t longest = reading->setup->longest[text];
+    struct text read = {field->text, field->bytes};
     char source[320];
-    size_t count = 0;
-    size_t wanted = tokenizer_room(reading->setup->tokenizer[text], field->bytes) + 1;
+    size_t count = 0, at = 0;
+    if (field->list && reading->setup->first[text]) (void)sentence_next_line(read, &at, &read);
+    size_t wanted = tokenizer_room(reading->setup->tokenizer[text], read.bytes) + 1;
     if (wanted > reading->room) {
         TRY(memory_grow(&reading->ids, 2 * wanted, sizeof *reading->ids, "a text's tokens"));
         reading->room = 2 * wanted;
     }
     snprintf(source, sizeof source, "%.*s line %llu", CUT(row->path, 280),
              (unsigned long long)row->line);
-    TRY(tokenizer_encode(reading->setup->tokenizer[text], (const uint8_t *)field->text,
-                         field->bytes, source, 0, reading->ids, &count));
+    TRY(tokenizer_encode(reading->setup->tokenizer[text], (const uint8_t *)read.at, read.bytes,
+                         source, 0, reading->ids, &count));
     if (longest > 0 && count > (size_t)longest && !reading->setup->pieces) {
         reading->examples.cut++;
         count = (size_t)longest;

@@ -33,6 +33,7 @@ struct examples_setup {
     enum example_target target;
     const struct tokenizer *tokenizer[2]; // borrowed while reading
     int32_t longest[2];                   // ids of each text; what is longer is cut there. 0: any
+    bool first[2]; // a list in .jsonl is several texts, each as good: the first of them is read
     bool
         pieces; // a longer text is not cut: it becomes several examples. One text, no features, no target
     const struct labels *labels; // of TARGET_CLASS

@@ -262,6 +262,7 @@ static enum status read_rows(struct trainer *trainer, const struct columns *c)
                                            : TARGET_NUMBER,
             .tokenizer = {source ? source : trainer->tokenizer, trainer->tokenizer},
             .longest = {longest[0], longest[1]},
+            .first = {false, run_task(config) == TASK_TRANSLATE},
             .pieces = run_task(config) == TASK_MLM && c->texts == 1,
             .labels = &feed->labels,
         };

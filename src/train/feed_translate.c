@@ -7,6 +7,7 @@
 #include "train/feed_translate.h"
 
 #include "base/memory.h"
+#include "data/extracts.h"
 #include "infer/translate.h"
 #include "text/unicode.h"
 #include "text/written.h"
@@ -22,6 +23,7 @@ struct held_texts {
     int64_t count;
     struct buffer text[SIDES];
     int64_t *place[SIDES]; // [count + 1] in it
+    bool *list;            // [count]: a target is several, each as good, on lines of their own
     bool chinese;          // the targets
     struct loaded_model
         model; // the run's, as it would be read from its directory; borrowed from the trainer
@@ -47,7 +49,7 @@ static enum status add_row(struct held_texts *held, const struct row *row)
         TRY(buffer_add(&held->text[side], (struct text){field->text, field->bytes}));
         held->place[side][held->count + 1] = (int64_t)held->text[side].bytes;
     }
-    held->count++;
+    held->list[held->count++] = row->field[TARGET].list;
     return STATUS_OK;
 }
 
@@ -72,6 +74,7 @@ static enum status read_texts(const struct trainer *trainer, struct held_texts *
     for (int side = 0; side < SIDES; side++)
         TRY(memory_allocate((size_t)share->count + 1, sizeof *held->place[side],
                             "the held-out texts", &held->place[side]));
+    TRY(memory_allocate((size_t)share->count, 1, "the held-out texts", &held->list));
     setup_pairs(trainer, trainer->config.data.valid[0] ? 1 : 0, &setup);
     TRY(rows_open(&setup, &rows));
     enum status status = add_rows(share, rows, held);
@@ -95,7 +98,8 @@ size_t translate_text_bytes(const struct example_feed *feed)
     const struct held_texts *held = feed->texts;
     if (!held) return 0;
     return held->text[SOURCE].room + held->text[TARGET].room +
-           SIDES * (size_t)(held->count + 1) * sizeof *held->place[0];
+           SIDES * (size_t)(held->count + 1) * sizeof *held->place[0] +
+           (size_t)held->count * sizeof *held->list;
 }
 
 void translate_close(struct example_feed *feed)
@@ -104,7 +108,10 @@ void translate_close(struct example_feed *feed)
         buffer_release(&feed->texts->text[side]);
         free(feed->texts->place[side]);
     }
-    if (feed->texts) translator_destroy(feed->texts->translator);
+    if (feed->texts) {
+        free(feed->texts->list);
+        translator_destroy(feed->texts->translator);
+    }
     free(feed->texts);
     feed->texts = NULL;
 }
@@ -180,11 +187,15 @@ enum status translate_plan(struct trainer *trainer)
 
 // ---- scoring ----
 static enum status score(struct scoring *s, const struct translation *translation,
-                         struct text target)
+                         struct text target, bool list)
 {
-    struct text text = {"", 0};
+    struct text text = {"", 0}, *wanted;
+    int count;
     if (translation->count) text = buffer_text(&translation->best[0].text);
-    return written_add(s->work, &s->options, text, &target, 1, &s->written);
+    TRY(extracts_references(target, list, &wanted, &count));
+    enum status status = written_add(s->work, &s->options, text, wanted, count, &s->written);
+    free(wanted);
+    return status;
 }
 
 // What this replica translates.
@@ -231,8 +242,11 @@ static enum status score_own(const struct trainer *trainer, struct held_texts *h
     struct decoding own = {0};
     enum status status = take_own(trainer, held, &own);
     if (!status) status = decode_own(trainer, held, &own);
-    for (int64_t i = 0; i < own.count && !status; i++)
-        status = score(scoring, &own.translation[i], held_text(held, TARGET, (int64_t)own.row[i]));
+    for (int64_t i = 0; i < own.count && !status; i++) {
+        int64_t row = (int64_t)own.row[i];
+        struct text target = held_text(held, TARGET, row);
+        status = score(scoring, &own.translation[i], target, held->list[row]);
+    }
     for (int64_t i = 0; i < own.count; i++) translation_release(&own.translation[i]);
     free(own.text);
     free(own.row);
