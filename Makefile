@@ -184,7 +184,7 @@ format:
 bench: all
 	@BUILD=$(BUILD) LIBS="$(LIBS)" DEFINES="$(if $(HAS_AMX),-DHAVE_AMX)" sh script/bench.sh
 install: all $(BUILD)/install/libstentor.a
-	@BUILD=$(BUILD) PREFIX=$(PREFIX) DESTDIR=$(DESTDIR) VERSION=$(VERSION) LIBS="$(LIBS)" MPI_SO="$(MPI_SO)" sh script/install.sh
+	@BUILD=$(BUILD) PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" VERSION=$(VERSION) LIBS="$(LIBS)" MPI_SO="$(MPI_SO)" sh script/install.sh
 clean:
 	rm -rf build
 

@@ -2,7 +2,7 @@
 # Builds the program for aarch64, statically, to run under QEMU: needs gcc-aarch64-linux-gnu and the libraries' arm64 packages
 # (dpkg --add-architecture arm64). Says why and exits with 1 where that is not possible.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 compiler=aarch64-linux-gnu-gcc
 command -v $compiler >/dev/null 2>&1 || { echo "$compiler is not here" >&2; exit 1; }
 root=${ARM_ROOT:-build/arm-root}
@@ -17,5 +17,5 @@ if [ ! -e "$root/usr/include/pcre2.h" ]; then
     for package in "$root"/packages/*.deb; do dpkg -x "$package" "$root" || exit 1; done
 fi
 make --no-print-directory -s -j "$(getconf _NPROCESSORS_ONLN)" CC=$compiler STATIC=1 \
-    CFLAGS="-I$PWD/$root/usr/include -I$PWD/$root/usr/include/aarch64-linux-gnu" \
-    LDFLAGS="-static -L$PWD/$root/usr/lib/aarch64-linux-gnu" build/release-aarch64/stentor
+    CFLAGS="-I$root/usr/include -I$root/usr/include/aarch64-linux-gnu" \
+    LDFLAGS="-static -L$root/usr/lib/aarch64-linux-gnu" build/release-aarch64/stentor

@@ -5,7 +5,7 @@
 # Compared with one worker: 2, 3, 4, 5 and 8 workers, 2 to 4 processes under MPI, workers of several threads, random and measured borders, recompute, each instruction set of this machine,
 # an aarch64 build under QEMU, and a run killed with kill -9 at 20 random moments and resumed each time on another number of workers.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 BUILD=${BUILD:-build/release}
 size=${1:-demo}
 program=$BUILD/stentor
@@ -31,11 +31,14 @@ train() {
     out=$1; shift
     # shellcheck disable=SC2086
     "$program" train $run $options --set "out=$work/$out" "$@" >"$work/$out.log" 2>&1
+    ended "$out" $?
 }
+ended() { echo "$2" >"$work/$1.code"; return "$2"; } # ended OUT CODE: how the last run into OUT did
 digest() { (cd "$work/$1/checkpoints/step-${2:-$steps}" && sha256sum weights.safetensors optimizer.safetensors) 2>/dev/null; }
-compare() { # compare OUT NAME [REFERENCE] [STEPS]
-    if [ -n "$(digest "$1" "${4:-}")" ] && [ "$(digest "$1" "${4:-}")" = "$(digest "${3:-one}" "${4:-}")" ]; then ok "$2"; else
-        not_ok "$2"; tail -3 "$work/$1.log"; digest "$1" "${4:-}"
+compare() { # compare OUT NAME [REFERENCE] [STEPS]: both have ended with 0, and have the same bits
+    codes=$(cat "$work/$1.code" "$work/${3:-one}.code" | xargs)
+    if [ "$codes" = "0 0" ] && [ -n "$(digest "$1" "${4:-}")" ] && [ "$(digest "$1" "${4:-}")" = "$(digest "${3:-one}" "${4:-}")" ]; then ok "$2"; else
+        not_ok "$2"; echo "# ended with ${codes% *}, and ${codes#* }"; tail -3 "$work/$1.log"; digest "$1" "${4:-}"
     fi
     [ "$1" = "${3:-one}" ] || rm -rf "${work:?}/$1"
 }
@@ -73,6 +76,7 @@ processes() { # processes LIBRARY NAME PROCESSES ARGUMENTS…
     library=$1 name=$2 number=$3; shift 3
     # shellcheck disable=SC2086
     STENTOR_MPI=$libraries/mpi.$library.so "mpirun.$library" -n "$number" "$program" train $run $options --set "out=$work/mpi" "$@" >"$work/mpi.log" 2>&1
+    ended mpi $?
     compare mpi "$library: $name"
 }
 for library in openmpi mpich; do
@@ -100,7 +104,7 @@ seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
 begin=$(date +%s%N); train timing --workers 2 --set train.save_every=4; end=$(date +%s%N)
 milliseconds=$(((end - begin) / 1000000)); rm -rf "$work/timing"
 # A run that ends before its moment does not count as a kill: it is compared, and the next one starts afresh.
-resume= killed=0 attempts=0
+resume='' killed=0 attempts=0
 while [ "$killed" -lt "$kills" ] && [ $attempts -lt $((kills * 10)) ]; do
     attempts=$((attempts + 1))
     # shellcheck disable=SC2046
@@ -128,9 +132,15 @@ else not_ok "only $killed of $kills kills landed in $attempts attempts (SEED=$se
 
 # Another architecture: the few first steps, as emulation is slow.
 arm=${ARM_PROGRAM:-build/release-aarch64/stentor}
-if [ -n "${SANITIZED:-}" ]; then
-    skip "aarch64 under QEMU" "its program has no sanitizer"
-elif [ -x "$arm" ] && command -v qemu-aarch64-static >/dev/null 2>&1; then
+reason=''
+[ ! -x "$arm" ] || newer=$(find src tool include -name '*.[ch]' -newer "$arm" | head -1)
+if [ -n "${SANITIZED:-}" ]; then reason="its program has no sanitizer"
+elif [ ! -x "$arm" ]; then reason="$arm is not here (script/build_arm.sh makes it)"
+elif [ -n "$newer" ]; then reason="$newer is newer than $arm (script/build_arm.sh makes it)"
+elif ! command -v qemu-aarch64-static >/dev/null 2>&1; then reason="qemu-aarch64-static is not here"; fi
+if [ -n "$reason" ]; then
+    skip "aarch64 under QEMU" "$reason"
+else
     options="$options --set train.steps=$few --set train.eval_every=0"
     steps=$few
     train few --workers 2
@@ -147,8 +157,6 @@ elif [ -x "$arm" ] && command -v qemu-aarch64-static >/dev/null 2>&1; then
     STENTOR_ISA=generic train arm_generic --workers 3
     compare arm_generic "aarch64 under QEMU (generic), $few steps" few $few
     program=$host
-else
-    skip "aarch64 under QEMU" "no $arm or no qemu-aarch64-static (script/build_arm.sh makes it)"
 fi
 echo "1..$count"
 [ $failures -eq 0 ]

@@ -12,7 +12,7 @@ test) packages="$build_packages libcmocka-dev" ;;
 bench) packages="$build_packages libopenblas0-pthread libdnnl2" ;;
 demo-en) packages="$build_packages fortunes" ;;
 demo-zh) packages="$build_packages fortunes-zh" ;;
-ci) packages="$build_packages libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev man-db fortunes fortunes-zh \
+ci) packages="$build_packages libcmocka-dev clang clang-format clang-tidy libclang-rt-14-dev shellcheck git pkg-config man-db fortunes fortunes-zh \
       gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static slurmctld slurmd slurm-client munge iproute2 \
       openmpi-bin libopenmpi-dev mpich libmpich-dev" ;;
 *) echo "usage: $0 [build|test|bench|demo-en|demo-zh|ci]" >&2; exit 2 ;;

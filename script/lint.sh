@@ -2,15 +2,20 @@
 # make lint: layers, limits, format, static analysis. Each finding is one line; ends with "lint: clean" or "lint: N findings".
 #   lint.sh layers|limits|words|format|tidy|shell   runs one part
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 findings=0
 found() { echo "$1"; findings=$((findings + 1)); }
-report() { while IFS= read -r line; do found "$line"; done; }
+report() { while IFS= read -r line; do found "${line#"$PWD/"}"; done; }
 want() { [ "$part" = all ] || [ "$part" = "$1" ]; }
 part=${1:-all}
 scratch=$(mktemp)
 trap 'rm -f "$scratch"' EXIT
-sources=$(git ls-files --cached --others --exclude-standard 'src/*.[ch]' 'tool/*.[ch]' 'include/*.h' | sort)
+files() { git ls-files --cached --others --exclude-standard "$@"; }
+sources=$(files 'src/*.[ch]' 'tool/*.[ch]' 'include/*.h') && sources=$(echo "$sources" | sort) && [ -n "$sources" ] || {
+    echo "lint: git does not say which files there are: no git here, or no checkout; nothing was looked at"
+    echo "lint: 1 findings"
+    exit 1
+}
 
 if want layers; then
     # What each room may include besides itself (DESIGN: the include order), transitively closed by hand.
@@ -41,7 +46,7 @@ if want layers; then
             }
             close(file)
         }
-    }' >"$scratch"
+    }' >"$scratch" || found "lint: layers: awk failed"
     report <"$scratch"
 fi
 
@@ -55,7 +60,7 @@ if want limits; then
         /^[a-zA-Z_].*[^;]$/ && /\(/ { name = $0; sub(/\(.*/, "", name); sub(/.*[ *]/, "", name) }
         /^\{/ { start = FNR }
         /^\}/ { if (start && FNR - start - 1 > 60) print file ":" start ": function " name " has " FNR - start - 1 " lines, 60 allowed"; start = 0 }
-        END { if (FNR > 600) print file ": " FNR " lines, 600 allowed" }' "$file"
+        END { if (FNR > 600) print file ": " FNR " lines, 600 allowed" }' "$file" || echo "$file: awk failed"
     done >"$scratch"
     report <"$scratch"
     size=$(cat src/graph/*.[ch] src/pass/*.[ch] | wc -l)
@@ -63,15 +68,18 @@ if want limits; then
 fi
 
 if want words; then
-    git grep -n -i -E '\b(todo|fixme|xxx|hack|not implemented|unimplemented)\b' -- 'src' 'tool' 'include' >"$scratch"
-    report <"$scratch"
-    git grep -n -E '\b(strcpy|strcat|sprintf|gets|atoi|atof|atol|alloca|system|popen|rand)\(' -- 'src' 'tool' >"$scratch"
-    report <"$scratch"
+    words() { # words ARGUMENTS of git grep, which ends with 1 where it finds nothing
+        git grep -n "$@" >"$scratch"
+        [ $? -le 1 ] || found "lint: words: git grep failed"
+        report <"$scratch"
+    }
+    words -i -E '\b(todo|fixme|xxx|hack|not implemented|unimplemented)\b' -- 'src' 'tool' 'include'
+    words -E '\b(strcpy|strcat|sprintf|gets|atoi|atof|atol|alloca|system|popen|rand)\(' -- 'src' 'tool'
 fi
 
 if want format; then
     if command -v clang-format >/dev/null 2>&1; then
-        for file in $sources $(git ls-files --cached --others --exclude-standard 'examples/*.c' 'test/*.[ch]' 'bench/*.c'); do
+        for file in $sources $(files 'examples/*.c' 'test/*.[ch]' 'bench/*.c'); do
             case $file in src/kernel/cpu/kernels.h) continue ;; esac
             clang-format "$file" | cmp -s - "$file" || found "$file: not formatted (make format)"
         done
@@ -82,18 +90,32 @@ fi
 
 if want tidy; then
     if command -v clang-tidy >/dev/null 2>&1; then
+        # Without a finding of its own, a clang-tidy that fails is one.
+        # shellcheck disable=SC2016
+        tidy='said=$(clang-tidy --quiet "$1" -- -std=gnu11 -D_GNU_SOURCE -Isrc -Iinclude -DSTENTOR_VERSION="\"0\"" -DHAVE_ZLIB -DHAVE_ZSTD 2>/dev/null)
+            code=$?
+            printf "%s\n" "$said" | grep -E "(warning|error):" || [ $code -eq 0 ] || echo "$1: error: clang-tidy ended with $code and found nothing"'
         echo "$sources" | grep '\.c$' | grep -v -e '/lanes/' -e '/mpi/library.c' |
-            xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 1 sh -c 'clang-tidy --quiet "$@" -- -std=gnu11 -D_GNU_SOURCE -Isrc -Iinclude -DSTENTOR_VERSION="\"0\"" -DHAVE_ZLIB -DHAVE_ZSTD 2>/dev/null' sh |
-            grep -E '(warning|error):' | sed "s|$PWD/||" | sort -u >"$scratch"
+            xargs -P "$(getconf _NPROCESSORS_ONLN)" -n 1 sh -c "$tidy" sh >"$scratch"
+        code=$?
+        [ $code -lt 123 ] || found "lint: tidy: xargs ended with $code: not every file was looked at"
+        sort -u -o "$scratch" "$scratch"
         report <"$scratch"
     else
-        echo "lint: clang-tidy is not here: skipped"
+        echo "lint: tidy skipped: clang-tidy is not here"
     fi
 fi
 
-if want shell && command -v shellcheck >/dev/null 2>&1; then
-    shellcheck -S warning script/*.sh .ci/run $(git ls-files 'test/*.sh') | grep -E '^In ' >"$scratch"
-    report <"$scratch"
+if want shell; then
+    if command -v shellcheck >/dev/null 2>&1; then
+        # shellcheck disable=SC2046
+        shellcheck -S warning -f gcc $(files 'script/*.sh' 'test/*.sh') .ci/run >"$scratch"
+        code=$?
+        [ $code -le 1 ] || found "lint: shell: shellcheck ended with $code"
+        report <"$scratch"
+    else
+        echo "lint: shell skipped: shellcheck is not here"
+    fi
 fi
 
 if [ "$findings" -eq 0 ]; then echo "lint: clean"; else echo "lint: $findings findings"; exit 1; fi

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # Sourced by tests of the program: a folder of their own, which is gone at the end, and TAP. Ends with: conclude.
 #   root build program python work   the checkout, the build, stentor, an interpreter, the folder (where the test is from here on)
-# shellcheck disable=SC2034
+# shellcheck shell=sh disable=SC2034,SC2154
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 root=$(pwd)
@@ -11,7 +11,16 @@ program=$build/stentor
 python=${STENTOR_PYTHON:-python3}
 work=$(mktemp -d) || exit 1
 end() { rm -rf "$work"; } # a test that has more to end says it anew
-trap end EXIT
+leave() { # jobs of a test that ends too soon end with it
+    jobs >"$work/jobs" # forgets those that are done
+    jobs -p >"$work/jobs"
+    while read -r process; do
+        kill "$process" && within 30 gone "$process" || kill -KILL "$process"
+    done <"$work/jobs" 2>/dev/null
+    end
+}
+trap leave EXIT
+trap 'exit 1' INT TERM HUP
 cd "$work" || exit 1
 
 count=0 failures=0 shown=err # what is shown of a failure
@@ -21,6 +30,7 @@ not_ok() { # not_ok NAME [FILE]
     echo "not ok $count - $1"
     [ ! -f "${2:-$shown}" ] || sed 's/^/# /' "${2:-$shown}" | head -14
 }
+# Of a tool that script/install_needs.sh ci installs, the reason says "not here": .ci/run takes that for a failure.
 skip() { count=$((count + 1)); echo "ok $count - $1 # SKIP $2"; }
 check() { # check NAME COMMAND…
     name=$1; shift
@@ -44,12 +54,20 @@ check_json() { if "$python" -c 'import json' 2>/dev/null; then check "$1" json "
 quick_text() { # quick_text LINES: to standard output
     awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) print "line " i ": the quick brown fox jumps over the lazy dog" }'
 }
-# newest OUT: step of its newest checkpoint, 0: none
-newest() { ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step-//p' | sort -n | tail -1 | grep . || echo 0; }
+# newest OUT [BELOW]: step of its newest checkpoint (below that one), 0: none
+newest() { # without another program, since it is asked often
+    most=0
+    for step in "$1"/checkpoints/step-*; do
+        step=${step##*step-}
+        if [ "$step" -gt $most ] && [ "$step" -lt "${2:-999999999}" ]; then most=$step; fi 2>/dev/null
+    done
+    echo $most
+}
 within() { # within TENTHS COMMAND…: whether it holds within so many tenths of a second
     left=$1; shift
     while ! "$@"; do [ "$left" -gt 0 ] || return 1; left=$((left - 1)); sleep 0.1; done
 }
+gone() { ! kill -0 "$1" 2>/dev/null; }
 now() { date +%s%N | sed 's/......$//'; } # milliseconds
 random() { # random FROM TO: number, of [FROM, TO), by $seed
     draws=$((${draws:-0} + 1))

@@ -23,7 +23,7 @@ extern char **environ;
 
 static const struct option_row rows[] = {
     {"n", "N", "processes; default: one for each slot of the hosts, or for each core here"},
-    {"mpi", "NAME", "openmpi or mpich; default: the first of which this build has the library"},
+    {"mpi", "NAME", "openmpi or mpich; default: the first whose library and mpirun are here"},
     {"restarts", "N",
      "of train: goes on from the newest checkpoint when a process is lost, up to N times"},
     {"print", NULL, "prints the command that would be run, and ends"},
@@ -32,13 +32,13 @@ static const struct option_row rows[] = {
 
 static void help(void)
 {
-    printf(
-        "\nHOSTS: a file with a line for each host, \"name\" or \"name slots=N\". Each is reached "
-        "by "
-        "ssh, and\nhas this program and the run's files in the same place. The processes are ranks "
-        "of one job:\n  stentor launch -n 2 -- train run.yaml\n"
-        "  stentor launch hosts.txt -- train run.yaml --set train.steps=200\n"
-        "SIGINT and SIGTERM reach all processes: a checkpoint, then exit code 75.\n");
+    printf("\nHOSTS: a file with a line for each host, \"name\", \"name slots=N\" or \"name:N\"; "
+           "# begins a comment.\n"
+           "Each is reached by ssh, and has this program and the run's files in the same place.\n"
+           "The processes are ranks of one job:\n"
+           "  stentor launch -n 2 -- train run.yaml\n"
+           "  stentor launch hosts.txt -- train run.yaml --set train.steps=200\n"
+           "SIGINT, SIGTERM and SIGUSR1 reach all processes: a checkpoint, then exit code 75.\n");
 }
 
 enum { MOST_WORDS = 400, ONE_ARGUMENT = 120000 };

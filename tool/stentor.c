@@ -38,9 +38,11 @@ static void print_usage(void)
         printf("  %-10s %-24s %s\n", commands[i]->name, commands[i]->arguments,
                commands[i]->summary);
     printf("\n  stentor COMMAND --help         options of a command\n"
+           "  stentor help COMMAND           the same\n"
            "  stentor --version              version, processor and instruction set\n\n"
-           "exit codes: 0 ok, 1 the run failed, 2 wrong usage, 3 bad input, 4 no memory or disk,\n"
-           "            5 a worker was lost, 75 stopped with a checkpoint, 128 + n by signal n\n");
+           "exit codes: 0 ok, 1 the run failed or is not possible here, 2 wrong usage,\n"
+           "            3 bad input, 4 no memory or disk, 5 a worker was lost,\n"
+           "            75 stopped with a checkpoint, 128 + n by signal n\n");
 }
 
 static enum status print_version(void)
@@ -79,6 +81,26 @@ static enum status run_command(int argc, char **argv)
     return STATUS_OK;
 }
 
+static bool asks_for_help(const char *word)
+{
+    return !strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help");
+}
+
+// argv[0] is the word that asks for help; behind it may stand the command that it is asked of.
+static enum status print_help(int argc, char **argv)
+{
+    if (argc > 2)
+        FAIL(STATUS_USAGE, "%s: \"%.*s\" is one argument too many", argv[0], CUT(argv[2], 60));
+    if (argc < 2 || asks_for_help(argv[1])) {
+        print_usage();
+        return STATUS_OK;
+    }
+    const struct command *command = find_command(argv[1]);
+    if (!command) return unknown_command(argv[1]);
+    options_help(command);
+    return STATUS_OK;
+}
+
 static enum status run(int argc, char **argv)
 {
     TRY(terminal_start(NULL, false));
@@ -89,10 +111,7 @@ static enum status run(int argc, char **argv)
              "`stentor --help` says more");
     }
     if (!strcmp(argv[1], "--version")) return print_version();
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) {
-        print_usage();
-        return STATUS_OK;
-    }
+    if (asks_for_help(argv[1])) return print_help(argc - 1, argv + 1);
     return run_command(argc - 1, argv + 1);
 }
 

@@ -128,6 +128,8 @@ static enum status grow_rows(struct reading *reading)
     if (e->features)
         TRY(memory_grow(&e->feature, room * (size_t)e->features, sizeof *e->feature,
                         "the examples"));
+    if (reading->setup->pieces)
+        TRY(memory_grow(&e->whole_of, room, sizeof *e->whole_of, "the examples"));
     if (e->count == 0) e->place[0] = 0;
     reading->rows_room = (int64_t)room;
     return STATUS_OK;
@@ -148,6 +150,7 @@ static enum status add_pieces(struct reading *reading, const char *path)
     int64_t longest = reading->setup->longest[0], pieces = n ? (n + longest - 1) / longest : 1;
     for (int64_t i = 1; i <= pieces; i++) {
         TRY(add_row(reading, path));
+        e->whole_of[e->count] = (int32_t)e->whole;
         e->place[++e->count] = start + i * n / pieces;
     }
     e->whole++;
@@ -217,7 +220,11 @@ enum status examples_read(const struct examples_setup *setup, struct examples *e
         examples_release(&reading.examples);
         return status;
     }
-    if (reading.examples.whole == reading.examples.count) reading.examples.whole = 0;
+    if (reading.examples.whole == reading.examples.count) {
+        free(reading.examples.whole_of);
+        reading.examples.whole_of = NULL;
+        reading.examples.whole = 0;
+    }
     reading.examples.hash = hash_of(&reading.examples);
     *examples_p = reading.examples;
     return STATUS_OK;
@@ -230,5 +237,6 @@ void examples_release(struct examples *examples)
     free(examples->label);
     free(examples->number);
     free(examples->feature);
+    free(examples->whole_of);
     *examples = (struct examples){0};
 }

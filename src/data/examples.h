@@ -49,6 +49,8 @@ struct examples {
     int64_t cut;    // texts that were longer
     int64_t
         whole; // with `pieces` and longer texts: all texts, whose pieces the examples are; else 0
+    int32_t *
+        whole_of; // [count] with `whole`: the text that an example is a piece of, from 0; else NULL
     uint64_t hash; // changes with any id, target or the order
 };
 // Fails: STATUS_INPUT naming file and line: what rows and tokenizers refuse, an unknown class (with those that there are), a target

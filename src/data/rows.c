@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct rows_format *const formats[] = {
     &rows_lines, &rows_csv, &rows_tsv, &rows_spaced, &rows_jsonl, &rows_squad, NULL};
@@ -21,19 +22,19 @@ int column_number(const char *column)
     return number - 1;
 }
 
-// The extension in front of .gz and .zst.
+// The extension in front of .gz and .zst, in any case.
 static bool has_ending(const char *path, const char *ending)
 {
     size_t bytes = strlen(path), n = strlen(ending);
     const char *packings[] = {".gz", ".zst"};
     for (int i = 0; i < 2; i++) {
         size_t p = strlen(packings[i]);
-        if (bytes > p && strcmp(path + bytes - p, packings[i]) == 0) {
+        if (bytes > p && strcasecmp(path + bytes - p, packings[i]) == 0) {
             bytes -= p;
             break;
         }
     }
-    return bytes > n && memcmp(path + bytes - n, ending, n) == 0;
+    return bytes > n && strncasecmp(path + bytes - n, ending, n) == 0;
 }
 
 static enum status find_format(const struct rows_setup *setup, const struct rows_format **format_p)
@@ -80,6 +81,23 @@ static enum status check_pair(const struct rows_setup *setup, const struct rows_
     return STATUS_OK;
 }
 
+// What is learned says nothing where it is read beside it, whether the columns are named or numbered.
+static enum status check_apart(const struct rows *rows)
+{
+    const char *const *column = rows->setup.column;
+    int apart = rows->setup.apart - 1;
+    for (int i = 0; apart >= 0 && apart < rows->setup.columns && i < rows->setup.columns; i++) {
+        bool named = strcmp(column[i], column[apart]) == 0;
+        bool placed = rows->format != &rows_jsonl && rows->place[i] == rows->place[apart];
+        if (i != apart && (named || placed))
+            FAIL(STATUS_USAGE,
+                 "%s: column %s is what is learned (data.target), and is among what it is learned "
+                 "from, as column %s; name another",
+                 rows->setup.path, column[apart], column[i]);
+    }
+    return STATUS_OK;
+}
+
 enum status rows_open(const struct rows_setup *setup, struct rows **rows_p)
 {
     struct rows *rows = NULL;
@@ -87,10 +105,15 @@ enum status rows_open(const struct rows_setup *setup, struct rows **rows_p)
     INVARIANT(setup->columns > 0 && setup->columns <= ROW_FIELDS, "%d columns", setup->columns);
     TRY(find_format(setup, &format));
     if (setup->pair) TRY(check_pair(setup, format));
+    if (setup->header && (format == &rows_lines || format == &rows_jsonl || format == &rows_squad))
+        FAIL(STATUS_USAGE,
+             "data.header: %s is read as %s, which has no header to leave out; csv and tsv have",
+             setup->path, format->name);
     TRY(memory_allocate(1, sizeof *rows, "a reader of rows", &rows));
     rows->setup = *setup;
     rows->format = format;
     enum status status = format->start(rows);
+    if (!status) status = check_apart(rows);
     if (status) {
         rows_close(rows);
         return status;

@@ -29,6 +29,7 @@ struct rows_setup {
         format; // NULL or "auto": by the extension (.txt lines, .csv, .tsv, .jsonl, .json squad, before .gz and .zst)
     const char *column[ROW_FIELDS];
     int columns;
+    int apart; // this column, from 1, is none of the others; 0: any may be read twice
     bool
         replace; // bytes that are no UTF-8 become question marks; else they end the reading (never in .json)
     bool header; // the first row of csv and tsv is left out, also where columns are numbers
@@ -46,7 +47,7 @@ struct row {
 };
 struct rows;
 
-// Borrows the setup's texts. Fails: STATUS_USAGE for an unknown format; STATUS_INPUT, also for a column that is not there, naming
+// Borrows the setup's texts. Fails: STATUS_USAGE for an unknown format, and where `apart` is another column, too; STATUS_INPUT, also for a column that is not there, naming
 // those that are.
 enum status rows_open(const struct rows_setup *setup, struct rows **rows_p) CHECK_RESULT;
 void rows_close(struct rows *rows);

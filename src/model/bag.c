@@ -43,5 +43,7 @@ const struct model_type bag_model = {
     .loss = bag_loss,
     .scores = bag_scores,
     .table = "tokens.weight",
+    .head = "classifier",
+    .init_deviation = 0.1,
     .architecture = "StentorBag",
 };

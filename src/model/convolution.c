@@ -69,5 +69,7 @@ const struct model_type convolution_model = {
     .loss = convolution_loss,
     .scores = convolution_scores,
     .table = "tokens.weight",
+    .head = "classifier",
+    .init_deviation = 0.1,
     .architecture = "StentorConvolution",
 };

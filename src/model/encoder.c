@@ -97,5 +97,6 @@ const struct model_type encoder_model = {
     .loss = encoder_loss,
     .scores = encoder_scores,
     .table = "encoder.tokens.weight",
+    .head = "classifier",
     .architecture = "StentorEncoder",
 };

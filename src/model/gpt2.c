@@ -155,5 +155,6 @@ const struct model_type gpt2_model = {
     .scores = gpt2_scores,
     .decode = gpt2_decode,
     .table = "transformer.wte.weight",
+    .head = "score",
     .architecture = "GPT2LMHeadModel",
 };

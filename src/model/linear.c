@@ -58,5 +58,6 @@ const struct model_type linear_model = {
     .validate = validate,
     .loss = linear_loss,
     .scores = linear_scores,
+    .head = "linear",
     .architecture = "StentorLinear",
 };

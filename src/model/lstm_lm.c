@@ -164,5 +164,6 @@ const struct model_type lstm_lm_model = {
     .chooses_tied = true,
     .decode = lstm_lm_decode,
     .table = "encoder.weight",
+    .head = "score",
     .architecture = "LSTMLanguageModel",
 };

@@ -58,5 +58,6 @@ const struct model_type mlp_model = {
     .validate = validate,
     .loss = mlp_loss,
     .scores = mlp_scores,
+    .head = "out",
     .architecture = "StentorMlp",
 };

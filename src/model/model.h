@@ -127,6 +127,7 @@ struct model_type {
                             struct model_inputs inputs);
     // (optional) the parameter with the vectors of a text's tokens, which models of other types may start from
     const char *table;     // "transformer.wte.weight"
+    const char *head;      // (optional) the layer whose outputs are classes: "score"
     double init_deviation; // what a run file that names none gets; 0: 0.02, GPT-2's
     bool chooses_tied;     // model.tied: false is possible
     int64_t

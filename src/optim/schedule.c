@@ -79,7 +79,9 @@ static double wsd_rate(const struct schedule_config *config, const struct schedu
                        int64_t step)
 {
     (void)state;
-    int64_t length = config->decay_steps > 0 ? config->decay_steps : config->steps / 10;
+    int64_t left = config->steps > config->warmup ? config->steps - config->warmup : 0;
+    int64_t tenth = config->steps / 10, length = tenth < left ? tenth : left;
+    if (config->decay_steps > 0) length = config->decay_steps;
     return between(config, 1 - progress(step, config->steps - length, config->steps));
 }
 

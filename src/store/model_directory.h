@@ -16,6 +16,10 @@ struct model_words {
 };
 // Writes the words' files (tokenizer.json, …).
 enum status model_words_save(const char *directory, const struct model_words *words) CHECK_RESULT;
+// Whether the directory's classes have other names, or another order, than these; false where it names none. Fails: STATUS_INPUT for
+// files that do not belong together, STATUS_MEMORY.
+enum status model_words_differ(const char *directory, const struct model_words *words,
+                               bool *differ_p) CHECK_RESULT;
 
 // Writes config.json, generation_config.json and model.safetensors (through a temporary name and rename, each), and the tokenizer's files.
 // tokenizer may be NULL. Fails: STATUS_DISK; old files stay whole.

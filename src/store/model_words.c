@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/family.h"
 #include "store/internal.h"
 
 #include <stdlib.h>
@@ -156,6 +157,22 @@ static enum status load_labels(const char *directory, struct loaded_model *model
     TRY(file_read(path, (size_t)(model->config.classes + 1) * NAME_BYTES, &text, &bytes));
     enum status status = split_labels(model, path, text, bytes);
     free(text);
+    return status;
+}
+
+enum status model_words_differ(const char *directory, const struct model_words *words,
+                               bool *differ_p)
+{
+    const struct model_family *family = NULL;
+    struct loaded_model there = {.labels = 0};
+    bool zero_bias = false;
+    TRY(model_config_read(directory, &there.config, &family, &zero_bias));
+    enum status status = load_labels(directory, &there);
+    bool differ = there.labels > 0 && there.labels != words->labels;
+    for (int32_t i = 0; i < there.labels && !differ; i++)
+        differ = strcmp(there.label[i], words->label[i]) != 0;
+    model_words_release(&there);
+    if (!status) *differ_p = differ;
     return status;
 }
 

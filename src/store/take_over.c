@@ -122,6 +122,7 @@ static enum status take(const struct source *source, const struct parameter *par
 {
     const struct safetensors *file = NULL;
     *takeover = (struct takeover){.rank = -1};
+    if (table == TABLE_ANEW) return STATUS_OK;
     const struct tensor_entry *entry = giver(source, parameter->name, takeover, &file);
     if (!entry) return STATUS_OK;
     takeover->rank = entry->rank;

@@ -17,7 +17,8 @@ struct takeover {
 };
 
 // Tables may differ in length. Their rows stand for places, for tokens, or for tokens of a source that has its own.
-enum table { TABLE_NONE, TABLE_PLACES, TABLE_TOKENS, TABLE_SOURCES, TABLES };
+// TABLE_ANEW: what it has says something else, and is not taken.
+enum table { TABLE_NONE, TABLE_PLACES, TABLE_TOKENS, TABLE_SOURCES, TABLE_ANEW, TABLES };
 // Where the directory has each of this model's rows.
 struct row_map {
     int32_t *there; // -1: nowhere; NULL: in the same row

@@ -132,7 +132,8 @@ enum status trainer_measure(struct trainer *trainer, struct evaluation_report *r
     if (kind->measure) TRY(crew_fail(trainer, kind->measure(trainer, &report)));
     report.badness = badness_of(&trainer->config, &report);
     if (isnan(report.badness) && !isnan(report.loss))
-        FAIL(STATUS_USAGE, "train.measure: %s is not known of these data (auc is of two classes)",
+        FAIL(STATUS_DIVERGED,
+             "train.measure: %s is not known, since scores of held-out rows are not numbers",
              trainer->config.measure);
     *report_p = report;
     return STATUS_OK;

@@ -61,14 +61,16 @@ static enum status split_rows(struct trainer *trainer)
     if (config->model.spans) return answer_split(trainer);
     if (config->model.sentences) return extract_split(trainer);
     struct example_feed *feed = examples_of(trainer);
-    int64_t room[2] = {0, 0}, count = feed->read[0].count;
+    const struct examples *read = &feed->read[0];
+    int64_t room[2] = {0, 0}, count = read->whole ? read->whole : read->count;
     struct share *held_out = &feed->held_out;
     bool own_file = config->data.valid[0];
-    feed->learned.rows = &feed->read[0];
+    feed->learned.rows = read;
     held_out->rows = &feed->read[own_file ? 1 : 0];
     TRY(check_folds(config, count, "rows"));
-    for (int64_t row = 0; row < count; row++) {
-        bool held = row_is_held_out(config, count, row);
+    for (int64_t row = 0; row < read->count; row++) {
+        // Of a text that is in pieces, all are held out or none.
+        bool held = row_is_held_out(config, count, read->whole ? read->whole_of[row] : row);
         TRY(held ? share_add(held_out, &room[1], (int32_t)row)
                  : share_add(&feed->learned, &room[0], (int32_t)row));
     }
@@ -121,6 +123,7 @@ static enum status repeat_rows(struct example_feed *feed, const int64_t *count)
     struct share *share = &feed->learned;
     int64_t most = 0, rows = share->count, room = rows, *seen = NULL;
     for (int32_t c = 0; c < feed->labels.count; c++) most = count[c] > most ? count[c] : most;
+    share->once = rows;
     TRY(memory_allocate((size_t)feed->labels.count, sizeof *seen, "the classes", &seen));
     enum status status = memory_grow(&share->row, (size_t)room, sizeof *share->row, "the rows");
     for (int64_t i = 0; i < rows && !status; i++) {
@@ -279,7 +282,7 @@ static size_t rows_bytes(const struct examples *rows)
 {
     size_t count = (size_t)rows->count;
     size_t each = (size_t)rows->features * sizeof(float) + (rows->label ? sizeof(int32_t) : 0) +
-                  (rows->number ? sizeof(float) : 0);
+                  (rows->number ? sizeof(float) : 0) + (rows->whole ? sizeof(int32_t) : 0);
     if (!rows->count) return 0;
     return count * each + (count * (size_t)rows->texts + 1) * sizeof *rows->place +
            (rows->place ? (size_t)rows->place[rows->count * rows->texts] * sizeof *rows->ids : 0);
@@ -383,6 +386,7 @@ static enum status examples_open(struct trainer *trainer)
     TRY(setup_examples(trainer));
     TRY(split_rows(trainer));
     TRY(balance_classes(trainer));
+    TRY(measure_known(trainer));
     TRY(make_shapes(trainer));
     TRY(translate_open(trainer));
     TRY(describe(trainer));
@@ -470,7 +474,7 @@ static int64_t examples_fill_group(const struct trainer *trainer, int64_t g,
 
 static int64_t examples_sample(const struct trainer *trainer, int64_t m, int64_t row)
 {
-    return share_row(&examples_of(trainer)->learned, in_plan(trainer, m), row);
+    return share_draw(&examples_of(trainer)->learned, in_plan(trainer, m), row);
 }
 
 static void examples_words(const struct trainer *trainer, struct model_words *words)

@@ -15,6 +15,7 @@ struct share {
     const struct examples *rows; // borrowed
     int64_t count;
     int32_t *row, *length; // [count] of rows; one may be there several times
+    int64_t once; // the first so many rows are there for the first time, the others again; 0: all
     struct buckets buckets;
     int32_t *order; // the plan of an epoch (data/buckets.h): places in `row`
     uint8_t *bucket;
@@ -57,6 +58,14 @@ static inline int32_t share_row(const struct share *share, int64_t m, int64_t ro
     return place < 0 ? -1 : share->row[place];
 }
 
+// What an example's draws are numbered by in that row: copies of a row that is repeated differ from each other.
+static inline int64_t share_draw(const struct share *share, int64_t m, int64_t row)
+{
+    int32_t place = share->order[m * share->buckets.most_rows + row];
+    bool copy = place >= 0 && share->once > 0 && place >= share->once;
+    return copy ? share->rows->count + place : share_row(share, m, row);
+}
+
 // feed_examples.c: whether each of train.folds parts has one of `count` rows, or articles (`what`). Fails: STATUS_INPUT.
 enum status check_folds(const struct run_config *config, int64_t count,
                         const char *what) CHECK_RESULT;
@@ -78,6 +87,8 @@ double fill_nearest(const struct trainer *trainer, const struct share *share, in
 // feed_measure.c: adds a measure; takes the scores of group g; what they are worth when all are known.
 void report_add(struct evaluation_report *report, const char *tag, double value);
 void take_scores(const struct trainer *trainer, int rank, int64_t g, const float *scores);
+// Before a step is trained: whether held-out rows have what train.measure compares. Fails: STATUS_USAGE, STATUS_INPUT.
+enum status measure_known(const struct trainer *trainer) CHECK_RESULT;
 enum status measure_held_out(struct trainer *trainer,
                              struct evaluation_report *report) CHECK_RESULT;
 #endif

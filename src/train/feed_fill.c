@@ -49,16 +49,18 @@ struct filling {
     const struct batch_inputs *in;
     struct model_sizes sizes;
     bool learns;
+    int64_t m; // of the plan
 };
 
-static int64_t write_tokens(const struct filling *f, int32_t example, int32_t *tokens)
+// draw: what the changes are numbered by.
+static int64_t write_tokens(const struct filling *f, int32_t example, int64_t draw, int32_t *tokens)
 {
     const struct example_feed *feed = examples_of(f->trainer);
     const struct examples *rows = f->share->rows;
     struct form_text text[2] = {text_of_row(rows, example, 0), {.count = -1}};
     if (is_pair(&f->trainer->config)) text[1] = text_of_row(rows, example, 1);
     if (example < 0) text[0].count = 0;
-    struct form_change change = {&feed->augmentation, (uint32_t)f->share->epoch, (uint32_t)example};
+    struct form_change change = {&feed->augmentation, (uint32_t)f->share->epoch, (uint32_t)draw};
     bool changes = f->learns && feed->augments && example >= 0;
     return form_write(&feed->form, text, changes ? &change : NULL, tokens);
 }
@@ -67,7 +69,7 @@ static int64_t write_tokens(const struct filling *f, int32_t example, int32_t *t
 static void fill_tokens(const struct filling *f, int64_t row, int32_t example)
 {
     int32_t *tokens = f->in->tokens + row * f->sizes.tokens;
-    int64_t count = write_tokens(f, example, tokens);
+    int64_t count = write_tokens(f, example, share_draw(f->share, f->m, row), tokens);
     for (int64_t i = count; i < f->sizes.tokens; i++) tokens[i] = 0;
     f->in->lengths[row] = (int32_t)count;
 }
@@ -190,10 +192,10 @@ double fill_nearest(const struct trainer *trainer, const struct share *share, in
     double nearest = 1; // draws are less
     for (int64_t m = first; m < last; m++) {
         const struct filling f = {trainer, share, NULL, trainer->feed.shape[share->bucket[m]],
-                                  learns};
+                                  learns,  m};
         for (int64_t row = 0; row < f.sizes.batch; row++) {
             int32_t example = share_row(share, m, row);
-            int64_t count = example < 0 ? 0 : write_tokens(&f, example, feed->scratch);
+            int64_t count = example < 0 ? 0 : write_tokens(&f, example, example, feed->scratch);
             for (int64_t i = 0; i < count; i++) {
                 double draw = philox_uniform(draw_of(&f, example, CHOSEN), (uint64_t)i);
                 if (feed->scratch[i] >= feed->form.size) continue;
@@ -224,7 +226,7 @@ static int64_t fill_answer(const struct filling *f, int64_t row, int32_t example
 int64_t fill_rows(const struct trainer *trainer, const struct share *share, int64_t m, bool learns,
                   const struct batch_inputs *in)
 {
-    const struct filling f = {trainer, share, in, trainer->feed.shape[share->bucket[m]], learns};
+    const struct filling f = {trainer, share, in, trainer->feed.shape[share->bucket[m]], learns, m};
     enum model_tasks task = run_task(&trainer->config);
     int64_t targets = 0;
     for (int64_t row = 0; row < f.sizes.batch; row++) {

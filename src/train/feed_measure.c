@@ -8,6 +8,7 @@
 #include "train/feed_translate.h"
 
 #include <math.h>
+#include <string.h>
 
 // ---- one group ----
 
@@ -139,6 +140,26 @@ static enum status measure_numbers(const struct trainer *trainer, struct evaluat
     report_add(report, "val/rmse", sqrt(errors.square / n));
     if (variance > 0) report_add(report, "val/r2", 1 - errors.square / variance);
     return STATUS_OK;
+}
+
+// ---- what is not known ----
+enum status measure_known(const struct trainer *trainer)
+{
+    const struct run_config *config = &trainer->config;
+    const struct example_feed *feed = examples_of(trainer);
+    const struct share *held = &feed->held_out;
+    const int32_t *label = held->rows->label;
+    int64_t i = 1;
+    if (held->count == 0 || strcmp(config->measure, "auc") != 0) return STATUS_OK;
+    if (feed->labels.count != 2)
+        FAIL(STATUS_USAGE, "train.measure: auc is of two classes, and %s has %d",
+             config->data.train, feed->labels.count);
+    while (i < held->count && label[held->row[i]] == label[held->row[0]]) i++;
+    if (i < held->count) return STATUS_OK;
+    FAIL(STATUS_INPUT,
+         "%s: all %lld held-out rows are of class \"%.*s\", and train.measure: auc compares two",
+         config->data.valid[0] ? config->data.valid : config->data.train, (long long)held->count,
+         CUT(feed->labels.name[label[held->row[0]]], 60));
 }
 
 enum status measure_held_out(struct trainer *trainer, struct evaluation_report *report)

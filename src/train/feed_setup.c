@@ -20,6 +20,7 @@ enum { PIECES = 8000 };
 struct columns {
     int texts, features;
     bool target;             // a class or number
+    int learned;             // place of what is learned among all columns, from 1; 0: none is
     struct column_list list; // of features
     const char *column[ROW_FIELDS];
 };
@@ -49,6 +50,7 @@ static enum status find_columns(const struct run_config *config, struct columns 
         if (!pair && config->data.pair[0]) c->column[c->texts++] = config->data.pair;
     }
     c->target = !pair && !masked;
+    c->learned = pair ? c->texts : c->target ? c->texts + c->features + 1 : 0;
     if (c->target) c->column[c->texts + c->features] = config->data.target;
     return STATUS_OK;
 }
@@ -64,6 +66,7 @@ static struct rows_setup rows_of(const struct trainer *trainer, const struct col
         .pair = pair[0] ? pair : NULL,
         .format = config->data.format,
         .columns = count,
+        .apart = from == 0 && c->learned <= count ? c->learned : 0,
         .header = config->data.header,
         .replace = config->data.replace,
         .stop = &trainer->stop,
@@ -75,7 +78,8 @@ static struct rows_setup rows_of(const struct trainer *trainer, const struct col
 void setup_pairs(const struct trainer *trainer, int file, struct rows_setup *setup_p)
 {
     const struct run_config *config = &trainer->config;
-    const struct columns columns = {.texts = 2, .column = {config->data.text, config->data.target}};
+    const struct columns columns = {
+        .texts = 2, .learned = 2, .column = {config->data.text, config->data.target}};
     *setup_p = rows_of(trainer, &columns, file, 0, columns.texts);
 }
 

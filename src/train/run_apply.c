@@ -52,6 +52,7 @@ static const struct reader of_schedules[] = {
     {"train.factor", "step, plateau"},
     {"train.schedule_patience", "plateau"},
 };
+#define BY_GRADIENTS "sgd, rmsprop, adam, adamw"
 static const struct reader of_optimizers[] = {
     {"train.momentum", "sgd, rmsprop"},
     {"train.nesterov", "sgd"},
@@ -59,6 +60,14 @@ static const struct reader of_optimizers[] = {
     {"train.beta2", "adam, adamw, rmsprop"},
     {"train.epsilon", "adam, adamw, rmsprop"},
     {"train.smoothing", "count"},
+    {"train.learning_rate", BY_GRADIENTS},
+    {"train.weight_decay", BY_GRADIENTS},
+    {"train.clip", BY_GRADIENTS},
+    {"train.l1", BY_GRADIENTS},
+    {"train.l2", BY_GRADIENTS},
+    {"train.label_smoothing", BY_GRADIENTS},
+    {"train.layer_decay", BY_GRADIENTS},
+    {"data.word_dropout", BY_GRADIENTS},
 };
 // How an exchange is tuned stands for whenever that is chosen: keys of parallel are not asked.
 

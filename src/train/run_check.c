@@ -317,6 +317,11 @@ static enum status check_bag(const struct run_config *config)
     return STATUS_OK;
 }
 
+static bool is_set(const struct run_config *config, const char *key)
+{
+    return config->origin[run_key_find(key)] != RUN_DEFAULT && !run_key_is_start(config, key);
+}
+
 // What only rows of examples have is an error where there are none, and the other way round.
 static enum status check_rows(const struct run_config *config)
 {
@@ -328,13 +333,18 @@ static enum status check_rows(const struct run_config *config)
         "data.unknown",       "data.mask_rate",     "data.answer_tokens", "data.source_tokenizer",
         "train.batch_tokens", "train.folds",        "train.fold",         "train.measure",
         "train.measure_beam"};
-    static const char *const changes[] = {"data.word_dropout", "data.swap", "data.mask",
-                                          "data.unknown"};
+    static const char *const running[] = {"data.partition", "data.field", "data.cache"};
+    static const char *const of_texts[] = {
+        "model.presence",  "data.tokenizer",    "data.text", "data.ngrams", "data.buckets",
+        "data.ngram_hash", "data.word_dropout", "data.swap", "data.mask",   "data.unknown"};
     bool rows = run_has_rows(config);
     for (size_t i = 0; i < sizeof own / sizeof *own && !rows; i++)
-        if (config->origin[run_key_find(own[i])] != RUN_DEFAULT &&
-            !run_key_is_start(config, own[i]))
+        if (is_set(config, own[i]))
             FAIL_KEY(config, own[i], "it is of rows of examples, and task: lm reads running text");
+    for (size_t i = 0; i < sizeof running / sizeof *running && rows; i++)
+        if (is_set(config, running[i]))
+            FAIL_KEY(config, running[i], "it is of running text, and task: %s reads rows",
+                     config->task);
     if (!rows) return STATUS_OK;
     if (config->data.valid_pair[0] && !config->data.valid[0])
         FAIL_KEY(config, "data.valid_pair", "there is no data.valid beside it");
@@ -350,10 +360,9 @@ static enum status check_rows(const struct run_config *config)
     if (config->data.features[0] && strcmp(config->model.type, "mlp") != 0 &&
         strcmp(config->model.type, "linear") != 0)
         FAIL_KEY(config, "data.features", "%s reads texts, not numbers", config->model.type);
-    for (size_t i = 0; config->data.features[0] && i < sizeof changes / sizeof *changes; i++)
-        if (!run_key_is_start(config, changes[i]))
-            FAIL_KEY(config, changes[i],
-                     "it changes tokens of texts, and data.features are numbers");
+    for (size_t i = 0; config->data.features[0] && i < sizeof of_texts / sizeof *of_texts; i++)
+        if (is_set(config, of_texts[i]))
+            FAIL_KEY(config, of_texts[i], "it is of texts, and data.features are numbers");
     return check_bag(config);
 }
 
@@ -366,9 +375,25 @@ static int64_t choose_micro_batch(int64_t batch)
     return micro;
 }
 
+// Batch norm takes its statistics of a micro-batch, and one row has none: the least divisor that is enough for a mean.
+static int64_t choose_normed(int64_t batch)
+{
+    enum { ENOUGH = 8 };
+    int64_t micro = batch / 8 < ENOUGH ? ENOUGH : batch / 8;
+    while (micro < batch && batch % micro) micro++;
+    return micro < batch ? micro : batch;
+}
+
 static enum status check_batch(struct run_config *config)
 {
-    if (!config->micro_batch) config->micro_batch = choose_micro_batch(config->batch);
+    bool normed = config->model.batch_norm;
+    if (!config->micro_batch)
+        config->micro_batch =
+            normed ? choose_normed(config->batch) : choose_micro_batch(config->batch);
+    if (normed && config->micro_batch == 1)
+        FAIL_KEY(config, config->batch == 1 ? "train.batch" : "train.micro_batch",
+                 "1, but model.batch_norm takes mean and variance of a micro-batch, and one row "
+                 "has none; take 8 or more");
     if (config->batch % config->micro_batch)
         FAIL_KEY(config, "train.batch",
                  "%lld is not a multiple of train.micro_batch %lld; %lld would be",
@@ -434,7 +459,8 @@ static enum status check_optimizer(struct run_config *config)
                 !strcmp(schedule->name, "wsd");
     resolve(&schedule->min_learning_rate, ends ? schedule->learning_rate / 10 : 0);
     resolve(&config->optimizer.weight_decay, !strcmp(config->optimizer.name, "adamw") ? 0.1 : 0);
-    if (!strcmp(schedule->name, "wsd") && schedule->decay_steps > config->steps - schedule->warmup)
+    if (!strcmp(schedule->name, "wsd") && schedule->decay_steps > 0 &&
+        schedule->decay_steps > config->steps - schedule->warmup)
         FAIL_KEY(
             config, "train.decay_steps",
             "%lld, but of %lld steps (train.steps) only %lld come after the warm-up",

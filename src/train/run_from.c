@@ -28,9 +28,13 @@ static const struct {
     {"model.bias", false},       {"model.rnn", true},
     {"model.tied", false},       {"model.post_norm", true},
     {"model.sinusoidal", true},  {"model.additive_attention", true},
-    {"model.batch_norm", false},
+    {"model.batch_norm", false}, {"model.pool", false},
+    {"model.presence", true},    {"data.ngrams", false},
+    {"data.ngram_hash", true},
 };
 enum { TAKEN = sizeof taken / sizeof *taken };
+
+static const char *const pools[] = {"mean", "max", "first", "last", "sum"};
 
 static enum status read_directory(const char *from, struct run_config *other)
 {
@@ -40,6 +44,11 @@ static enum status read_directory(const char *from, struct run_config *other)
     TRY(model_config_read(from, &model, &family, &zero_bias));
     run_config_defaults(other);
     other->model = model;
+    // What auto makes of it says nothing.
+    if (model.pool != (strcmp(model.type, "linear") ? POOL_MEAN : POOL_SUM))
+        snprintf(other->pool, sizeof other->pool, "%s", pools[model.pool]);
+    if (model.ngrams) other->data.ngrams = model.ngrams;
+    other->data.ngram_hash = model.ngram_hash;
     if (zero_bias) other->model.bias = false;
     return STATUS_OK;
 }
@@ -85,6 +94,8 @@ static bool knows_tokens_by_vectors(const char *name)
 static bool belongs(const struct run_config *config, const struct run_config *other,
                     const char *key)
 {
+    if (!strcmp(key, "model.pool") && !run_has_scores(config) && run_task(config) != TASK_MLM)
+        return false;
     if (strcmp(config->model.type, other->model.type) == 0) return true;
     return strcmp(key, "model.width") == 0 && knows_tokens_by_vectors(config->model.type) &&
            knows_tokens_by_vectors(other->model.type);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "op/op.h"
+#include "store/model_directory.h"
 #include "store/take_over.h"
 #include "text/match_tokens.h"
 #include "text/specials.h"
@@ -83,24 +84,31 @@ static void log_takeover(const struct trainer *trainer, const struct takeover *t
 }
 
 // Fails when nothing fits, with what stands in the way.
-static enum status check_takeover(const struct trainer *trainer, const struct takeover *takeover)
+static enum status check_takeover(const struct trainer *trainer, const enum table *kind,
+                                  const struct takeover *takeover)
 {
     const struct run_config *config = &trainer->config;
     const struct parameters *parameters = &trainer->parameters;
     char place[RUN_PATH + 32], here[64], there[64];
     int other = -1;
-    bool unknown = false;
+    bool unknown = false, classes = false;
     run_key_place(config, "model.from", place);
     for (int i = 0; i < parameters->count; i++) {
         if (takeover[i].taken) return STATUS_OK;
         if (takeover[i].rank >= 0 && other < 0) other = i;
         if (takeover[i].unknown) unknown = true;
+        if (kind[i] == TABLE_ANEW) classes = true;
     }
     if (unknown)
         FAIL(STATUS_INPUT,
              "%smodel.from: %.*s knows no token of this run's tokenizer (data.tokenizer: %s), and "
              "nothing else of it fits; data.tokenizer: %.*s has its tokens",
              place, CUT(config->from, 300), config->data.tokenizer, CUT(config->from, 300));
+    if (other < 0 && classes)
+        FAIL(STATUS_INPUT,
+             "%smodel.from: the classes of %.*s (its labels.txt) are others than those of %s, and "
+             "nothing else of it fits",
+             place, CUT(config->from, 300), config->data.train);
     if (other < 0)
         FAIL(STATUS_INPUT,
              "%smodel.from: nothing in %.*s has the name of a parameter of %s (such as %s); "
@@ -176,6 +184,28 @@ static enum status match_all_rows(const struct trainer *trainer, struct row_map 
                       &map[TABLE_SOURCES]);
 }
 
+// Classes of other names have other weights: the head starts anew.
+static enum status find_head(const struct trainer *trainer, enum table *kind)
+{
+    struct model_words words = {.labels = 0};
+    const struct parameters *parameters = &trainer->parameters;
+    const struct model_type *type;
+    char path[RUN_PATH + 16];
+    bool differ = false;
+    TRY(path_join(path, sizeof path, trainer->config.from, "config.json"));
+    if (!file_exists(path)) return STATUS_OK; // take_over() says what is missing
+    if (trainer->feed.kind->words) trainer->feed.kind->words(trainer, &words);
+    TRY(model_find(trainer->config.model.type, &type));
+    if (!type->head) return STATUS_OK;
+    TRY(model_words_differ(trainer->config.from, &words, &differ));
+    size_t length = strlen(type->head);
+    for (int i = 0; i < parameters->count && differ; i++) {
+        const char *name = parameters->list[i].name;
+        if (strncmp(name, type->head, length) == 0 && name[length] == '.') kind[i] = TABLE_ANEW;
+    }
+    return STATUS_OK;
+}
+
 // ---- taking ----
 
 // Replica 0: fresh[parameter] = whether it is new; with `weights` copies what there is.
@@ -191,11 +221,12 @@ static enum status take_weights(struct trainer *trainer, float *weights, bool *f
     enum status status = memory_allocate(count, sizeof *takeover, "parameters", &takeover);
     find_kinds(&trainer->training_graph[0], kind);
     if (!status) status = match_all_rows(trainer, tables.map);
+    if (!status) status = find_head(trainer, kind);
     tables.kind = kind;
     if (!status)
         status =
             take_over(config->from, config->model.type, parameters, &tables, weights, takeover);
-    if (!status) status = check_takeover(trainer, takeover);
+    if (!status) status = check_takeover(trainer, kind, takeover);
     for (size_t i = 0; i < count && !status; i++) fresh[i] = takeover[i].taken == TAKEN_NOT;
     if (!status && weights) log_takeover(trainer, takeover);
     for (int t = 0; t < TABLES; t++) free(tables.map[t].there);

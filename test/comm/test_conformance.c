@@ -528,7 +528,7 @@ static const struct mpi_calls *real;
 static int test_slowly(void *requests, int count, struct mpi_done done[MPI_MOST_DONE], int *done_p)
 {
     static int calls;
-    if (calls++ < 16) nanosleep(&(struct timespec){0, 300000000}, NULL);
+    if (calls++ < 10) nanosleep(&(struct timespec){0, 300000000}, NULL);
     return real->test(requests, count, done, done_p);
 }
 // The pulse's thread calls, too.
@@ -566,7 +566,8 @@ static const struct {
 } process_case[] = {
     {"fine",
      {count_rounds, gather_bytes, pass_token, send_to_first, exchange_all, regroup, take_any,
-      share_regions, by_rounds, all_reduce, work_slowly}},
+      share_regions, by_rounds, all_reduce}},
+    {"works", {work_slowly}},
     {"large", {send_large}},
     {"pieces", {exchange_all, regroup, share_regions}},
     {"lose", {lose_one}},

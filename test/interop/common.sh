@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh disable=SC2034
 # Sourced by the tests of this folder: finds Python, builds `exchange`, makes a folder that goes away.
 # With program=NAME set before, it builds test/interop/NAME.c instead.
 # Call: setup NAME MODULE..., which skips the test under NAME when no Python has the modules.

@@ -97,7 +97,7 @@ run_file "two documents" 'out: a\n---\nout: b\n' 2 "second document"
 run_file "NUL" 'out: a\000b\n' 3 "NUL"
 run_file "not UTF-8" 'out: \377\376\n' 3 "UTF-8"
 head -c 3000 /dev/urandom >bad.yaml; bad "run file: random bytes" 3 "UTF-8" "$program" train bad.yaml
-awk 'BEGIN { for (i = 0; i < 300000; i++) printf "[" }' >bad.yaml; bad "run file: 300,000 brackets" 2 "mapping of keys" sh -c '"$1" train bad.yaml 2>&1 | sed "s/a list cannot stand.*/mapping of keys/" >&2; exit 2' - "$program"
+awk 'BEGIN { for (i = 0; i < 300000; i++) printf "[" }' >bad.yaml; bad "run file: 300,000 brackets" 2 "a list cannot stand" "$program" train bad.yaml
 awk 'BEGIN { for (i = 0; i < 60000; i++) print "# comment comment comment" }' >bad.yaml; bad "run file: more than 1 MiB" 3 "bad.yaml" "$program" train bad.yaml
 
 # ---- texts ----
@@ -240,7 +240,7 @@ if [ "$(id -u)" -eq 0 ] && mkdir -p tiny && mount -t tmpfs -o size=600k tmpfs ti
     bad "a full disk: the run says so" 4 "No space left" "$program" train run.yaml --set train.steps=22 --out tiny/o --resume --quiet
     good "a full disk: the old checkpoint is whole" "$program" inspect tiny/o/checkpoints/step-20
     good "a full disk: the old model is whole" "$program" generate tiny/o --prompt the --max-tokens 3
-    if ls -A tiny/o/checkpoints | grep -q '^\.tmp'; then not_ok "a full disk: temporary folders stay"; else ok "a full disk: no temporary folder stays"; fi
+    if [ -n "$(find tiny/o/checkpoints -name '.tmp*')" ]; then not_ok "a full disk: temporary folders stay"; else ok "a full disk: no temporary folder stays"; fi
     rm tiny/filler
     good "a full disk: with room again the run goes on" "$program" train run.yaml --set train.steps=22 --out tiny/o --resume --quiet
     umount tiny && mounted=

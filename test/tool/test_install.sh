@@ -42,8 +42,8 @@ if command -v pkg-config >/dev/null 2>&1; then
     check "stentor.pc" sh -c "PKG_CONFIG_PATH='$root/lib/pkgconfig' pkg-config --exact-version=\$('$root/bin/stentor' --version | awk '{print \$2}') stentor"
     check "a program linked statically through stentor.pc" sh -c "${CC:-gcc} -std=c11 examples/generate.c -I'$root/include' '$root/lib/libstentor.a' \\
         \$(PKG_CONFIG_PATH='$root/lib/pkgconfig' pkg-config --static --libs-only-l stentor | sed 's/-lstentor//') -pthread -o '$work/static'"
-else skip "stentor.pc" "no pkg-config"; fi
+else skip "stentor.pc" "pkg-config is not here"; fi
 if command -v man >/dev/null 2>&1; then check "the man page renders without warnings" sh -c "test -z \"\$(man --warnings -l '$root/share/man/man1/stentor.1' 2>&1 >/dev/null)\""
-else skip "the man page renders" "no man"; fi
+else skip "the man page renders" "man is not here"; fi
 echo "1..$count"
 [ $failures -eq 0 ]

@@ -8,7 +8,7 @@ program=$BUILD/stentor
 work=$(mktemp -d)
 job=''
 trap '[ -n "$job" ] && kill -TERM $job 2>/dev/null; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' INT TERM HUP
 count=0
 say() { # say STATUS NAME
     count=$((count + 1))

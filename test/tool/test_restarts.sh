@@ -3,9 +3,9 @@
 # shellcheck source=test/shell.sh
 . "$(dirname "$0")/../shell.sh"
 helpers=
-end() { [ -z "$helpers" ] || kill $helpers 2>/dev/null; rm -rf "$work"; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
-holder() { cat "$1/.lock" 2>/dev/null; }
+holder() { { read -r number <"$1/.lock" && echo "$number"; } 2>/dev/null; }
+# It may have written one more checkpoint until it is gone.
+kill_now() { process=$now; kill -9 "$process"; within 100 gone "$process"; last=$(newest "$@"); } # kill_now OUT [BELOW]
 # Kills the training in OUT N times, each time another process that has got further; at once: as soon as it is there.
 kill_often() { # kill_often OUT N [at once]
     last=0 process=
@@ -15,8 +15,7 @@ kill_often() { # kill_often OUT N [at once]
             tries=$((tries + 1)); [ $tries -lt 3000 ] || return 1
             sleep 0.02
         done
-        process=$now last=$(newest "$1")
-        kill -9 "$process"
+        kill_now "$1"
         echo "$i" >"$1.kills"
     done
 }
@@ -25,7 +24,7 @@ quick_text 300 >text.txt
 cat >run.yaml <<'END'
 model: {layers: 2, heads: 2, width: 48, context: 64, dropout: 0.1}
 data: {train: text.txt}
-train: {steps: 400, batch: 8, micro_batch: 2, warmup: 4, eval_every: 100, save_every: 20}
+train: {steps: 150, batch: 8, micro_batch: 2, warmup: 4, eval_every: 100, save_every: 10}
 parallel: {workers: 2}
 END
 "$program" train run.yaml --out whole --quiet --json >whole.json 2>whole.err
@@ -40,30 +39,30 @@ check "each restart is told, also when it is quiet" sh -c 'test "$(grep -c "^war
 check "log.jsonl repeats no step" sh -c 'grep -o "\"_step\": [0-9]*, .*train/loss" killed/log.jsonl | sed "s/[^0-9]*\([0-9]*\).*/\1/" >steps && sort -n -u steps | cmp - steps'
 
 # ---- a storm ----
-"$program" train run.yaml --out storm --set train.steps=20 --set train.decay_steps=400 --quiet 2>storm.err
+"$program" train run.yaml --out storm --set train.steps=20 --set train.decay_steps=150 --quiet 2>storm.err
 rm storm/.lock
 kill_often storm 3 "at once" & helpers=$!
-"$program" train run.yaml --out storm --set train.decay_steps=400 --set train.steps=100000 --set train.save_every=0 --resume --restarts 2 --quiet 2>storm.err; code=$?
+"$program" train run.yaml --out storm --set train.decay_steps=150 --set train.steps=100000 --set train.save_every=0 --resume --restarts 2 --quiet 2>storm.err; code=$?
 wait $helpers; helpers=
 check "killed at the start each time: it gives up, with the code of the signal" sh -c 'test "$1" -eq 137 && grep -q "3 times in a row without a new checkpoint; --restarts 2 allows no more; .* --resume goes on from the checkpoint step-20$" storm.err' - $code
 check "pauses grow" sh -c 'grep -q "it goes on in 1 s .*(restart 1 of 2 without a new checkpoint)" storm.err && grep -q "it goes on in 2 s .*(restart 2 of 2 without a new checkpoint)" storm.err'
 check "no checkpoint was dropped" "$program" inspect storm/checkpoints/step-20
 
 # ---- a newest checkpoint that is damaged ----
-"$program" train run.yaml --out torn --set train.steps=20 --set train.decay_steps=400 --quiet 2>torn.err
+"$program" train run.yaml --out torn --set train.steps=20 --set train.decay_steps=150 --quiet 2>torn.err
 cp -r torn/checkpoints/step-20 torn/checkpoints/step-9000000
 printf '\377\377' | dd of=torn/checkpoints/step-9000000/weights.safetensors bs=1 conv=notrunc seek=4000 2>/dev/null
 rm torn/.lock
 kill_torn() { # as kill_often: another process each time, when it has written a checkpoint
-    last=0 process=
+    last=20 process=
     for i in 1 2; do
-        until now=$(holder torn) && [ -n "$now" ] && [ "$now" != "$process" ] && [ "$(ls -t torn/checkpoints | grep -v 9000000 | sed -n 's/^step-//p' | sort -n | tail -1)" -gt $((20 + last)) ]; do sleep 0.02; done
-        process=$now last=$(($(ls torn/checkpoints | grep -v 9000000 | sed -n 's/^step-//p' | sort -n | tail -1) - 20))
-        kill -9 "$process"; echo "$i" >torn.kills
+        until now=$(holder torn) && [ -n "$now" ] && [ "$now" != "$process" ] && [ "$(newest torn 9000000)" -gt "$last" ]; do sleep 0.02; done
+        kill_now torn 9000000
+        echo "$i" >torn.kills
     done
 }
 kill_torn & helpers=$!
-timeout 120 "$program" train run.yaml --out torn --set train.decay_steps=400 --resume --restarts 1 --quiet --json >torn.json 2>torn.err; code=$?
+timeout 120 "$program" train run.yaml --out torn --set train.decay_steps=150 --resume --restarts 1 --quiet --json >torn.json 2>torn.err; code=$?
 kill $helpers 2>/dev/null; wait $helpers 2>/dev/null; helpers=
 check "progress below a damaged checkpoint counts" sh -c 'test "$1" -eq 0 && grep -qx 2 torn.kills' - $code
 check "... and the bits are those of an undisturbed run" test "$(digest torn.json)" = "$(digest whole.json)"
@@ -101,12 +100,16 @@ wait $process; code=$?
 check "the second signal ends at once" sh -c 'test "$1" -eq 143 && ! ls twice/checkpoints/step-*' - $code
 check "... and nobody is left" within 20 gone "$child"
 start thrice
-child=$(holder thrice); kill -STOP "$child"; for i in 1 2 3; do kill -TERM $process; sleep 0.4; done
+child=$(holder thrice); kill -STOP "$child"
+# Signals that come while one is still to be handled may become one.
+tries=0; until gone $process || [ $tries -ge 20 ]; do kill -TERM $process 2>/dev/null; tries=$((tries + 1)); sleep 0.4; done
 wait $process; code=$?
 check "the third signal ends a training that hangs" sh -c 'test "$1" -eq 137' - $code
 if command -v timeout >/dev/null 2>&1; then
     # shellcheck disable=SC2086
-    timeout --preserve-status -s TERM 2 "$program" train run.yaml --out timed --restarts 3 $long 2>timed.err; code=$?
+    timeout --preserve-status -s TERM 600 "$program" train run.yaml --out timed --restarts 3 $long 2>timed.err & process=$!
+    # What is sent to it goes on as it would when the time is over.
+    within 300 test -s timed/log.jsonl; kill -TERM $process; wait $process; code=$?
     check "timeout(1), which signals twice, asks once" sh -c 'test "$1" -eq 75 && ls timed/checkpoints/step-* >/dev/null' - $code
 else skip "timeout(1), which signals twice, asks once" "no timeout(1)"; fi
 start pause

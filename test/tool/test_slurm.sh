@@ -2,36 +2,39 @@
 # examples/slurm.sh under a Slurm of one machine (munged, slurmctld and slurmd in a scratch folder): a job that is signalled before its time is over, and one
 # that is preempted, go back into the queue and finish with the bits of an undisturbed run. Skips where Slurm is not installed or cannot run.
 set -u
+skip_all() { echo "ok 1 - jobs under Slurm go on # SKIP $1"; echo "1..1"; exit 0; }
+PATH=$PATH:/usr/sbin:/sbin
+[ -z "${SANITIZED:-}" ] || skip_all "nothing of it is for a sanitizer"
+for needed in munged slurmctld slurmd sbatch srun scontrol scancel bash; do
+    command -v $needed >/dev/null 2>&1 || skip_all "$needed is not here (Debian: slurmctld slurmd slurm-client munge)"
+done
 cd "$(dirname "$0")/../.." || exit 1
 BUILD=${BUILD:-build/release}
 STENTOR=$(cd "$BUILD" && pwd)/stentor
 example=$(pwd)/examples/slurm.sh
-PATH=$PATH:/usr/sbin:/sbin
 work=$(mktemp -d)
 export STENTOR SLURM_CONF="$work/slurm.conf"
-daemons=
+daemons='' runs=''
 stop_all() {
-    scancel --state=RUNNING --signal=KILL --full --user="$(id -un)" 2>/dev/null
-    scancel --user="$(id -un)" 2>/dev/null
+    if [ -n "$runs" ]; then # without slurmctld each call takes a minute
+        scancel --state=RUNNING --signal=KILL --full --user="$(id -un)" 2>/dev/null
+        scancel --user="$(id -un)" 2>/dev/null
+    fi
     for daemon in $daemons; do kill "$daemon" 2>/dev/null; done
     for daemon in $daemons; do wait "$daemon" 2>/dev/null; done
     rm -rf "$work"
 }
 trap stop_all EXIT
+trap 'exit 1' INT TERM HUP
 count=0 failures=0
 ok() { count=$((count + 1)); echo "ok $count - $1"; }
 not_ok() { count=$((count + 1)); failures=$((failures + 1)); echo "not ok $count - $1"; }
-[ -z "${SANITIZED:-}" ] || { echo "ok 1 - jobs under Slurm go on # SKIP nothing of it is for a sanitizer"; echo "1..1"; exit 0; }
-skip_all() { echo "ok 1 - jobs under Slurm go on # SKIP $1"; echo "1..1"; exit 0; }
 within() { # within SECONDS COMMAND…: whether it holds within so many seconds
     left=$1; shift
     while ! "$@" >/dev/null 2>&1; do [ "$left" -gt 0 ] || return 1; left=$((left - 1)); sleep 1; done
 }
 digest() { sed -n 's/.*\([0-9a-f]\{64\}\).*/\1/p' "$1" | tail -1; }
 
-for needed in munged slurmctld slurmd sbatch srun scontrol scancel bash; do
-    command -v $needed >/dev/null 2>&1 || skip_all "no $needed (Debian: slurmctld slurmd slurm-client munge)"
-done
 cd "$work" || exit 1
 chmod 755 . # munged wants it so
 host=$(uname -n | cut -d . -f 1) user=$(id -un) port=$((20000 + $$ % 20000))
@@ -71,6 +74,7 @@ slurmd -D >slurmd.out 2>&1 & daemons="$daemons $!"
 within 30 sh -c 'sinfo -h -o %T | grep -qx idle' ||
     skip_all "slurmctld and slurmd do not run here: $(cat slurmctld.out slurmd.out | grep -i -E 'error|fatal' | tail -1)"
 
+runs=1
 i=0; while [ $i -lt 300 ]; do echo "line $i: the quick brown fox jumps over the lazy dog"; i=$((i + 1)); done >text.txt
 cat >run.yaml <<'END'
 model: {layers: 2, heads: 2, width: 48, context: 64, dropout: 0.1}
@@ -103,7 +107,7 @@ if grep -q 'its checkpoint is written' signalled.log && grep -q 'ended with 75, 
     ok "signalled: ended by itself, with a checkpoint and code 75"
 else not_ok "signalled: ended by itself, with a checkpoint and code 75"; fi
 job preempted 1 scontrol requeue
-if [ ! -f "$(dirname "$STENTOR")/mpi.openmpi.so" ]; then count=$((count + 1)); echo "ok $count - tasks # SKIP this build has no Open MPI"
+if [ ! -f "$(dirname "$STENTOR")/mpi.openmpi.so" ]; then count=$((count + 1)); echo "ok $count - tasks # SKIP Open MPI is not here, or was not when this was built"
 elif ! srun --mpi=list 2>&1 | grep -q pmix; then count=$((count + 1)); echo "ok $count - tasks # SKIP this Slurm has no pmix"
 else job tasks 2 scancel --signal=USR1 --batch; fi
 echo "1..$count"

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh disable=SC2154
 # To be sourced: a few hosts on this machine. Each is a network namespace with a host name of its own; wire.c joins them by a network with a
 # chosen speed, delay and loss, and a cable that can be pulled. Needs root, ip(8), /dev/net/tun, a C compiler, and Open MPI. The caller sets
 # `work`, a folder of its own, and `hosts_folder`, where this lies.
@@ -12,7 +13,7 @@
 hosts_prefix=h$$x hosts_wire='' hosts_count=0
 hosts_can() {
     [ "$(id -u)" -eq 0 ] || { echo "not root"; return; }
-    for needed in ip unshare hostname mpirun.openmpi "${CC:-gcc}"; do command -v "$needed" >/dev/null 2>&1 || { echo "no $needed"; return; }; done
+    for needed in ip unshare hostname mpirun.openmpi "${CC:-gcc}"; do command -v "$needed" >/dev/null 2>&1 || { echo "$needed is not here"; return; }; done
     [ -c /dev/net/tun ] || { echo "no /dev/net/tun"; return; }
     ip netns add "$hosts_prefix-try" 2>/dev/null || { echo "no network namespaces"; return; }
     ip netns exec "$hosts_prefix-try" unshare --uts true 2>/dev/null || echo "nothing can be run in another namespace"

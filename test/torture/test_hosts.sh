@@ -4,17 +4,16 @@
 # shellcheck source=test/shell.sh
 . "$(dirname "$0")/../shell.sh"
 job='' hosts_folder=$root/test/torture example=$root/examples/mpi.sh
-# shellcheck source=/dev/null
+# shellcheck source=test/torture/hosts.sh
 . "$hosts_folder/hosts.sh"
 end() { [ -z "$job" ] || kill -KILL "$job" 2>/dev/null; hosts_stop; rm -rf "$work"; }
-trap 'exit 1' INT TERM
 check() { name=$1; shift; if "$@" >check.log 2>&1; then ok "$name"; else not_ok "$name" run.log; fi; }
 same() { [ -n "$(digest "$1")" ] && [ "$(digest "$1")" = "$(digest whole.json)" ]; }
 trains() { for hosts_process in $(ip netns pids "$hosts_prefix$1" 2>/dev/null); do readlink "/proc/$hosts_process/exe"; done | grep -qx "$program"; }
 not() { ! "$@"; }
 
 reason=$(hosts_can)
-[ -z "$reason" ] && [ ! -f "$build/mpi.openmpi.so" ] && reason="this build has no Open MPI"
+[ -z "$reason" ] && [ ! -f "$build/mpi.openmpi.so" ] && reason="Open MPI is not here, or was not when this was built"
 [ -z "$reason" ] && [ -n "${SANITIZED:-}" ] && reason="MPI libraries know no sanitizer"
 [ -z "$reason" ] || { echo "ok 1 - several hosts # SKIP $reason"; echo 1..1; exit 0; }
 quick_text 300 >text.txt

@@ -8,12 +8,11 @@
 job='' victim='' mounted=''
 end() {
     [ -z "$victim" ] || kill -KILL "$victim" 2>/dev/null
-    [ -z "$job" ] || kill -TERM "$job" 2>/dev/null
     [ -z "$mounted" ] || umount "$mounted"
     rm -rf "$work"
 }
-trap 'exit 1' INT TERM
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+SOON=30000 # milliseconds: 3 s of silence, and what a loaded machine adds; only what hangs takes longer
 kills=${KILLS:-4} seed=${SEED:-$(od -An -N2 -tu2 /dev/urandom | tr -d ' ')}
 check() { name=$1; shift; if "$@" >check.log 2>&1; then ok "$name"; else not_ok "$name" run.log; fi; }
 
@@ -24,17 +23,17 @@ data: {train: text.txt}
 train: {steps: 300, batch: 8, micro_batch: 2, leaves: 4, warmup: 4, eval_every: 100, save_every: 10}
 parallel: {workers: 1}
 END
-cp "$build"/mpi.*.so . 2>/dev/null || { skip "mpi" "this build has no MPI"; echo "1..$count"; exit 0; }
+cp "$build"/mpi.*.so . 2>/dev/null || { skip "mpi" "MPI is not here, or was not when this was built"; echo "1..$count"; exit 0; }
 "$program" train run.yaml --out whole --quiet --json >whole.json 2>run.log || { not_ok "it trains" run.log; echo "1..$count"; exit 1; }
 start() { # start N OUT ARGUMENTS…: N processes, in the background
     n=$1 out=$2; shift 2
     timeout -k 5 100 "$mpirun" -n "$n" "$program" train run.yaml --out "$out" --quiet --json "$@" >run.json 2>run.log & job=$!
 }
 finish() { wait "$job"; code=$?; job=''; }
-in_flight() { # whether the run has begun to train, within 20 s
+in_flight() { # whether the run has begun to train, within a minute
     tries=0
     until [ "$(newest "$1")" -ge "${2:-1}" ]; do
-        tries=$((tries + 1)); [ $tries -lt 400 ] && kill -0 "$job" 2>/dev/null || return 1
+        tries=$((tries + 1)); [ $tries -lt 1200 ] && kill -0 "$job" 2>/dev/null || return 1
         sleep 0.05
     done
 }
@@ -54,8 +53,7 @@ lost_in_session() { # lost_in_session SIGNAL SERVERS-COMPUTE
     finish; took=$(($(now) - begin))
     [ -z "$victim" ] || kill -KILL "$victim" 2>/dev/null
     victim=''
-    # 3 s of silence, and what a loaded machine adds.
-    if [ "$code" -eq 0 ] || [ "$code" -eq 124 ] || [ $took -gt 9000 ]; then wrong="ended with $code after $took ms"; fi
+    if [ "$code" -eq 0 ] || [ "$code" -eq 124 ] || [ $took -gt $SOON ]; then wrong="ended with $code after $took ms"; fi
     tries=0; while [ -n "$(ranks)" ] && [ $tries -lt 50 ]; do sleep 0.1; tries=$((tries + 1)); done
     [ -z "$(ranks)" ] || wrong="left processes behind"
     how="is gone: its process has ended"; [ "$1" = KILL ] || how="has been silent for 3 s"
@@ -102,7 +100,7 @@ one_library() {
         [ -n "$hit" ] || { wrong="ended with $code, though nobody was killed"; continue; }
         landed=$((landed + 1))
         [ $took -le $slowest ] || slowest=$took
-        [ $took -le 11000 ] || wrong="took $took ms to end"
+        [ $took -le $SOON ] || wrong="took $took ms to end"
         [ "$code" -ne 124 ] || wrong="hung"
         [ -z "$(ranks)" ] || wrong="left processes behind"
         grep -q "worker $rank of $n (.*) is gone" run.log && named=$((named + 1))
@@ -121,7 +119,7 @@ one_library() {
     before=$(newest stopped); in_flight stopped $((before + 10))
     check "$library: a rank that stands still for less than the timeout: the run goes on" kill -0 "$job"
     begin=$(now); kill -STOP "$victim"; finish; took=$(($(now) - begin)); kill -KILL "$victim" 2>/dev/null; victim=''
-    check "$library: SIGSTOP of a rank: all end within the timeout (after $took ms)" test "$code" -ne 0 -a "$code" -ne 124 -a $took -gt 2000 -a $took -lt 8000
+    check "$library: SIGSTOP of a rank: all end within the timeout (after $took ms)" test "$code" -ne 0 -a "$code" -ne 124 -a $took -gt 2000 -a $took -lt $SOON
     if grep -q "^stentor: in the [a-z]* of step [0-9]*: worker 1 of 3 (.*) has been silent for 3 s" run.log; then
         ok "$library: they name the rank, its host, the step, and what they waited for"
     else not_ok "$library: they name the rank, its host, the step, and what they waited for" run.log; fi

@@ -9,7 +9,7 @@ program=$BUILD/stentor
 work=$(mktemp -d)
 job=''
 trap '[ -n "$job" ] && kill -TERM "$job" 2>/dev/null; rm -rf "$work"' EXIT
-trap 'exit 1' INT TERM
+trap 'exit 1' INT TERM HUP
 # Open MPI asks root twice; slots are cores to it, and a test has fewer.
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
 if [ -n "${SANITIZED:-}" ]; then echo "ok 1 - mpi # SKIP MPI libraries know no sanitizer"; exit 0; fi
@@ -57,17 +57,17 @@ stopped() { # stopped ARGUMENTS…
         sleep 0.3
         [ -s "$work/some/log.jsonl" ] && break
     done
-    pids=$(pgrep -f "out=$work/some" | while read -r p; do [ "$(cat "/proc/$p/comm" 2>/dev/null)" = stentor ] && echo "$p"; done)
-    first=$(echo "$pids" | head -1)
+    first=$(grep -l -s -a -F "out=$work/some" /proc/[0-9]*/cmdline | while IFS=/ read -r _ _ p _; do
+        [ "$(cat "/proc/$p/comm" 2>/dev/null)" = stentor ] && echo "$p"
+    done | head -1)
     [ -n "$first" ] && kill -TERM "$first"
     wait $job
     code=$?
     job=''
-    # shellcheck disable=SC2012
-    [ "$code" -eq 75 ] && [ "$(ls "$work/some/checkpoints" | grep -c step-)" -eq 1 ]
+    [ "$code" -eq 75 ] && set -- "$work"/some/checkpoints/step-* && [ $# -eq 1 ] && [ -d "$1" ]
 }
 stale="--set parallel.exchange=server --set parallel.staleness=2"
-falls() { # as low as half way between the start and what one process reaches
+falls() { # nearly as low as in one process: from 5.5 to less than 1.15 times its 3.2
     awk -v got="$(loss some)" -v one="$(loss one)" 'BEGIN { exit !(got > 0 && got < one * 1.15) }'
 }
 loss() { sed -n 's/.*"val\/loss": *\([0-9.]*\).*/\1/p' "$work/$1/log.jsonl" | tail -1; }
@@ -119,7 +119,7 @@ for library in openmpi mpich; do
     stopped $stale --set parallel.servers=2; say $? "with staleness all stop after the same step with 75"
     looked; say $? "inspect: what 3 processes would take, and who made a checkpoint"
     refused 3 "cannot open" --set data.train=nothing.txt; say $? "what is refused is said once"
-    rm -rf "$work/some"; launch 2 some --workers 1 --set parallel.exchange=native; say $? "native"
-    rm -rf "$work/some"; launch 2 some --workers 1 --set parallel.exchange=local-sgd --set parallel.sync_every=10; say $? "local-sgd"
+    rm -rf "$work/some"; launch 2 some --workers 1 --set parallel.exchange=native && falls; say $? "native: the loss falls"
+    rm -rf "$work/some"; launch 2 some --workers 1 --set parallel.exchange=local-sgd --set parallel.sync_every=10 && falls; say $? "local-sgd: the loss falls"
 done
 echo "1..$count"

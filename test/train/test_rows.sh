@@ -31,4 +31,60 @@ if [ "$(measured loss one-1)" != "$(measured loss last-1)" ]; then ok "... and n
 if [ "$(measured rouge1 first-1)" = "$(measured rouge1 last-1)" ] && awk -v one="$(measured rouge1 one-1)" -v several="$(measured rouge1 first-1)" 'BEGIN { exit !(several >= one && several > 0) }'; then
     ok "ROUGE is of the best reference, wherever it stands"
 else not_ok "ROUGE is of the best reference, wherever it stands"; fi
+
+# ---- columns ----
+awk 'BEGIN { srand(3); print "a,b,y,kind" >"rows.csv"; for (i = 0; i < 80; i++) { a = rand() - 0.5; b = rand() - 0.5; printf "%.4f,%.4f,%.4f,%s\n", a, b, a - 2 * b, (a > b ? "more" : "less") >"rows.csv" } }'
+run_file numbers "task: regress
+model: {type: linear}
+data: {train: rows.csv, features: \"a, b\", target: y}" "measure: loss"
+refused() { # refused WHAT MESSAGE CODE ARGUMENT…
+    what=$1 message=$2 code=$3; shift 3; rm -rf out
+    "$program" train "$@" --quiet --out out >/dev/null 2>err
+    if [ $? = "$code" ] && grep -q -F -e "$message" err && [ ! -d out/checkpoints ]; then ok "$what"; else not_ok "$what"; fi
+}
+refused "a target among the numbers" "rows.csv: column b is what is learned (data.target), and is among what it is learned from, as column b" 2 numbers.yaml --set data.target=b
+refused "... by its place" "rows.csv: column 2 is what is learned (data.target), and is among what it is learned from, as column b" 2 numbers.yaml --set data.target=2
+refused "... and a text that is its own target" "column t is what is learned" 2 written.yaml --set data.text=t
+
+# ---- measures that held-out rows cannot have ----
+{ sed -n 1p rows.csv; grep more rows.csv; } >more.csv
+sed 's/^task: .*/task: classify/; s/target: y/target: kind/; s/measure: loss/measure: auc/' numbers.yaml >classes.yaml
+refused "auc of one class is refused before a step" 'more.csv: all ' 3 classes.yaml --set data.valid=more.csv
+
+# ---- pieces of a text are held out together ----
+awk 'BEGIN { for (line = 0; line < 10; line++) { for (i = 0; i < 40; i++) printf "w%d_%d ", line, i % 9; print "" } }' >long.txt
+run_file masked "task: mlm
+model: {type: encoder, layers: 1, heads: 1, width: 8, context: 10}
+data: {train: long.txt, tokenizer: word, valid_fraction: 0.2}" "measure: loss"
+"$program" train masked.yaml --json --out masked >masked.json 2>err
+if grep -q '32 rows (pieces of 10 texts).*, 8 rows held out' err; then ok "pieces of two of ten texts are held out"; else not_ok "pieces of two of ten texts are held out"; fi
+refused "more folds than texts" "10 rows cannot be 11 parts" 3 masked.yaml --set train.folds=11
+
+# ---- names of files ----
+printf '{"text": "red"}\n{"text": "blue"}\n' >UPPER.JSONL
+refused "an ending in capitals" "columns of .jsonl are keys" 3 masked.yaml --set data.train=UPPER.JSONL
+
+refused "a header of lines" "data.header: long.txt is read as lines" 2 masked.yaml --set data.header=true
+refused "a text's key beside numbers" "data.ngrams: it is of texts, and data.features are numbers" 2 numbers.yaml --set data.ngrams=2
+refused "a key of running text" "data.partition: it is of running text, and task: mlm reads rows" 2 masked.yaml --set data.partition=length
+
+# ---- batch norm ----
+sed 's/^model: .*/model: {type: mlp, layers: 1, hidden: 8, batch_norm: true}/; s/, micro_batch: 2//' numbers.yaml >normed.yaml
+micro() { "$program" train normed.yaml --print-config --set train.batch=$1 2>err | sed -n 's/^  micro_batch: //p'; }
+if [ "$(micro 8) $(micro 12) $(micro 31) $(micro 32) $(micro 128)" = "8 12 31 8 16" ]; then ok "with batch norm micro-batches are enough for a mean"; else echo "$(micro 8) $(micro 12) $(micro 31) $(micro 32) $(micro 128)" >err; not_ok "with batch norm micro-batches are enough for a mean"; fi
+refused "a micro-batch of one row" "train.micro_batch: 1, but model.batch_norm takes mean and variance of a micro-batch" 2 normed.yaml --set train.micro_batch=1
+
+# ---- what model.from means ----
+awk 'BEGIN { srand(5); print "text\tclass\tother" >"texts.tsv"; split("good fine bad poor it was a day", w, " ")
+    for (i = 0; i < 60; i++) { k = 1 + int(rand() * 4); print w[5 + int(rand() * 4)] " " w[k] " " w[5 + int(rand() * 4)] "\t" (k < 3 ? "pos" : "neg") "\t" (k < 3 ? "a_good" : "b_bad") >"texts.tsv" } }'
+run_file body "task: classify
+model: {type: bag, width: 8, context: 16, pool: sum, init_deviation: 0.1}
+data: {train: texts.tsv, text: text, target: class, tokenizer: word, ngrams: 2, ngram_hash: 100}" "measure: accuracy"
+"$program" train body.yaml --quiet --out body --set train.steps=150 --set train.learning_rate=0.05 >/dev/null 2>err
+head_of() { sed 's/model: .*/model: {type: bag, from: body}/; s/, ngrams: 2, ngram_hash: 100//' body.yaml >tuned.yaml; "$program" train tuned.yaml --out tuned --set train.learning_rate=1e-9 "$@" >tuned.out 2>err; }
+rm -rf tuned; head_of
+if grep -q 'model.from body: 0 parameters new' err && [ "$(measured accuracy tuned)" = 1 ] && grep -q '  pool: sum' tuned/run.yaml && grep -q '  ngram_hash: 100' tuned/run.yaml; then ok "pool and n-grams are taken from there"; else not_ok "pool and n-grams are taken from there"; fi
+rm -rf tuned; head_of --set data.target=other
+if grep -q 'model.from body: 2 parameters new: classifier' err; then ok "classes of other names have a new head"; else not_ok "classes of other names have a new head"; fi
+refused "rows of n-grams that mean others" "data.ngram_hash: 150, but the model of model.from: body has 100" 2 tuned.yaml --set data.ngram_hash=150
 conclude

@@ -593,6 +593,8 @@ static void types_choose_their_initial_deviation(void **state)
     } run[] = {
         {"data: {train: x}\n", 0.02},
         {"data: {train: x}\nmodel: {type: lstm_lm}\n", 0.1},
+        {"data: {train: x}\ntask: classify\nmodel: {type: bag}\n", 0.1},
+        {"data: {train: x}\ntask: classify\nmodel: {type: convolution}\n", 0.1},
         {"data: {train: x}\ntask: translate\nmodel: {type: rnn_seq2seq}\n", 0.3},
         {"data: {train: x}\ntask: translate\nmodel: {type: rnn_seq2seq, init_deviation: 0.1}\n",
          0.1},

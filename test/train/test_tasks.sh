@@ -174,7 +174,7 @@ refused "layers of an encoder beside another's" "model.encoder_layers: 3, but mo
 refused "a second text of a translator" "data.pair: 3, but task: translate does not read it; it is of classify, regress, mlm" seq2seq.yaml --set data.pair=3
 refused "beams where nothing is written" "train.measure_beam: 4, but train.measure: loss needs no text that the model writes" seq2seq.yaml --set train.measure_beam=4
 refused "beams of a classifier" "train.measure_beam: 4, but train.measure: accuracy needs no text" bag.yaml --set train.measure=accuracy --set train.measure_beam=4
-refused "numbers whose words change places" "data.swap: it changes tokens of texts, and data.features are numbers" mlp.yaml --set data.swap=0.1
+refused "numbers whose words change places" "data.swap: it is of texts, and data.features are numbers" mlp.yaml --set data.swap=0.1
 refused "words of a tokenizer of characters" "data.min_count: 2, but data.tokenizer: char does not read it; it is of word, bpe" number.yaml --set data.min_count=2
 refused "small letters of pieces" "data.lower_case: true, but data.tokenizer: bpe does not read it; it is of word" bag.yaml --set data.tokenizer=bpe --set data.lower_case=true
 refused "classes that are balanced twice" "data.class_weights and data.sampling are both balanced" bag.yaml --set data.sampling=balanced
@@ -188,14 +188,14 @@ done
 same=yes; for workers in $counts; do [ -n "$(field sha256 rare-$workers.json)" ] && [ "$(field sha256 rare-1.json)" = "$(field sha256 rare-$workers.json)" ] || same=no; done
 if [ $same = yes ]; then ok "a batch of which nothing is masked by chance guesses one token: $said"; else not_ok "a batch of which nothing is masked by chance guesses one token: $said"; fi
 if awk -v loss="$(field validation_loss rare-1.json)" 'BEGIN { exit !(loss > 1) }'; then ok "... of the held-out rows, too"; else not_ok "... of the held-out rows, too"; fi
-{ echo text,class; for i in 1 2 3 4 5 6 7; do echo ,a; done; echo red green,a; } >sparse.csv
+{ echo text,class; for _ in 1 2 3 4 5 6 7; do echo ,a; done; echo red green,a; } >sparse.csv
 rm -rf out
 if "$program" train mlm.yaml --quiet --out out --set data.train=sparse.csv --set data.valid_fraction=0 --set train.batch=1 --set train.micro_batch=1 >/dev/null 2>err; then ok "a batch of empty texts changes nothing"; else not_ok "a batch of empty texts changes nothing"; fi
 { echo text,class; echo "red green blue red green blue red green blue red,a"; echo "red blue,a"; } >longer.csv
 rm -rf out
 if "$program" train mlm.yaml --out out --set data.train=longer.csv --set data.valid_fraction=0 --set model.context=4 --set train.batch=1 --set train.micro_batch=1 --set train.steps=2 >/dev/null 2>err && grep -q "longer.csv: 4 rows (pieces of 2 texts), 12 tokens" err; then ok "a text longer than the context is learned from in pieces"; else not_ok "a text longer than the context is learned from in pieces"; fi
 refused "empty texts only, to be masked" "void.csv: all 4 texts to learn from are empty; task: mlm needs a token that it can mask" mlm.yaml --set data.train=void.csv --set data.tokenizer=byte --set data.valid_fraction=0
-{ echo text,class; for i in 1 2 3 4 5 6 7 8 9; do echo red,warm; done; awk 'BEGIN { printf "red,x"; for (i = 0; i < 50; i++) printf "众声"; print "" }'; } >chinese.csv
+{ echo text,class; for _ in 1 2 3 4 5 6 7 8 9; do echo red,warm; done; awk 'BEGIN { printf "red,x"; for (i = 0; i < 50; i++) printf "众声"; print "" }'; } >chinese.csv
 refused "a class of long Chinese, cut between characters" "there is no class" bag.yaml --set data.train=rows.csv --set data.valid=chinese.csv
 if grep -q 'there is no class "x众声' err && ! LC_ALL=C.UTF-8 grep -qaxv '.*' err; then ok "... as UTF-8"; else not_ok "... as UTF-8"; fi
 refused "columns of one name" 'twice.csv line 1 names columns 1 and 3 both "text"' bag.yaml --set data.train=twice.csv
