@@ -215,8 +215,9 @@ struct stn_evaluation {
     int64_t tokens, bytes;
 };
 /* How well the model predicts a text: a file or folder, text, .jsonl (its field "text"), .gz or
- * .zst. workers: 0: one for each core; the loss is the same for any number. Fails: STN_INPUT,
- * STN_USAGE, STN_MEMORY, STN_DISK. */
+ * .zst. workers: 0: one for each core; the loss is the same for any number. Fails: STN_INPUT (the
+ * text), STN_USAGE, STN_MEMORY, STN_DISK (for tokens in TMPDIR), STN_FAILED (a model without a loss
+ * on running text or a tokenizer that is known; weights whose loss is not finite). */
 STN_API enum stn_status stn_evaluate(struct stn_model *model, const char *path, int workers,
                                      struct stn_evaluation *evaluation);
 

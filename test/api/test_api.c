@@ -217,6 +217,41 @@ static void a_text_is_scored_alike_by_any_number_of_workers(void **state)
     stn_model_close(model);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    char *data;
+    size_t bytes;
+    assert_int_equal(file_read(from, 1 << 24, &data, &bytes), 0);
+    assert_int_equal(file_replace(to, data, bytes), 0);
+    free(data);
+}
+
+static void weights_that_are_no_numbers_fail(void **state)
+{
+    (void)state;
+    struct stn_model *model;
+    struct stn_evaluation evaluation = {.tokens = -1};
+    uint64_t header;
+    const float nan = NAN;
+    assert_int_equal(directory_create(scratch_path("nan")), 0);
+    copy_file(scratch_path("whole/config.json"), scratch_path("nan/config.json"));
+    copy_file(scratch_path("whole/tokenizer.json"), scratch_path("nan/tokenizer.json"));
+    copy_file(scratch_path("whole/model.safetensors"), scratch_path("nan/model.safetensors"));
+    FILE *file = fopen(scratch_path("nan/model.safetensors"), "r+b");
+    assert_non_null(file);
+    assert_int_equal(fread(&header, sizeof header, 1, file), 1);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    long end = ftell(file);
+    assert_int_equal(fseek(file, (long)(sizeof header + header), SEEK_SET), 0);
+    while (ftell(file) < end) assert_int_equal(fwrite(&nan, sizeof nan, 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+    assert_stn(stn_model_open(scratch_path("nan"), &model));
+    assert_int_equal(stn_evaluate(model, text_path(), 1, &evaluation), STN_FAILED);
+    assert_non_null(strstr(stn_error(), "text.txt: the loss is not finite"));
+    assert_int_equal(evaluation.tokens, -1);
+    stn_model_close(model);
+}
+
 // ---- wrong calls ----
 static void wrong_calls_come_back_with_a_message(void **state)
 {
@@ -279,6 +314,7 @@ int main(void)
         cmocka_unit_test(a_second_run_in_the_folder_is_refused),
         cmocka_unit_test(text_is_generated),
         cmocka_unit_test(a_text_is_scored_alike_by_any_number_of_workers),
+        cmocka_unit_test(weights_that_are_no_numbers_fail),
         cmocka_unit_test(wrong_calls_come_back_with_a_message),
     };
     return cmocka_run_group_tests_name("api", tests, NULL, teardown);
