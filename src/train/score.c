@@ -192,7 +192,7 @@ enum status score_corpus(struct loaded_model *model, const struct corpus *corpus
     double start = seconds_now();
     TRY(score_check(model));
     if (way->carry) TRY(use_stream(&scoring, last - first - 1, &workers));
-    TRY(sampler_init(&scoring.sampler, corpus, first, last, scoring.length, 0));
+    TRY(sampler_init_evaluation(&scoring.sampler, corpus, first, last, scoring.length));
     scoring.windows = sampler_evaluation_windows(&scoring.sampler);
     scoring.groups = (scoring.windows + scoring.rows - 1) / scoring.rows;
     if (workers > scoring.groups) workers = (int)scoring.groups;
@@ -234,6 +234,13 @@ enum status score_text(struct loaded_model *model, const struct corpus_source *s
     struct corpus *corpus;
     enum status status = corpus_open(source, model->tokenizer, cache, workers, &corpus);
     if (status) goto remove_cache;
+    if (corpus->count < 2) {
+        status = error_at(STATUS_INPUT, __FILE__, __LINE__,
+                          "%s has 1 token; a loss needs 2 or more, each but the first is predicted",
+                          source->path);
+        corpus_close(corpus);
+        goto remove_cache;
+    }
     const struct score_way way = {rows, workers, PRECISION_FLOAT32, carry};
     status = score_corpus(model, corpus, 0, corpus->count, &way, score_p);
     corpus_close(corpus);

@@ -24,8 +24,8 @@ struct score_way {
 };
 // Whether the model has a loss on running text. Fails: STATUS_UNSUPPORTED, naming what measures it instead.
 enum status score_check(const struct loaded_model *model) CHECK_RESULT;
-// Ids [first, last) of the corpus, in windows of the model's context without overlap.
-// Fails: STATUS_INPUT when the range is too short, STATUS_MEMORY, STATUS_UNSUPPORTED where there is no state to carry.
+// Ids [first, last) of the corpus, in windows of the model's context without overlap; the last is padded.
+// Fails: STATUS_INPUT when the range has fewer than 2, STATUS_MEMORY, STATUS_UNSUPPORTED where there is no state to carry.
 enum status score_corpus(struct loaded_model *model, const struct corpus *corpus, int64_t first,
                          int64_t last, const struct score_way *way,
                          struct score *score_p) CHECK_RESULT;

@@ -217,6 +217,33 @@ static void a_text_is_scored_alike_by_any_number_of_workers(void **state)
     stn_model_close(model);
 }
 
+static struct stn_evaluation evaluate_text(struct stn_model *model, const char *text, int bytes)
+{
+    struct stn_evaluation evaluation;
+    put_file(scratch_path("short.txt"), text, (size_t)bytes);
+    assert_stn(stn_evaluate(model, scratch_path("short.txt"), 1, &evaluation));
+    assert_int_equal(evaluation.tokens, bytes - 1);
+    return evaluation;
+}
+
+// The model reads 16 characters: of 21 the last four targets are a window of their own.
+static void a_text_shorter_than_the_context_is_scored(void **state)
+{
+    (void)state;
+    static const char text[] = "the cat 1 sat on the mat";
+    struct stn_model *model = open_whole();
+    struct stn_evaluation whole = evaluate_text(model, text, 21);
+    struct stn_evaluation first = evaluate_text(model, text, 17);
+    struct stn_evaluation last = evaluate_text(model, text + 16, 5);
+    assert_true(fabs(20 * whole.loss - 16 * first.loss - 4 * last.loss) < 1e-4);
+    evaluate_text(model, text, 16);
+    evaluate_text(model, text, 2);
+    put_file(scratch_path("short.txt"), "t", 1);
+    assert_int_equal(stn_evaluate(model, scratch_path("short.txt"), 1, &whole), STN_INPUT);
+    assert_non_null(strstr(stn_error(), "short.txt has 1 token; a loss needs 2 or more"));
+    stn_model_close(model);
+}
+
 static void copy_file(const char *from, const char *to)
 {
     char *data;
@@ -314,6 +341,7 @@ int main(void)
         cmocka_unit_test(a_second_run_in_the_folder_is_refused),
         cmocka_unit_test(text_is_generated),
         cmocka_unit_test(a_text_is_scored_alike_by_any_number_of_workers),
+        cmocka_unit_test(a_text_shorter_than_the_context_is_scored),
         cmocka_unit_test(weights_that_are_no_numbers_fail),
         cmocka_unit_test(wrong_calls_come_back_with_a_message),
     };
