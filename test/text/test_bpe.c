@@ -437,11 +437,19 @@ static void patterns_cut_as_they_say(void **state)
         {SPLIT_QWEN2, "(go) 12\n\n x", "(go|)|_|1|2|\n\n|_x"},
         {SPLIT_GPT2, "(go) 12\n\n x", "(|go|)|_12|\n\n|_x"},
         {SPLIT_LLAMA3, "好。\n\n好", "好|。\n\n|好"},
+        // U+180E is no space since Unicode 6.3, U+3000 is one.
+        {SPLIT_GPT2, " \u180E!\u3000\u3000x", "_\u180E!|\u3000|\u3000|x"},
+        {SPLIT_LLAMA3, " \u180E!\u3000\u3000x", "_\u180E!|\u3000|\u3000x"},
+        {SPLIT_QWEN2, " \u180E!\u3000\u3000x", "_\u180E!|\u3000|\u3000x"},
+        {SPLIT_SPACES, "a\u180Eb\u3000c", "a\u180Eb|c"},
+        {SPLIT_WORDS, "a!\u180E?\u3000c", "a|!\u180E?|c"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct splitter *splitter;
         struct piece_table pieces = {0};
-        struct tokenizer_training training = {.pattern = cases[i].pattern, .vocabulary = 256};
+        struct tokenizer_training training = {.pattern = cases[i].pattern,
+                                              .words = cases[i].pattern >= SPLIT_SPACES,
+                                              .vocabulary = 256};
         struct tokenizer *blank;
         assert_int_equal(splitter_create(cases[i].pattern, &splitter), STATUS_OK);
         assert_int_equal(tokenizer_train_start(&training, &blank), STATUS_OK);
