@@ -30,7 +30,7 @@ enum status tokenizer_count(const struct tokenizer *blank, const uint8_t *text, 
     const struct word *word = blank->table;
     if (!word->lower_case) return splitter_run(word->splitter, text, bytes, count_piece, counts);
     struct buffer lower = {0};
-    enum status status = buffer_add_lower(&lower, (struct text){(const char *)text, bytes});
+    enum status status = buffer_add_lower_alone(&lower, (struct text){(const char *)text, bytes});
     if (!status)
         status = splitter_run(word->splitter, (const uint8_t *)lower.at, lower.bytes, count_piece,
                               counts);

@@ -707,6 +707,13 @@ static void words_are_numbered_by_count(void **state)
     tokenizer = train(training, texts, 2);
     assert_int_equal(tokenizer_size(tokenizer), 3);
     tokenizer_destroy(tokenizer);
+    // Each character alone, as in Hugging Face's hands: the last sigma of a capital word is as the first.
+    static const char *const greek[] = {"ΣΟΦΟΣ σοφός"};
+    training =
+        (struct tokenizer_training){.words = true, .pattern = SPLIT_WORDS, .lower_case = true};
+    tokenizer = train(training, greek, 1);
+    assert_string_equal(show(tokenizer, "ΣΟΦΟΣ σοφοσ σοφος σοφός"), "σοφοσ_|σοφοσ_|<unk>_|σοφός_");
+    tokenizer_destroy(tokenizer);
     static const char *const chinese[] = {"春江花月夜，abc春"};
     tokenizer =
         train((struct tokenizer_training){.words = true, .pattern = SPLIT_WORDS}, chinese, 1);
