@@ -127,6 +127,34 @@ static void a_stop_that_comes_too_late_stops_no_other(void **state)
     stn_config_destroy(config);
 }
 
+static void a_stop_reaches_all_runs_and_no_later_one(void **state)
+{
+    (void)state;
+    enum { TRAINERS = 3 };
+    struct stn_trainer *trainer[TRAINERS];
+    struct stn_config *config;
+    for (int i = 0; i < TRAINERS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "one-of-%d", i);
+        config = small_config(scratch_path(name), "3");
+        assert_stn(stn_trainer_create(config, &trainer[i]));
+        stn_config_destroy(config);
+        if (i == TRAINERS - 2) stn_trainer_stop();
+    }
+    // The last one was created behind the wish.
+    for (int i = 0; i < TRAINERS; i++) {
+        enum stn_status expected = i < TRAINERS - 1 ? STN_INTERRUPTED : STN_OK;
+        assert_int_equal(stn_trainer_run(trainer[i], false, NULL, NULL, NULL), expected);
+        stn_trainer_destroy(trainer[i]);
+    }
+    stn_trainer_stop();
+    config = small_config(scratch_path("afterwards"), "3");
+    assert_stn(stn_trainer_create(config, &trainer[0]));
+    assert_stn(stn_trainer_run(trainer[0], false, NULL, NULL, NULL));
+    stn_trainer_destroy(trainer[0]);
+    stn_config_destroy(config);
+}
+
 static void a_second_run_in_the_folder_is_refused(void **state)
 {
     (void)state;
@@ -338,6 +366,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_learns_and_a_stopped_one_goes_on_to_the_same_bits),
         cmocka_unit_test(a_stop_that_comes_too_late_stops_no_other),
+        cmocka_unit_test(a_stop_reaches_all_runs_and_no_later_one),
         cmocka_unit_test(a_second_run_in_the_folder_is_refused),
         cmocka_unit_test(text_is_generated),
         cmocka_unit_test(a_text_is_scored_alike_by_any_number_of_workers),
