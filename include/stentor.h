@@ -126,8 +126,8 @@ struct stn_memory {
     size_t weights, optimizer_state, gradients, activations, data, other, total;
     size_t available; /* what the machine has free, or parallel.memory_limit */
 };
-/* Called after every step. `step` is valid during the call. Returns false to stop as
- * stn_trainer_stop() does. */
+/* Called after every step. `step` is valid during the call. Returns false to stop this run as
+ * stn_trainer_stop() does all. */
 typedef bool (*stn_step_function)(void *context, const struct stn_step *step);
 
 /* Reads the text, plans the memory. Takes no large memory yet; the config may be destroyed
@@ -152,9 +152,10 @@ STN_API int64_t stn_trainer_parameters(const struct stn_trainer *trainer);
 STN_API enum stn_status stn_trainer_run(struct stn_trainer *trainer, bool resume,
                                         stn_step_function function, void *context,
                                         struct stn_result *result);
-/* Asks the runs of this process to stop after their step, with a checkpoint; reading data and
- * evaluating are given up (stn_trainer_create then fails with STN_INTERRUPTED, too). Safe in signal
- * handlers and from any thread. */
+/* Asks all trainers that this process has created, or is creating, to stop after their step, with a
+ * checkpoint; reading data and evaluating are given up (stn_trainer_create then fails with
+ * STN_INTERRUPTED, too). Trainers that are created later do not see it. Safe in signal handlers and
+ * from any thread. */
 STN_API void stn_trainer_stop(void);
 
 /* ---- models ---- */
@@ -215,8 +216,9 @@ struct stn_evaluation {
     int64_t tokens, bytes;
 };
 /* How well the model predicts a text: a file or folder, text, .jsonl (its field "text"), .gz or
- * .zst. workers: 0: one for each core; the loss is the same for any number. Fails: STN_INPUT,
- * STN_USAGE, STN_MEMORY, STN_DISK. */
+ * .zst. workers: 0: one for each core; the loss is the same for any number. Fails: STN_INPUT (the
+ * text), STN_USAGE, STN_MEMORY, STN_DISK (for tokens in TMPDIR), STN_FAILED (a model without a loss
+ * on running text or a tokenizer that is known; weights whose loss is not finite). */
 STN_API enum stn_status stn_evaluate(struct stn_model *model, const char *path, int workers,
                                      struct stn_evaluation *evaluation);
 

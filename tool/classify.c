@@ -67,23 +67,36 @@ static enum status read_number(const struct windows *w, int64_t i, struct text t
     return STATUS_OK;
 }
 
-// The numbers of a line, between commas, semicolons, tabs or blanks.
+static bool is_mark(char byte) { return byte == ',' || byte == ';' || byte == '\t'; }
+
+static size_t skip_blanks(struct text text, size_t at)
+{
+    while (at < text.bytes && text.at[at] == ' ') at++;
+    return at;
+}
+
+// The numbers of a line: blanks, or one comma, semicolon or tab with blanks round it, part two of them.
 static enum status read_line(const struct job *job, int64_t i, float *to)
 {
     const struct windows *w = &job->windows;
     const struct text text = windows_text(w, i, 0);
-    const char *between = ",;\t ";
     int64_t wanted = job->model->config.features, found = 0;
-    for (size_t at = 0; at < text.bytes;) {
+    size_t at = skip_blanks(text, 0);
+    for (bool more = at < text.bytes; more; found++) {
         size_t length = 0;
         float value;
-        while (at < text.bytes && strchr(between, text.at[at])) at++;
-        while (at + length < text.bytes && !strchr(between, text.at[at + length])) length++;
-        if (length == 0) break;
+        while (at + length < text.bytes && text.at[at + length] != ' ' &&
+               !is_mark(text.at[at + length]))
+            length++;
+        if (length == 0)
+            FAIL(STATUS_INPUT, "%s line %llu: field %lld is empty; a number is needed there",
+                 w->name, (unsigned long long)w->lines[i], (long long)found + 1);
         TRY(read_number(w, i, (struct text){text.at + at, length}, &value));
         if (found < wanted) to[found] = value;
-        found++;
-        at += length;
+        at = skip_blanks(text, at + length);
+        more = at < text.bytes;
+        // What stands behind a mark is a field, be it an empty one at the line's end.
+        if (more && is_mark(text.at[at])) at = skip_blanks(text, at + 1);
     }
     if (found != wanted)
         FAIL(STATUS_INPUT, "%s line %llu has %lld number%s; the model reads %lld", w->name,

@@ -6,12 +6,14 @@
 #include "intervals.h"
 #include "options.h"
 #include "output.h"
+#include "signals.h"
 #include "store/family.h"
 #include "terminal.h"
 #include "train/run.h"
 #include "train/score.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,6 +69,16 @@ enum { RUNNING_TEXT, ROWS, LINES, TEXTS, QUESTIONS, KINDS };
 // Sequences in a group where no run file says it; the loss is a mean over all, so this is a matter of speed.
 enum { GROUP = 8 };
 
+// A signal ends the work between two pieces of it, so that nothing stays in TMPDIR.
+static atomic_bool stopped;
+static void stop(void) { atomic_store(&stopped, true); }
+static bool is_stopped(const void *context)
+{
+    (void)context;
+    return atomic_load(&stopped);
+}
+static const struct stop stopping = {is_stopped, NULL};
+
 // Where the run keeps its tokens.
 static enum status cache_path(const char *directory, const struct run_config *config,
                               char cache[RUN_PATH + 16])
@@ -94,11 +106,12 @@ static enum status score_held_out(const char *directory, struct loaded_model *mo
         FAIL(STATUS_USAGE, "%s: the run held nothing out; add --data FILE", path);
     TRY(cache_path(directory, &config, cache));
     struct corpus *corpus;
-    struct corpus_source source = {.path = text, .field = config.data.field};
+    struct corpus_source source = {text, config.data.field, &stopping};
     TRY(corpus_open(&source, model->tokenizer, cache, workers, &corpus));
     int64_t first = own_file ? 0 : run_held_out_start(&config, corpus->count);
     snprintf(name, name_bytes, "%s%s", text, own_file ? "" : " (its held-out end)");
-    const struct score_way way = {config.micro_batch, workers, run_precision(&config), carry};
+    const struct score_way way = {config.micro_batch, workers, run_precision(&config), carry,
+                                  &stopping};
     enum status status = score_corpus(model, corpus, first, corpus->count, &way, score_p);
     corpus_close(corpus);
     return status;
@@ -138,6 +151,7 @@ static enum status eval_text(const struct options *options)
     if (option_given(options, "field") && !data)
         FAIL(STATUS_USAGE, "eval: --field is for a FILE; without it, the run file says the field");
     struct loaded_model *model;
+    signals_catch(stop, false);
     TRY(model_directory_load(directory, &model));
     struct score score = {0};
     enum status status = score_check(model);
@@ -150,13 +164,18 @@ static enum status eval_text(const struct options *options)
                      directory);
     } else if (data) {
         const char *field = option_text(options, "field");
-        struct corpus_source source = {.path = data, .field = field ? field : "text"};
+        struct corpus_source source = {data, field ? field : "text", &stopping};
         snprintf(name, sizeof name, "%s", data);
         status = score_text(model, &source, GROUP, (int)workers, carry, &score);
     } else {
         status = score_held_out(directory, model, (int)workers, carry, &score, name, sizeof name);
     }
     loaded_model_destroy(model);
+    if (status == STATUS_INTERRUPTED) {
+        terminal_say("%s; nothing is measured", error_message());
+        error_clear();
+        return signals_end(STATUS_OK);
+    }
     TRY(status);
     if (!isfinite(score.loss))
         FAIL(STATUS_DIVERGED, "%s: the loss is not finite; the weights are not a trained model",

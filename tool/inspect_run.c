@@ -8,6 +8,7 @@
 #include "progress.h"
 #include "replicas.h"
 #include "run_file.h"
+#include "signals.h"
 #include "speed.h"
 #include "train/trainer.h"
 
@@ -228,6 +229,8 @@ static enum status inspect_among(const struct options *options, const char *path
     bool made = false;
     if (replicas->net) TRY(trainer_cores(replicas->net, &cores));
     enum status status = run_file_read_among(options, path, count, cores, &config);
+    // From here on a signal lets the trainer give up, and the folder is removed.
+    signals_catch(train_request_stop, false);
     // Process 0's is everybody's; on another host it comes to be there, too.
     if (!status && replicas_speak(replicas)) status = choose_cache(&config, &made);
     TRY(replicas_agree(replicas, status));

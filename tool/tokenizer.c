@@ -94,6 +94,7 @@ static enum status train(const struct options *options)
 
 // ---- encode, decode ----
 struct line_work {
+    bool whole; // the input is one text
     const struct tokenizer *tokenizer;
     const char *source;
     uint64_t offset, line; // of the line
@@ -141,7 +142,8 @@ static enum status decode_line(struct line_work *work, char *text, size_t bytes)
         if (piece_bytes) TRY(output_write(piece, piece_bytes));
         at = end;
     }
-    return output_write("\n", 1);
+    // A whole text has its newlines among its ids.
+    return work->whole ? STATUS_OK : output_write("\n", 1);
 }
 
 typedef enum status (*line_function)(struct line_work *work, char *text, size_t bytes);
@@ -201,14 +203,15 @@ static enum status run_file(const struct options *options, line_function functio
         FAIL(STATUS_USAGE, "tokenizer %s: a tokenizer is missing: a folder or tokenizer.json",
              options->argument[0]);
     TRY(tokenizer_load(options->argument[1], &tokenizer));
-    struct line_work work = {.tokenizer = tokenizer, .source = path ? path : "standard input"};
+    struct line_work work = {.whole = option_given(options, "whole"),
+                             .tokenizer = tokenizer,
+                             .source = path ? path : "standard input"};
     enum status status = STATUS_OK;
     if (path && !(file = fopen(path, "rb")))
         status =
             error_at(STATUS_INPUT, __FILE__, __LINE__, "cannot open %s: %s", path, strerror(errno));
     if (!status)
-        status = option_given(options, "whole") ? run_whole(&work, file, function)
-                                                : run_lines(&work, file, function);
+        status = work.whole ? run_whole(&work, file, function) : run_lines(&work, file, function);
     if (path && file) fclose(file);
     free(work.ids);
     free(work.out);

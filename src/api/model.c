@@ -180,6 +180,9 @@ static enum status evaluate(struct stn_model *model, const char *path, int worke
         FAIL(STATUS_USAGE, "workers: %d is out of range; it goes from 0 to 1024", workers);
     struct corpus_source source = {.path = path, .field = "text"};
     TRY(score_text(model->loaded, &source, GROUP, workers ? workers : cpu_cores(), false, &score));
+    if (!isfinite(score.loss))
+        FAIL(STATUS_DIVERGED, "%s: the loss is not finite; the weights are not a trained model",
+             path);
     *evaluation = (struct stn_evaluation){
         .loss = score.loss,
         .perplexity = exp(score.loss),

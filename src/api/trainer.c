@@ -14,7 +14,6 @@
 struct stn_trainer {
     struct trainer *trainer;
     bool ran, shared;           // shared: between processes
-    bool asked;                 // the function wished to stop
     stn_step_function function; // of the run under way
     void *context;
 };
@@ -50,6 +49,7 @@ static enum status create(const struct stn_config *config, struct stn_trainer **
     struct comm *net;
     if (!config || !trainer) FAIL(STATUS_USAGE, "config or trainer is NULL");
     struct run_config resolved = config->run;
+    train_forget_stop(); // came before this trainer
     TRY(api_net_take(&net));
     enum status status = create_among(net, &resolved, trainer);
     if (status && net) api_net_give_back();
@@ -94,9 +94,7 @@ static void tell_step(void *context, const struct step_report *report)
         .learning_rate = report->learning_rate,
         .seconds = report->seconds,
     };
-    if (trainer->function(trainer->context, &step)) return;
-    trainer->asked = true;
-    train_request_stop();
+    if (!trainer->function(trainer->context, &step)) trainer_request_stop(trainer->trainer);
 }
 
 static double finite_or_nan(double value) { return isfinite(value) ? value : (double)NAN; }
@@ -109,8 +107,6 @@ static enum status run(struct stn_trainer *trainer, bool resume, struct stn_resu
     trainer->ran = true;
     TRY(trainer_prepare(trainer->trainer, resume));
     enum status status = train_run(trainer->trainer, &observer, &r);
-    // A wish at the last step has nothing to stop, and is none of the next run.
-    if (trainer->asked) train_forget_stop();
     if (status) return status;
     if (!result) return STATUS_OK;
     result->steps = r.steps;

@@ -47,8 +47,8 @@ struct row {
 };
 struct rows;
 
-// Borrows the setup's texts. Fails: STATUS_USAGE for an unknown format, and where `apart` is another column, too; STATUS_INPUT, also for a column that is not there, naming
-// those that are.
+// Borrows the setup's texts. Fails: STATUS_USAGE for an unknown format, and where `apart` is another column, too; STATUS_INPUT, also
+// for a column that is not there, naming those that are.
 enum status rows_open(const struct rows_setup *setup, struct rows **rows_p) CHECK_RESULT;
 void rows_close(struct rows *rows);
 // The format that the name of a file says, "lines" where it says none.

@@ -31,6 +31,20 @@ enum status sampler_init(struct sampler *sampler, const struct corpus *corpus, i
     return STATUS_OK;
 }
 
+enum status sampler_init_evaluation(struct sampler *sampler, const struct corpus *corpus,
+                                    int64_t first, int64_t last, int64_t context)
+{
+    INVARIANT(first >= 0 && first <= last && last <= corpus->count, "range [%lld, %lld) of %lld",
+              (long long)first, (long long)last, (long long)corpus->count);
+    INVARIANT(context >= 1, "context %lld", (long long)context);
+    if (last - first < 2)
+        FAIL(STATUS_INPUT,
+             "the text has %s here; a loss needs 2 tokens or more, each but the first is predicted",
+             last > first ? "1 token" : "no token");
+    *sampler = (struct sampler){.corpus = corpus, .first = first, .last = last, .context = context};
+    return STATUS_OK;
+}
+
 int64_t sampler_epoch(const struct sampler *sampler, int64_t n) { return n / sampler->windows; }
 
 // Where the first window of an epoch begins. Every place is possible, so that in time every id is used.
@@ -46,7 +60,7 @@ static int64_t shift(const struct sampler *sampler, uint32_t epoch)
 
 void sampler_training(const struct sampler *sampler, int64_t n, int32_t *tokens, int32_t *targets)
 {
-    INVARIANT(n >= 0, "sample %lld", (long long)n);
+    INVARIANT(n >= 0 && sampler->windows > 0, "sample %lld", (long long)n);
     uint32_t epoch = (uint32_t)sampler_epoch(sampler, n);
     int64_t window = permutation_at(sampler->seed, epoch, sampler->windows, n % sampler->windows);
     int64_t start = sampler->first + shift(sampler, epoch) + window * sampler->context;

@@ -16,12 +16,16 @@ struct sampler {
     int64_t first, last; // range of ids
     int64_t context;
     uint64_t seed;
-    int64_t windows; // per epoch
+    int64_t windows; // per epoch; 0: for evaluations alone
 };
 // Fails: STATUS_INPUT when the range holds fewer than context + 1 ids (the message says how many there are, and what to
 // set).
 enum status sampler_init(struct sampler *sampler, const struct corpus *corpus, int64_t first,
                          int64_t last, int64_t context, uint64_t seed) CHECK_RESULT;
+// For evaluations alone, of a range that may be shorter than a window: its only one is padded then.
+// Fails: STATUS_INPUT when the range holds fewer than 2 ids.
+enum status sampler_init_evaluation(struct sampler *sampler, const struct corpus *corpus,
+                                    int64_t first, int64_t last, int64_t context) CHECK_RESULT;
 // Fills tokens and targets [context] of sample n.
 void sampler_training(const struct sampler *sampler, int64_t n, int32_t *tokens, int32_t *targets);
 int64_t sampler_epoch(const struct sampler *sampler, int64_t n);

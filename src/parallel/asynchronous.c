@@ -288,7 +288,7 @@ static enum status step(struct asynchronous *a, const struct pushed *pushed, boo
         request.factor = pushed->factor;
     }
     request.want = a->clock;
-    request.wish = a->heard || (a->setup.stops && a->setup.stops());
+    request.wish = a->heard || (a->setup.stops && a->setup.stops(a->setup.context));
     if (asynchronous_is_server(a)) return step_by_mail(a, &request, pushed, weights);
     TRY(step_by_round(a, &request, pushed, weights));
     return last ? wait_for_release(a) : STATUS_OK;

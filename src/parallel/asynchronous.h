@@ -43,7 +43,7 @@ struct asynchronous_setup {
     // Called by the serving thread, for one push after the other.
     void (*update)(void *context, const struct push *push);
     void *context;
-    bool (*stops)(void); // whether this replica wants all to stop; any thread; NULL: never
+    bool (*stops)(void *context); // whether this replica wants all to stop; any thread; NULL: never
 };
 struct asynchronous;
 

@@ -128,9 +128,9 @@ static void note_given(struct asynchronous *a, int replica)
 // Server 0 names the first clock that nobody has weights for: whoever comes there has been told before.
 static void name_end(struct asynchronous *a)
 {
-    if (a->rank > 0 && a->setup.stops && a->setup.stops()) a->wish = true;
+    if (a->rank > 0 && a->setup.stops && a->setup.stops(a->setup.context)) a->wish = true;
     if (a->rank > 0 || a->until >= 0) return;
-    if (!a->wish && !(a->setup.stops && a->setup.stops())) return;
+    if (!a->wish && !(a->setup.stops && a->setup.stops(a->setup.context))) return;
     for (int r = 0; r < a->size; r++)
         if (!a->client[r].last && a->client[r].granted >= a->until)
             a->until = a->client[r].granted + 1;

@@ -74,6 +74,8 @@ static enum status squad_f1(struct measure_work *work, const struct symbols *pre
     *f1_p = matches ? f1_of((double)matches / (double)prediction->count,
                             (double)matches / (double)answer->count)
                     : 0;
+    // Of two without a word F1 is what exact match is, as in SQuAD 2.0's script.
+    if (!prediction->count && !answer->count) *f1_p = 1;
     return STATUS_OK;
 }
 

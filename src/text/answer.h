@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Exact match and F1 of extracted answers: SQuAD 1.1's and CMRC 2018's definitions. Source: Rajpurkar et al. 2016; Cui et al. 2019.
 //
-// SQuAD: small letters, without ASCII punctuation and a, an, the; F1 over bags of words. CMRC: small letters, without a list
-// of marks; F1 from the longest run that both have, over Chinese characters and English words. CMRC's script lets NLTK cut
-// English into sentences first by a trained model; here it is one sentence, so that a full stop inside may stay with its word.
+// SQuAD: small letters, without ASCII punctuation and a, an, the; F1 over bags of words, 1 where both have none (SQuAD 2.0's rule).
+// CMRC: small letters, without a list of marks; F1 from the longest run that both have, over Chinese characters and English
+// words, 0 where there is none. Its script lets NLTK cut English into sentences first by a trained model; here it is one sentence,
+// so that a full stop inside may stay with its word.
 #ifndef STN_TEXT_ANSWER_H
 #define STN_TEXT_ANSWER_H
 

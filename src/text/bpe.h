@@ -11,6 +11,8 @@
 #include "text/piece_table.h"
 #include "text/splitter.h"
 
+enum { BPE_ENTRIES = 1 << 22 }; // of a vocabulary at most
+
 // Found in a text before all else, and standing for itself. Its bytes are the piece's.
 struct added_token {
     int32_t id;
@@ -48,6 +50,9 @@ struct bpe {
 enum status bpe_finish(struct bpe *bpe, const char *source,
                        struct tokenizer **tokenizer_p) CHECK_RESULT;
 void bpe_release(struct bpe *bpe);
+// bpe_json.c. Appends the bytes that a name of tokenizer.json stands for; *known_p false when a character of it stands for none.
+// Fails: STATUS_MEMORY.
+enum status bpe_name_bytes(const char *name, struct buffer *bytes, bool *known_p) CHECK_RESULT;
 // bpe_added.c. Makes added_first, added_order and added_shorter. Fails: STATUS_MEMORY.
 enum status bpe_index_added(struct bpe *bpe) CHECK_RESULT;
 // The longest added token that the text begins with; NULL when there is none.

@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ENTRIES = 1 << 22, CODES = 0x144 }; // codes of the byte-level alphabet are below
+enum { CODES = 0x144 }; // codes of the byte-level alphabet are below
 
 // ---- names ----
-// The bytes that a byte-level name stands for, appended. False when a character is none of the alphabet's.
-static enum status name_bytes(const char *name, struct buffer *bytes, bool *known_p)
+enum status bpe_name_bytes(const char *name, struct buffer *bytes, bool *known_p)
 {
     static _Thread_local int16_t byte_of[CODES]; // + 1; 0: none
     if (!byte_of[0x21])
@@ -128,7 +127,7 @@ static enum status read_added_token(json_t *token, const char *path, struct bpe 
     const char *content;
     int64_t id;
     TRY(json_get_string(token, "content", path, true, NULL, &content));
-    TRY(json_get_integer(token, "id", path, true, 0, MOST_ENTRIES - 1, 0, &id));
+    TRY(json_get_integer(token, "id", path, true, 0, BPE_ENTRIES - 1, 0, &id));
     char shown[SHOWN + 4];
     if (!content[0]) FAIL(STATUS_INPUT, "%s: added_tokens: id %d is an empty text", path, (int)id);
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -155,7 +154,7 @@ static enum status read_added(json_t *root, const char *path, struct bpe *bpe,
 {
     json_t *tokens = json_object_get(root, "added_tokens"), *token;
     size_t count = json_array_size(tokens), i;
-    if (count > MOST_ENTRIES) FAIL(STATUS_INPUT, "%s: %zu added tokens", path, count);
+    if (count > BPE_ENTRIES) FAIL(STATUS_INPUT, "%s: %zu added tokens", path, count);
     TRY(memory_allocate(count, sizeof *bpe->added, "added tokens", &bpe->added));
     TRY(memory_allocate(count, sizeof **contents_p, "added tokens", contents_p));
     json_array_foreach(tokens, i, token) TRY(read_added_token(token, path, bpe, *contents_p));
@@ -211,7 +210,7 @@ static enum status add_entries(const char *const *names, int32_t size, const cha
         bool known = true;
         buffer_clear(&bytes);
         status = added >= 0 ? buffer_add(&bytes, text_of(contents[added]))
-                            : name_bytes(names[id], &bytes, &known);
+                            : bpe_name_bytes(names[id], &bytes, &known);
         if (!status && (!known || bytes.bytes == 0))
             status =
                 error_at(STATUS_INPUT, __FILE__, __LINE__,
@@ -235,9 +234,9 @@ static enum status read_vocabulary(json_t *model, const char *path, const char *
     size_t size = json_object_size(vocabulary);
     const char **names;
     if (!json_is_object(vocabulary)) FAIL(STATUS_INPUT, "%s: model.vocab is not an object", path);
-    if (size < 1 || size > MOST_ENTRIES)
+    if (size < 1 || size > BPE_ENTRIES)
         FAIL(STATUS_INPUT, "%s: model.vocab has %zu entries; a BPE tokenizer has 1 to %d", path,
-             size, MOST_ENTRIES);
+             size, BPE_ENTRIES);
     TRY(memory_allocate(size, sizeof *names, "a vocabulary", &names));
     enum status status = order_names(vocabulary, path, names);
     if (!status) status = add_entries(names, (int32_t)size, path, contents, bpe);
@@ -263,7 +262,7 @@ static enum status find_side(const struct bpe *bpe, const char *name, size_t mer
     bool known;
     char shown[SHOWN + 4];
     buffer_clear(bytes);
-    TRY(name_bytes(name, bytes, &known));
+    TRY(bpe_name_bytes(name, bytes, &known));
     *id_p = known ? piece_table_find(&bpe->pieces, bytes->at, bytes->bytes) : -1;
     if (*id_p < 0)
         FAIL(STATUS_INPUT, "%s: model.merges: %s of merge %zu is not in the vocabulary", path,
@@ -302,7 +301,7 @@ static enum status read_merges(json_t *model, const char *path, struct bpe *bpe)
     struct buffer bytes = {0};
     enum status status = STATUS_OK;
     if (!json_is_array(merges)) FAIL(STATUS_INPUT, "%s: model.merges is not a list", path);
-    if (count > MOST_ENTRIES) FAIL(STATUS_INPUT, "%s: model.merges has %zu entries", path, count);
+    if (count > BPE_ENTRIES) FAIL(STATUS_INPUT, "%s: model.merges has %zu entries", path, count);
     TRY(memory_allocate(count, sizeof *bpe->merges, "merges", &bpe->merges));
     json_array_foreach(merges, i, merge)
     {

@@ -66,7 +66,7 @@ static bool cased_before(const uint8_t *text, size_t at)
     return false;
 }
 
-enum status buffer_add_lower(struct buffer *buffer, struct text text)
+static enum status add_lower(struct buffer *buffer, struct text text, bool alone)
 {
     const uint8_t *from = (const uint8_t *)text.at;
     // A small letter takes at most one byte more than its capital (U+023A: 2 -> 3); U+0130 two become three.
@@ -82,7 +82,7 @@ enum status buffer_add_lower(struct buffer *buffer, struct text text)
         if (code == CAPITAL_I_DOT) {
             *to++ = 'i';
             code = 0x307;
-        } else if (code == CAPITAL_SIGMA) {
+        } else if (code == CAPITAL_SIGMA && !alone) {
             bool last = cased_before(from, i) && !cased_behind(from, text.bytes, i + 2);
             code = last ? FINAL_SIGMA : SMALL_SIGMA;
         } else {
@@ -93,6 +93,16 @@ enum status buffer_add_lower(struct buffer *buffer, struct text text)
     }
     buffer->bytes = (size_t)(to - (uint8_t *)buffer->at);
     return STATUS_OK;
+}
+
+enum status buffer_add_lower(struct buffer *buffer, struct text text)
+{
+    return add_lower(buffer, text, false);
+}
+
+enum status buffer_add_lower_alone(struct buffer *buffer, struct text text)
+{
+    return add_lower(buffer, text, true);
 }
 
 enum status buffer_add_replaced(struct buffer *buffer, struct text text, const char *from,

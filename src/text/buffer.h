@@ -32,6 +32,8 @@ enum status buffer_reserve(struct buffer *buffer, size_t more) CHECK_RESULT;
 enum status buffer_add(struct buffer *buffer, struct text text) CHECK_RESULT;
 // Appends the text in small letters, as Python's str.lower: U+0130 becomes two, a sigma that ends a word the final one.
 enum status buffer_add_lower(struct buffer *buffer, struct text text) CHECK_RESULT;
+// The same of each character alone, as Hugging Face's Lowercase: a sigma at a word's end is as another. What tokenizers read.
+enum status buffer_add_lower_alone(struct buffer *buffer, struct text text) CHECK_RESULT;
 // Appends the text with each `from` (at least one byte) replaced by `to`, from the left, none overlapping.
 enum status buffer_add_replaced(struct buffer *buffer, struct text text, const char *from,
                                 const char *to) CHECK_RESULT;

@@ -7,6 +7,8 @@
 #include "text/tokenizer.h"
 
 enum { TOKEN_NAME = 16 }; // bytes that a name in tokenizer.json may take
+// Bytes of a tokenizer.json, written or read: nine million words of ten bytes. What a stranger's file takes in memory is bounded by it.
+enum { TOKENIZER_BYTES = 256 << 20 };
 
 // The bytes that an id stands for.
 struct token_piece {

@@ -36,7 +36,7 @@ static enum status add_pieces(const struct tokenizer *tokenizer, struct piece_ta
     for (int32_t i = 0; i < 2 * size && !status; i++) {
         status = read_piece(tokenizer, i % size, &piece);
         buffer_clear(&lower);
-        if (!status) status = buffer_add_lower(&lower, buffer_text(&piece));
+        if (!status) status = buffer_add_lower_alone(&lower, buffer_text(&piece));
         if (!status) status = add_piece(table, buffer_text(i < size ? &piece : &lower), i % size);
     }
     buffer_release(&piece);

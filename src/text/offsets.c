@@ -55,7 +55,7 @@ static enum status word_offsets(const struct word *word, const uint8_t *text, si
     struct buffer lower = {0};
     finding->text = text;
     if (!word->lower_case) return splitter_run(word->splitter, text, bytes, find_word, finding);
-    enum status status = buffer_add_lower(&lower, (struct text){(const char *)text, bytes});
+    enum status status = buffer_add_lower_alone(&lower, (struct text){(const char *)text, bytes});
     finding->text = (const uint8_t *)lower.at;
     if (!status && lower.bytes)
         status = splitter_run(word->splitter, finding->text, lower.bytes, find_word, finding);

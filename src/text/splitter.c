@@ -12,28 +12,40 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#define CONTRACTIONS   "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-#define BEHIND_NUMBERS "| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
-#define OF_WORDS       "\\p{L}\\p{M}\\p{N}\\p{Pc}"
+// Spaces as Python's regex and Hugging Face's splitters have them: Unicode's White_Space. PCRE2's \s is U+180E, too, which is none since
+// Unicode 6.3. So the patterns have places for a space, another character, and spaces in a class.
+#define SPACES                                                                                     \
+    "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}"       \
+    "\\x{3000}"
+#define IN_FILES(pattern) pattern("\\s", "\\S", "\\s")
+#define COMPILED(pattern) pattern("[" SPACES "]", "[^" SPACES "]", SPACES)
+
+#define ENDS(space, other) space "+(?!" other ")|" space "+"
+#define GPT2(space, other, spaces)                                                                 \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^" spaces "\\p{L}\\p{N}]+|" ENDS(space, other)
+#define BY_DIGITS(digits, space, other, spaces)                                                    \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" digits "| ?[^" spaces            \
+    "\\p{L}\\p{N}]+[\\r\\n]*|" space "*[\\r\\n]+|" ENDS(space, other)
+#define LLAMA3(space, other, spaces) BY_DIGITS("\\p{N}{1,3}", space, other, spaces)
+#define QWEN2(space, other, spaces)  BY_DIGITS("\\p{N}", space, other, spaces)
+
+#define BETWEEN_SPACES(space, other, spaces) "\\n|" other "+"
+#define OF_WORDS                             "\\p{L}\\p{M}\\p{N}\\p{Pc}"
 // By ranges: what \p{Han} means differs between libraries.
 #define CHINESE "[\\x{3400}-\\x{4DBF}\\x{4E00}-\\x{9FFF}\\x{F900}-\\x{FAFF}\\x{20000}-\\x{3FFFF}]"
+#define WORDS(repeat, spaces)                                                                      \
+    "\\n|" CHINESE "|(?:(?!" CHINESE ")[" OF_WORDS "])" repeat "|[^" spaces OF_WORDS "]+"
 
-#define WORDS(repeat)                                                                              \
-    "\\n|" CHINESE "|(?:(?!" CHINESE ")[" OF_WORDS "])" repeat "|[^\\s" OF_WORDS "]+"
-
-// regex is as files have it. possessive: what is compiled, where that takes less: the same pieces, but no memory for each character of one.
+// regex is as files have it. Compiled, WORDS has a possessive repeat: the same pieces, but no memory for each character of one.
 static const struct {
-    const char *name, *regex;
+    const char *name, *regex, *compiled;
     bool covers; // all of the text
-    const char *possessive;
 } patterns[SPLIT_PATTERNS] = {
-    {"gpt2", "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-     true, NULL},
-    {"llama3", CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}" BEHIND_NUMBERS, true,
-     NULL},
-    {"qwen2", CONTRACTIONS "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}" BEHIND_NUMBERS, true, NULL},
-    {"spaces", "\\n|\\S+", false, NULL},
-    {"words", WORDS("+"), false, WORDS("++")},
+    {"gpt2", IN_FILES(GPT2), COMPILED(GPT2), true},
+    {"llama3", IN_FILES(LLAMA3), COMPILED(LLAMA3), true},
+    {"qwen2", IN_FILES(QWEN2), COMPILED(QWEN2), true},
+    {"spaces", IN_FILES(BETWEEN_SPACES), COMPILED(BETWEEN_SPACES), false},
+    {"words", WORDS("+", "\\s"), WORDS("++", SPACES), false},
 };
 
 const char *split_name(enum split_pattern pattern) { return patterns[pattern].name; }
@@ -73,10 +85,8 @@ enum status splitter_create(enum split_pattern pattern, struct splitter **splitt
     size_t place;
     TRY(memory_allocate(1, sizeof *splitter, "a splitter", &splitter));
     splitter->pattern = pattern;
-    const char *regex = patterns[pattern].possessive;
-    if (!regex) regex = patterns[pattern].regex;
-    splitter->code = pcre2_compile((PCRE2_SPTR)regex, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP,
-                                   &error, &place, NULL);
+    splitter->code = pcre2_compile((PCRE2_SPTR)patterns[pattern].compiled, PCRE2_ZERO_TERMINATED,
+                                   PCRE2_UTF | PCRE2_UCP, &error, &place, NULL);
     if (!splitter->code) {
         free(splitter);
         FAIL(STATUS_MEMORY, "the pattern %s was not compiled (PCRE2 error %d at %zu)",

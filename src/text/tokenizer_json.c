@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILE_LIMIT = 48 << 20, PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096 };
 
 static const struct tokenizer_kind *const kinds[] = {&tokenizer_kind_char, &tokenizer_kind_byte};
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -31,6 +31,23 @@ static enum status fill_vocabulary(const struct tokenizer *tokenizer, json_t *ro
     return STATUS_OK;
 }
 
+// Nothing is written that is not read again.
+static enum status write_tokenizer(json_t *root, const char *path)
+{
+    char *text;
+    size_t bytes;
+    TRY(json_print(root, &text, &bytes));
+    enum status status = STATUS_OK;
+    if (bytes > TOKENIZER_BYTES)
+        status = error_at(STATUS_INPUT, __FILE__, __LINE__,
+                          "%s would have %zu bytes; at most %d are read: the vocabulary must be "
+                          "smaller",
+                          path, bytes, TOKENIZER_BYTES);
+    if (!status) status = file_replace(path, text, bytes);
+    free(text);
+    return status;
+}
+
 static enum status save_tokenizer(const struct tokenizer *tokenizer, const char *directory)
 {
     char path[PATH_BYTES];
@@ -44,7 +61,7 @@ static enum status save_tokenizer(const struct tokenizer *tokenizer, const char 
         if (!root) FAIL(STATUS_MEMORY, "not enough memory to write %s", path);
         status = fill_vocabulary(tokenizer, root);
     }
-    if (!status) status = json_write_file(root, path);
+    if (!status) status = write_tokenizer(root, path);
     json_decref(root);
     return status;
 }
@@ -260,7 +277,7 @@ enum status tokenizer_load(const char *path, struct tokenizer **tokenizer_p)
     else if ((size_t)snprintf(file, sizeof file, "%s", path) >= sizeof file)
         FAIL(STATUS_USAGE, "the tokenizer's path is longer than %d bytes", PATH_BYTES - 1);
     json_t *root;
-    TRY(json_read_file(file, FILE_LIMIT, &root));
+    TRY(json_read_file(file, TOKENIZER_BYTES, &root));
     enum status status = read_tokenizer(root, file, tokenizer_p);
     json_decref(root);
     return status;

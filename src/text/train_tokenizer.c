@@ -30,7 +30,7 @@ enum status tokenizer_count(const struct tokenizer *blank, const uint8_t *text, 
     const struct word *word = blank->table;
     if (!word->lower_case) return splitter_run(word->splitter, text, bytes, count_piece, counts);
     struct buffer lower = {0};
-    enum status status = buffer_add_lower(&lower, (struct text){(const char *)text, bytes});
+    enum status status = buffer_add_lower_alone(&lower, (struct text){(const char *)text, bytes});
     if (!status)
         status = splitter_run(word->splitter, (const uint8_t *)lower.at, lower.bytes, count_piece,
                               counts);
@@ -54,6 +54,9 @@ static enum status check(const struct tokenizer_training *training)
     if ((training->vocabulary || !training->words) && training->vocabulary < least)
         FAIL(STATUS_USAGE, "a vocabulary of %d is too small; %s at least %d",
              (int)training->vocabulary, training->words ? "words need" : "BPE needs", least);
+    if (training->vocabulary > BPE_ENTRIES && !training->words)
+        FAIL(STATUS_USAGE, "a vocabulary of %d is too large; BPE has at most %d",
+             (int)training->vocabulary, BPE_ENTRIES);
     return STATUS_OK;
 }
 
@@ -111,6 +114,26 @@ static enum status leave_out_bytes(const struct piece_table *counts, struct piec
     return STATUS_OK;
 }
 
+// What tokenizer.json cannot hold is refused before a model is trained with it.
+static enum status check_size(const struct piece_table *words)
+{
+    enum { LINE = 20 }; // bytes of an entry's line round the word, at most
+    size_t bytes = words->bytes.bytes + LINE * (size_t)words->count;
+    for (size_t i = 0; i < words->bytes.bytes; i++) {
+        uint8_t byte = (uint8_t)words->bytes.at[i];
+        if (byte < ' ' || byte == 0x7F)
+            bytes += 5;
+        else if (byte == '"' || byte == '\\')
+            bytes++;
+    }
+    if (bytes > TOKENIZER_BYTES)
+        FAIL(STATUS_INPUT,
+             "%d words make a tokenizer.json of %zu bytes; at most %d are read: a higher minimum "
+             "count, or a smaller vocabulary, leaves out rare words",
+             (int)words->count, bytes, TOKENIZER_BYTES);
+    return STATUS_OK;
+}
+
 static enum status train_words(const struct tokenizer_training *training,
                                const struct piece_table *counts, struct tokenizer **tokenizer_p)
 {
@@ -119,6 +142,7 @@ static enum status train_words(const struct tokenizer_training *training,
     enum status status = leave_out_bytes(counts, &texts);
     if (!status) status = add_words(training, &texts, &word.words);
     piece_table_release(&texts);
+    if (!status) status = check_size(&word.words);
     if (!status) return word_finish(&word, tokenizer_p);
     word_release(&word);
     return status;
@@ -146,6 +170,27 @@ static enum status add_bytes(const struct tokenizer_training *training, struct b
     return STATUS_OK;
 }
 
+// A name in tokenizer.json is one entry's: a special token has its own text for a name, others the characters of their bytes.
+static enum status check_specials(const struct tokenizer_training *training, const struct bpe *bpe)
+{
+    struct buffer bytes = {0};
+    enum status status = STATUS_OK;
+    for (int i = 0; i < training->special_count && !status; i++) {
+        bool known;
+        buffer_clear(&bytes);
+        status = bpe_name_bytes(training->special[i], &bytes, &known);
+        if (status || !known) continue;
+        if (piece_table_find(&bpe->pieces, bytes.at, bytes.bytes) < training->special_count)
+            continue;
+        status = error_at(STATUS_USAGE, __FILE__, __LINE__,
+                          "the special token %s is how tokenizer.json names other bytes of the "
+                          "vocabulary; another text is needed, <|end|> say",
+                          training->special[i]);
+    }
+    buffer_release(&bytes);
+    return status;
+}
+
 static enum status train_bpe(const struct tokenizer_training *training,
                              const struct piece_table *counts, struct tokenizer **tokenizer_p)
 {
@@ -154,6 +199,7 @@ static enum status train_bpe(const struct tokenizer_training *training,
     if (!status)
         status = bpe_learn(&bpe, counts, training->vocabulary,
                            training->least_count > 1 ? training->least_count : 1, training->stop);
+    if (!status) status = check_specials(training, &bpe);
     if (status) goto release;
     bpe.vocabulary = bpe.pieces.count;
     return bpe_finish(&bpe, "the text", tokenizer_p);

@@ -25,12 +25,14 @@ struct tokenizer_training {
     const struct stop *stop; // (optional) once it is asked for, merges end: STATUS_INTERRUPTED
 };
 // A tokenizer without words or merges, that tells where texts may be cut and how pieces are counted.
-// Fails: STATUS_USAGE for options that do not fit together.
+// Fails: STATUS_USAGE for options that do not fit together, or a special token that tokenizer.json cannot tell from a byte.
 enum status tokenizer_train_start(const struct tokenizer_training *training,
                                   struct tokenizer **blank_p) CHECK_RESULT;
 // Adds the text's pieces to the counts (their values).
 enum status tokenizer_count(const struct tokenizer *blank, const uint8_t *text, size_t bytes,
                             struct piece_table *counts) CHECK_RESULT;
+// Fails: STATUS_USAGE for a special token that tokenizer.json cannot tell from a piece that was learned, STATUS_INPUT where words
+// are more than it may hold.
 enum status tokenizer_train(const struct tokenizer_training *training,
                             const struct piece_table *counts,
                             struct tokenizer **tokenizer_p) CHECK_RESULT;

@@ -39,7 +39,7 @@ static enum status word_encode(const struct tokenizer *tokenizer, const uint8_t 
     struct buffer lower = {0};
     enum status status = STATUS_OK;
     if (word->lower_case) {
-        status = buffer_add_lower(&lower, (struct text){(const char *)text, bytes});
+        status = buffer_add_lower_alone(&lower, (struct text){(const char *)text, bytes});
         text = (const uint8_t *)lower.at;
         bytes = lower.bytes;
     }

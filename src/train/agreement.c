@@ -57,7 +57,7 @@ static void copy_region(struct trainer *trainer, int r, bool in)
     const struct crew *crew = &trainer->crew;
     uint64_t *at = trainer->agreement.record + trainer->agreement.offset[r] / sizeof(uint64_t);
     int64_t first, count = micro_batches_of(trainer, r, &first);
-    uint64_t stops = in && train_stop_requested();
+    uint64_t stops = in && train_stop_requested(trainer);
     at = copy(at, &stops, 1, in);
     at = copy(at, trainer->compute_seconds + crew->base[r], crew->base[r + 1] - crew->base[r], in);
     at = copy(at, trainer->loss + first, count, in);

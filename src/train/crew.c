@@ -45,7 +45,7 @@ enum status crew_tell(struct trainer *trainer, void *data, size_t bytes)
 enum status crew_share_wishes(struct trainer *trainer)
 {
     struct crew *crew = &trainer->crew;
-    uint64_t *wishes = trainer->agreement.record, own = train_stop_requested();
+    uint64_t *wishes = trainer->agreement.record, own = train_stop_requested(trainer);
     TRY(comm_gather(crew->net, &own, sizeof own, wishes));
     for (int r = 0; r < crew->replicas; r++) crew->stops |= wishes[r] != 0;
     return STATUS_OK;

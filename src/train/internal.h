@@ -14,6 +14,7 @@
 #include "train/trainer.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct overlap;
 struct serving;
@@ -176,7 +177,9 @@ enum status carry_resume(struct trainer *trainer) CHECK_RESULT;
 
 struct trainer {
     struct run_config config;
-    struct stop stop; // whether long work is to be given up; any thread may ask
+    struct stop stop;   // whether long work is to be given up; any thread may ask
+    atomic_uint wishes; // of the process, that were there before
+    atomic_bool asked;  // it alone
     struct tokenizer *tokenizer;
     struct feed feed;
     struct carried carried;
@@ -380,8 +383,12 @@ enum status checkpoints_refuse(const struct trainer *trainer) CHECK_RESULT;
 // trainer_save with another number of checkpoints to keep.
 enum status trainer_save_keeping(struct trainer *trainer, int keep) CHECK_RESULT;
 
-// loop.c: whether this process has been asked to stop.
-bool train_stop_requested(void);
+// loop.c: whether this trainer has been asked to stop, by whoever asks all of the process or it alone; any thread.
+bool train_stop_requested(const struct trainer *trainer);
+// A trainer begins: wishes that were forgotten are none of its own.
+void train_hear_wishes(struct trainer *trainer);
+// The wish has been followed: neither this trainer nor a later one sees it again; others that are under way do.
+void train_follow_stop(struct trainer *trainer);
 // Of a trainer's `stop`: whether reading data, counting and evaluating are to be given up, since this process or, as is known from a
 // step, another has been asked to stop, or since one is lost.
 bool train_gives_up(const void *trainer);

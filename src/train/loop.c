@@ -17,18 +17,37 @@
 #include <stdlib.h>
 #include <string.h>
 
-static atomic_bool stop_requested;
+// Wishes of all who asked, and how many of them were there when they were last forgotten: a trainer begins with these, and stops
+// when there are more. So a wish stops all trainers that are under way, whichever sees it first, and none that comes later.
+static atomic_uint wishes, forgotten;
 
-// An atomic store is all: safe in a signal handler.
-void train_request_stop(void) { atomic_store(&stop_requested, true); }
-bool train_stop_requested(void) { return atomic_load(&stop_requested); }
-void train_forget_stop(void) { atomic_store(&stop_requested, false); }
+// An atomic addition is all: safe in a signal handler.
+void train_request_stop(void) { atomic_fetch_add(&wishes, 1); }
+void train_forget_stop(void) { atomic_store(&forgotten, atomic_load(&wishes)); }
+void trainer_request_stop(struct trainer *trainer) { atomic_store(&trainer->asked, true); }
+
+void train_hear_wishes(struct trainer *trainer)
+{
+    atomic_store(&trainer->wishes, atomic_load(&forgotten));
+}
+
+bool train_stop_requested(const struct trainer *trainer)
+{
+    return atomic_load(&trainer->asked) || atomic_load(&wishes) != atomic_load(&trainer->wishes);
+}
+
+void train_follow_stop(struct trainer *trainer)
+{
+    train_forget_stop();
+    train_hear_wishes(trainer);
+    atomic_store(&trainer->asked, false);
+}
 
 bool train_gives_up(const void *context)
 {
     const struct trainer *trainer = context;
     const struct crew *crew = &trainer->crew;
-    return train_stop_requested() || crew->stops || (crew->net && comm_is_lost(crew->net));
+    return train_stop_requested(trainer) || crew->stops || (crew->net && comm_is_lost(crew->net));
 }
 
 struct loop {
@@ -140,7 +159,7 @@ static enum status save_or_warn(struct loop *loop)
 static enum status stop_interrupted(struct loop *loop)
 {
     struct trainer *trainer = loop->trainer;
-    train_forget_stop();
+    train_follow_stop(trainer);
     if (!is_saved(loop)) TRY(save(loop));
     trainer->crew.agreed = true; // that the run ends
     FAIL(STATUS_INTERRUPTED,
@@ -295,7 +314,7 @@ static enum status stop_diverged(struct loop *loop)
 // write.
 static void keep_fence(struct loop *loop, double now)
 {
-    const struct trainer *trainer = loop->trainer;
+    struct trainer *trainer = loop->trainer;
     if (!loop->log || now - loop->looked < 1) return;
     loop->looked = now;
     if (folder_fence(trainer->config.out, trainer->term) != STATUS_USAGE) {
@@ -305,7 +324,7 @@ static void keep_fence(struct loop *loop, double now)
     error_clear();
     run_log_close(loop->log);
     loop->log = NULL;
-    train_request_stop();
+    trainer_request_stop(trainer);
 }
 
 static void log_step(struct loop *loop, const struct step_report *report)
@@ -386,7 +405,7 @@ static enum status run_all(struct loop *loop)
     // In which an earlier start of the run was stopped.
     if (trainer->position.evaluation_due && trainer->feed.groups > 0) TRY(evaluate(loop, true));
     while (trainer->position.step < trainer->config.steps && !waited_enough(trainer)) {
-        bool stops = trainer->crew.net ? trainer->crew.stops : atomic_load(&stop_requested);
+        bool stops = trainer->crew.net ? trainer->crew.stops : train_stop_requested(trainer);
         if (stops) return stop_interrupted(loop);
         TRY(one_step(loop));
     }
@@ -437,7 +456,7 @@ enum status train_run(struct trainer *trainer, const struct train_observer *obse
     TRY(crew_fail(trainer, crew_agree(trainer, status)));
     status = name_place(&loop, run_all(&loop));
     run_log_close(loop.log);
-    if (status == STATUS_INTERRUPTED) train_forget_stop();
+    if (status == STATUS_INTERRUPTED) train_follow_stop(trainer);
     TRY(crew_fail(trainer, status));
     count_seconds(&loop);
     loop.result.steps = position->step;

@@ -42,8 +42,8 @@ const struct run_key run_schema[] = {
     INTEGER("model.width", model.width, "128", 1, 1 << 20, FIXED,
             "numbers that stand for one token"),
     INTEGER("model.hidden", model.hidden, "0", 0, 1 << 22, FIXED,
-            "width inside the feed-forward part; 0: 4 times width, of lstm_lm the width, filters of "
-            "convolution 100, layers of mlp 20"),
+            "width inside the feed-forward part; 0: 4 times width, of lstm_lm the width, filters "
+            "of convolution 100, layers of mlp 20"),
     INTEGER("model.context", model.context, "64", 1, 1 << 24, FIXED,
             "tokens that the model sees at once"),
     INTEGER("model.vocabulary", vocabulary, "0", 0, INT32_MAX, FIXED,
@@ -60,7 +60,8 @@ const struct run_key run_schema[] = {
     NUMBER("model.norm_epsilon", model.norm_epsilon, "1e-5", 0, 1, true,
            "added to variances in layer norms"),
     NUMBER("model.init_deviation", model.init_deviation, "", 0, 100, true,
-           "standard deviation of initial weights; 0.02, of lstm_lm, bag and convolution 0.1, of rnn_seq2seq 0.3"),
+           "standard deviation of initial weights; 0.02, of lstm_lm, bag and "
+           "convolution 0.1, of rnn_seq2seq 0.3"),
     KEY("model.bias", RUN_BOOLEAN, model.bias, "true", 0, 0, false, NULL, FIXED,
         "biases in linear layers and norms"),
     CHOICE("model.rnn", RUN_ENUM, model.rnn, "lstm", "lstm | gru | tanh", FIXED,
@@ -167,8 +168,8 @@ const struct run_key run_schema[] = {
     INTEGER("train.batch_tokens", batch_tokens, "0", 0, BIG, FIXED,
             "rows of examples: places of a step, so that long ones come fewer at once; 0: batch"),
     INTEGER("train.micro_batch", micro_batch, "0", 0, 1 << 24, FIXED,
-            "sequences computed at once, divides batch; 0: chosen. Batch norm takes its statistics of "
-            "them"),
+            "sequences computed at once, divides batch; 0: chosen. Batch norm takes its statistics "
+            "of them"),
     INTEGER("train.leaves", leaves, "0", 0, 4096, FIXED,
             "leaves of the batch tree, the most workers that share a step; 0: at most 8"),
     CHOICE("train.optimizer", RUN_TEXT, optimizer.name, "adamw",

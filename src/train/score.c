@@ -3,16 +3,13 @@
 
 #include "backend/backend.h"
 #include "base/cpu.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "data/sampler.h"
 #include "parallel/slices.h"
 
-#include <errno.h>
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -21,6 +18,7 @@
 struct scoring {
     struct program_options options;
     const struct loaded_model *model;
+    const struct stop *stop;
     struct sampler sampler;
     struct graph *graph;
     struct model_inputs inputs;
@@ -74,6 +72,7 @@ static void *score_groups(void *context)
     size_t carried = (size_t)scoring->carried * sizeof *scorer->next;
     cpu_flush_to_zero();
     for (int64_t group; (group = atomic_fetch_add(&scoring->next, 1)) < scoring->groups;) {
+        if (scoring->stop && scoring->stop->asked(scoring->stop->context)) break;
         for (int64_t row = 0; row < rows; row++) {
             int32_t *tokens = scorer->tokens + row * length,
                     *targets = scorer->targets + row * length;
@@ -138,7 +137,7 @@ static enum status run_scorers(struct scoring *scoring, struct scorer *scorer, i
         started++;
     for (int i = 0; i < started; i++) pthread_join(scorer[i].thread, NULL);
     if (!started) FAIL(STATUS_MEMORY, "no worker can be started");
-    return STATUS_OK;
+    return stop_check(scoring->stop, "the text was measured");
 }
 
 static double seconds_now(void)
@@ -184,6 +183,7 @@ enum status score_corpus(struct loaded_model *model, const struct corpus *corpus
                          int64_t last, const struct score_way *way, struct score *score_p)
 {
     struct scoring scoring = {.model = model,
+                              .stop = way->stop,
                               .rows = way->rows,
                               .length = model->config.context,
                               .options = {.precision = way->precision}};
@@ -192,7 +192,7 @@ enum status score_corpus(struct loaded_model *model, const struct corpus *corpus
     double start = seconds_now();
     TRY(score_check(model));
     if (way->carry) TRY(use_stream(&scoring, last - first - 1, &workers));
-    TRY(sampler_init(&scoring.sampler, corpus, first, last, scoring.length, 0));
+    TRY(sampler_init_evaluation(&scoring.sampler, corpus, first, last, scoring.length));
     scoring.windows = sampler_evaluation_windows(&scoring.sampler);
     scoring.groups = (scoring.windows + scoring.rows - 1) / scoring.rows;
     if (workers > scoring.groups) workers = (int)scoring.groups;
@@ -223,25 +223,20 @@ free_losses:
 enum status score_text(struct loaded_model *model, const struct corpus_source *source, int64_t rows,
                        int workers, bool carry, struct score *score_p)
 {
-    const char *base = getenv("TMPDIR");
-    char cache[1024];
-    int length = snprintf(cache, sizeof cache, "%s/stentor-XXXXXX", base && *base ? base : "/tmp");
+    struct corpus *corpus;
     if (!model->tokenizer)
         FAIL(STATUS_UNSUPPORTED,
              "the model has no tokenizer that is known here, so texts cannot be read");
-    if (length >= (int)sizeof cache || !mkdtemp(cache))
-        FAIL(STATUS_DISK, "%s: a temporary folder cannot be made: %s", cache, strerror(errno));
-    struct corpus *corpus;
-    enum status status = corpus_open(source, model->tokenizer, cache, workers, &corpus);
-    if (status) goto remove_cache;
-    const struct score_way way = {rows, workers, PRECISION_FLOAT32, carry};
-    status = score_corpus(model, corpus, 0, corpus->count, &way, score_p);
-    corpus_close(corpus);
-
-remove_cache:
-    // A folder that stays behind is no reason to fail.
-    if (directory_remove(cache)) {
-        if (status == STATUS_OK) error_clear();
+    TRY(corpus_open(source, model->tokenizer, NULL, workers, &corpus));
+    enum status status;
+    if (corpus->count < 2) {
+        status = error_at(STATUS_INPUT, __FILE__, __LINE__,
+                          "%s has 1 token; a loss needs 2 or more, each but the first is predicted",
+                          source->path);
+    } else {
+        const struct score_way way = {rows, workers, PRECISION_FLOAT32, carry, source->stop};
+        status = score_corpus(model, corpus, 0, corpus->count, &way, score_p);
     }
+    corpus_close(corpus);
     return status;
 }

@@ -78,6 +78,11 @@ static void apply(void *context, const struct push *push)
     }
 }
 
+static bool stops(void *context)
+{
+    return train_stop_requested(((const struct serving *)context)->trainer);
+}
+
 // ---- life cycle ----
 static enum status serve(void *context)
 {
@@ -102,7 +107,7 @@ enum status serve_create(struct trainer *trainer)
     setup.weights = trainer->weights.data;
     setup.update = apply;
     setup.context = serving;
-    setup.stops = train_stop_requested;
+    setup.stops = stops;
     TRY(asynchronous_create(&setup, &serving->asynchronous));
     bool both = asynchronous_is_server(serving->asynchronous) &&
                 asynchronous_is_worker(serving->asynchronous);

@@ -145,6 +145,7 @@ static enum status start_crew(struct trainer *trainer, struct comm *net)
 {
     struct crew *crew = &trainer->crew;
     trainer->stop = (struct stop){train_gives_up, trainer};
+    train_hear_wishes(trainer);
     crew->net = net && net->size > 1 ? net : NULL;
     crew->replicas = crew->net ? net->size : 1;
     crew->replica = crew->net ? net->rank : 0;

@@ -142,7 +142,11 @@ struct train_result {
 // Fails: STATUS_INTERRUPTED after train_request_stop() and a checkpoint; others as above.
 enum status train_run(struct trainer *trainer, const struct train_observer *observer,
                       struct train_result *result_p) CHECK_RESULT;
-// Safe in a signal handler: the run ends after the current step, and gives up reading its data, counting and evaluating.
+// Safe in a signal handler: all trainers of the process end after their current step, and give up reading data, counting and
+// evaluating. A trainer that is created later does so, too, until the wish is forgotten, or one has followed it.
 void train_request_stop(void);
-void train_forget_stop(void); // the wish has been followed, or came too late
+void train_forget_stop(
+    void); // trainers that are created from now on do not see what was wished before
+// The same wish to one trainer alone.
+void trainer_request_stop(struct trainer *trainer);
 #endif

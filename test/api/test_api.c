@@ -127,6 +127,34 @@ static void a_stop_that_comes_too_late_stops_no_other(void **state)
     stn_config_destroy(config);
 }
 
+static void a_stop_reaches_all_runs_and_no_later_one(void **state)
+{
+    (void)state;
+    enum { TRAINERS = 3 };
+    struct stn_trainer *trainer[TRAINERS];
+    struct stn_config *config;
+    for (int i = 0; i < TRAINERS; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "one-of-%d", i);
+        config = small_config(scratch_path(name), "3");
+        assert_stn(stn_trainer_create(config, &trainer[i]));
+        stn_config_destroy(config);
+        if (i == TRAINERS - 2) stn_trainer_stop();
+    }
+    // The last one was created behind the wish.
+    for (int i = 0; i < TRAINERS; i++) {
+        enum stn_status expected = i < TRAINERS - 1 ? STN_INTERRUPTED : STN_OK;
+        assert_int_equal(stn_trainer_run(trainer[i], false, NULL, NULL, NULL), expected);
+        stn_trainer_destroy(trainer[i]);
+    }
+    stn_trainer_stop();
+    config = small_config(scratch_path("afterwards"), "3");
+    assert_stn(stn_trainer_create(config, &trainer[0]));
+    assert_stn(stn_trainer_run(trainer[0], false, NULL, NULL, NULL));
+    stn_trainer_destroy(trainer[0]);
+    stn_config_destroy(config);
+}
+
 static void a_second_run_in_the_folder_is_refused(void **state)
 {
     (void)state;
@@ -217,6 +245,68 @@ static void a_text_is_scored_alike_by_any_number_of_workers(void **state)
     stn_model_close(model);
 }
 
+static struct stn_evaluation evaluate_text(struct stn_model *model, const char *text, int bytes)
+{
+    struct stn_evaluation evaluation;
+    put_file(scratch_path("short.txt"), text, (size_t)bytes);
+    assert_stn(stn_evaluate(model, scratch_path("short.txt"), 1, &evaluation));
+    assert_int_equal(evaluation.tokens, bytes - 1);
+    return evaluation;
+}
+
+// The model reads 16 characters: of 21 the last four targets are a window of their own.
+static void a_text_shorter_than_the_context_is_scored(void **state)
+{
+    (void)state;
+    static const char text[] = "the cat 1 sat on the mat";
+    struct stn_model *model = open_whole();
+    struct stn_evaluation whole = evaluate_text(model, text, 21);
+    struct stn_evaluation first = evaluate_text(model, text, 17);
+    struct stn_evaluation last = evaluate_text(model, text + 16, 5);
+    assert_true(fabs(20 * whole.loss - 16 * first.loss - 4 * last.loss) < 1e-4);
+    evaluate_text(model, text, 16);
+    evaluate_text(model, text, 2);
+    put_file(scratch_path("short.txt"), "t", 1);
+    assert_int_equal(stn_evaluate(model, scratch_path("short.txt"), 1, &whole), STN_INPUT);
+    assert_non_null(strstr(stn_error(), "short.txt has 1 token; a loss needs 2 or more"));
+    stn_model_close(model);
+}
+
+static void copy_file(const char *from, const char *to)
+{
+    char *data;
+    size_t bytes;
+    assert_int_equal(file_read(from, 1 << 24, &data, &bytes), 0);
+    assert_int_equal(file_replace(to, data, bytes), 0);
+    free(data);
+}
+
+static void weights_that_are_no_numbers_fail(void **state)
+{
+    (void)state;
+    struct stn_model *model;
+    struct stn_evaluation evaluation = {.tokens = -1};
+    uint64_t header;
+    const float nan = NAN;
+    assert_int_equal(directory_create(scratch_path("nan")), 0);
+    copy_file(scratch_path("whole/config.json"), scratch_path("nan/config.json"));
+    copy_file(scratch_path("whole/tokenizer.json"), scratch_path("nan/tokenizer.json"));
+    copy_file(scratch_path("whole/model.safetensors"), scratch_path("nan/model.safetensors"));
+    FILE *file = fopen(scratch_path("nan/model.safetensors"), "r+b");
+    assert_non_null(file);
+    assert_int_equal(fread(&header, sizeof header, 1, file), 1);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    long end = ftell(file);
+    assert_int_equal(fseek(file, (long)(sizeof header + header), SEEK_SET), 0);
+    while (ftell(file) < end) assert_int_equal(fwrite(&nan, sizeof nan, 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+    assert_stn(stn_model_open(scratch_path("nan"), &model));
+    assert_int_equal(stn_evaluate(model, text_path(), 1, &evaluation), STN_FAILED);
+    assert_non_null(strstr(stn_error(), "text.txt: the loss is not finite"));
+    assert_int_equal(evaluation.tokens, -1);
+    stn_model_close(model);
+}
+
 // ---- wrong calls ----
 static void wrong_calls_come_back_with_a_message(void **state)
 {
@@ -276,9 +366,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_run_learns_and_a_stopped_one_goes_on_to_the_same_bits),
         cmocka_unit_test(a_stop_that_comes_too_late_stops_no_other),
+        cmocka_unit_test(a_stop_reaches_all_runs_and_no_later_one),
         cmocka_unit_test(a_second_run_in_the_folder_is_refused),
         cmocka_unit_test(text_is_generated),
         cmocka_unit_test(a_text_is_scored_alike_by_any_number_of_workers),
+        cmocka_unit_test(a_text_shorter_than_the_context_is_scored),
+        cmocka_unit_test(weights_that_are_no_numbers_fail),
         cmocka_unit_test(wrong_calls_come_back_with_a_message),
     };
     return cmocka_run_group_tests_name("api", tests, NULL, teardown);

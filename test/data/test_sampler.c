@@ -251,6 +251,27 @@ static void a_range_that_is_too_short_is_refused(void **state)
     assert_int_equal(sampler.windows, 1);
 }
 
+static void a_short_range_is_one_padded_window_of_an_evaluation(void **state)
+{
+    (void)state;
+    struct sampler sampler;
+    int32_t tokens[8], targets[8];
+    for (int64_t count = 0; count <= 20; count++) {
+        enum status status = sampler_init_evaluation(&sampler, &numbered, 10, 10 + count, 8);
+        assert_int_equal(status, count < 2 ? STATUS_INPUT : STATUS_OK);
+        if (status) {
+            assert_true(error_says(count ? "the text has 1 token here; a loss needs 2"
+                                         : "the text has no token here"));
+            error_clear();
+            continue;
+        }
+        assert_int_equal(sampler_evaluation_windows(&sampler), (count - 1 + 7) / 8);
+        sampler_evaluation(&sampler, 0, tokens, targets);
+        for (int64_t i = 0; i < 8; i++)
+            assert_int_equal(targets[i], i + 1 < count ? corpus_id(&numbered, 10 + i + 1) : -1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +287,7 @@ int main(void)
         cmocka_unit_test_setup(every_id_but_the_first_is_a_target_once, number_ids),
         cmocka_unit_test_setup(ids_of_four_bytes_are_read_too, number_ids),
         cmocka_unit_test_setup(a_range_that_is_too_short_is_refused, number_ids),
+        cmocka_unit_test_setup(a_short_range_is_one_padded_window_of_an_evaluation, number_ids),
     };
     return cmocka_run_group_tests(tests, NULL, remove_scratch);
 }

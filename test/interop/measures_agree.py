@@ -162,7 +162,7 @@ def normal(text):
 def squad_scores(prediction, answer):
     one, two = normal(prediction), normal(answer)
     same = sum((collections.Counter(one) & collections.Counter(two)).values())
-    f1 = 2 * same / (len(one) + len(two)) if same else 0
+    f1 = 2 * same / (len(one) + len(two)) if same else float(one == two)
     return one == two, f1
 
 

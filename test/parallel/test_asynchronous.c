@@ -212,7 +212,11 @@ struct member {
 static atomic_int wisher; // rank + 1
 static _Thread_local int own_rank;
 
-static bool wishes(void) { return atomic_load(&wisher) == own_rank + 1; }
+static bool wishes(void *context)
+{
+    (void)context;
+    return atomic_load(&wisher) == own_rank + 1;
+}
 
 static void ignore(void *context, const struct push *push) { (void)context, (void)push; }
 

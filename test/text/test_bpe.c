@@ -172,6 +172,10 @@ static void options_that_do_not_fit_are_refused(void **state)
         {{.vocabulary = 300, .lower_case = true}, "small letters are for words"},
         {{.vocabulary = 300, .special = {"x"}, .special_count = 1}, "too short"},
         {{.vocabulary = 300, .special = {"<s>", "<s>"}, .special_count = 2}, "given twice"},
+        {{.vocabulary = 300, .special = {"<s>", "\xC2\xB6"}, .special_count = 2},
+         "the special token \xC2\xB6 is how tokenizer.json names other bytes of the vocabulary"},
+        {{.vocabulary = (1 << 22) + 1},
+         "a vocabulary of 4194305 is too large; BPE has at most 4194304"},
         {{.words = true, .pattern = SPLIT_GPT2}, "the pattern gpt2 is not for words"},
         {{.words = true, .pattern = SPLIT_WORDS, .vocabulary = 1},
          "a vocabulary of 1 is too small; words need at least 2"},
@@ -182,6 +186,33 @@ static void options_that_do_not_fit_are_refused(void **state)
         assert_true(error_says(cases[i].says));
     }
     assert_null(blank);
+}
+
+// tokenizer.json names the piece " cat" as "Ġcat": a special token of that name would take its place.
+static void specials_that_name_other_pieces_are_refused(void **state)
+{
+    (void)state;
+    struct tokenizer_training training = {.vocabulary = 300,
+                                          .special = {"\xC4\xA0"
+                                                      "cat"},
+                                          .special_count = 1};
+    struct tokenizer *blank, *tokenizer = NULL;
+    struct piece_table counts = {0};
+    for (int learned = 1; learned >= 0; learned--) {
+        const char *text = learned ? "a cat cat" : "a hat hat";
+        assert_int_equal(tokenizer_train_start(&training, &blank), STATUS_OK);
+        assert_int_equal(tokenizer_count(blank, (const uint8_t *)text, 9, &counts), STATUS_OK);
+        enum status status = tokenizer_train(&training, &counts, &tokenizer);
+        assert_int_equal(status, learned ? STATUS_USAGE : STATUS_OK);
+        if (learned) assert_true(error_says("tokenizer.json names other bytes of the vocabulary"));
+        piece_table_release(&counts);
+        counts = (struct piece_table){0};
+        tokenizer_destroy(blank);
+    }
+    assert_int_equal(tokenizer_save(tokenizer, scratch_path("special")), STATUS_OK);
+    tokenizer_destroy(tokenizer);
+    assert_int_equal(tokenizer_load(scratch_path("special"), &tokenizer), STATUS_OK);
+    tokenizer_destroy(tokenizer);
 }
 
 // ---- encoding ----
@@ -406,11 +437,19 @@ static void patterns_cut_as_they_say(void **state)
         {SPLIT_QWEN2, "(go) 12\n\n x", "(go|)|_|1|2|\n\n|_x"},
         {SPLIT_GPT2, "(go) 12\n\n x", "(|go|)|_12|\n\n|_x"},
         {SPLIT_LLAMA3, "好。\n\n好", "好|。\n\n|好"},
+        // U+180E is no space since Unicode 6.3, U+3000 is one.
+        {SPLIT_GPT2, " \u180E!\u3000\u3000x", "_\u180E!|\u3000|\u3000|x"},
+        {SPLIT_LLAMA3, " \u180E!\u3000\u3000x", "_\u180E!|\u3000|\u3000x"},
+        {SPLIT_QWEN2, " \u180E!\u3000\u3000x", "_\u180E!|\u3000|\u3000x"},
+        {SPLIT_SPACES, "a\u180Eb\u3000c", "a\u180Eb|c"},
+        {SPLIT_WORDS, "a!\u180E?\u3000c", "a|!\u180E?|c"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct splitter *splitter;
         struct piece_table pieces = {0};
-        struct tokenizer_training training = {.pattern = cases[i].pattern, .vocabulary = 256};
+        struct tokenizer_training training = {.pattern = cases[i].pattern,
+                                              .words = cases[i].pattern >= SPLIT_SPACES,
+                                              .vocabulary = 256};
         struct tokenizer *blank;
         assert_int_equal(splitter_create(cases[i].pattern, &splitter), STATUS_OK);
         assert_int_equal(tokenizer_train_start(&training, &blank), STATUS_OK);
@@ -668,6 +707,13 @@ static void words_are_numbered_by_count(void **state)
     tokenizer = train(training, texts, 2);
     assert_int_equal(tokenizer_size(tokenizer), 3);
     tokenizer_destroy(tokenizer);
+    // Each character alone, as in Hugging Face's hands: the last sigma of a capital word is as the first.
+    static const char *const greek[] = {"ΣΟΦΟΣ σοφός"};
+    training =
+        (struct tokenizer_training){.words = true, .pattern = SPLIT_WORDS, .lower_case = true};
+    tokenizer = train(training, greek, 1);
+    assert_string_equal(show(tokenizer, "ΣΟΦΟΣ σοφοσ σοφος σοφός"), "σοφοσ_|σοφοσ_|<unk>_|σοφός_");
+    tokenizer_destroy(tokenizer);
     static const char *const chinese[] = {"春江花月夜，abc春"};
     tokenizer =
         train((struct tokenizer_training){.words = true, .pattern = SPLIT_WORDS}, chinese, 1);
@@ -683,6 +729,47 @@ static void words_are_numbered_by_count(void **state)
     tokenizer_destroy(tokenizer);
 }
 
+// Words of one mebibyte each, of one character; the first four tell them apart.
+static enum status train_long_words(int words, char character, struct tokenizer **tokenizer_p)
+{
+    enum { LONG = 1 << 20 };
+    struct tokenizer_training training = {.words = true, .pattern = SPLIT_SPACES};
+    struct tokenizer *blank;
+    struct piece_table counts = {0};
+    char *word = malloc(LONG + 1);
+    assert_non_null(word);
+    memset(word, character, LONG);
+    word[LONG] = ' ';
+    assert_int_equal(tokenizer_train_start(&training, &blank), STATUS_OK);
+    for (int i = 0; i < words; i++) {
+        for (int digit = 0; digit < 4; digit++) word[digit] = (char)('a' + (i >> 3 * digit) % 8);
+        assert_int_equal(tokenizer_count(blank, (const uint8_t *)word, LONG + 1, &counts),
+                         STATUS_OK);
+    }
+    enum status status = tokenizer_train(&training, &counts, tokenizer_p);
+    piece_table_release(&counts);
+    tokenizer_destroy(blank);
+    free(word);
+    return status;
+}
+
+static void what_can_be_written_can_be_read(void **state)
+{
+    (void)state;
+    struct tokenizer *made, *back;
+    assert_int_equal(train_long_words(49, 'x', &made), STATUS_OK);
+    assert_int_equal(tokenizer_save(made, scratch_path("large")), STATUS_OK);
+    assert_int_equal(tokenizer_load(scratch_path("large"), &back), STATUS_OK);
+    assert_true(tokenizer_hash(made) == tokenizer_hash(back));
+    tokenizer_destroy(back);
+    tokenizer_destroy(made);
+    made = NULL;
+    // Each byte of these takes six in the file.
+    assert_int_equal(train_long_words(43, 1, &made), STATUS_INPUT);
+    assert_true(error_says("45 words make a tokenizer.json of 27053"));
+    assert_null(made);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -690,6 +777,7 @@ int main(void)
         cmocka_unit_test(counts_merge_to_the_same_tokenizer),
         cmocka_unit_test(merges_are_given_up),
         cmocka_unit_test(options_that_do_not_fit_are_refused),
+        cmocka_unit_test(specials_that_name_other_pieces_are_refused),
         cmocka_unit_test(long_pieces_merge_as_short_ones),
         cmocka_unit_test(any_bytes_come_back),
         cmocka_unit_test(a_cut_changes_no_id),
@@ -701,6 +789,7 @@ int main(void)
         cmocka_unit_test(strange_files_are_refused_by_name),
         cmocka_unit_test(damaged_files_never_crash),
         cmocka_unit_test(words_are_numbered_by_count),
+        cmocka_unit_test(what_can_be_written_can_be_read),
     };
     return cmocka_run_group_tests(tests, NULL, remove_scratch);
 }

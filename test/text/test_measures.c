@@ -313,11 +313,14 @@ static void answers_are_judged(void **state)
         {ANSWER_SQUAD, "Denver's team", {"an Denver team", "x"}, 0, 50},
         {ANSWER_SQUAD, "in 1990 in May", {"In May", "May 1990"}, 0, 200.0 / 3},
         {ANSWER_SQUAD, "“the” king", {"king", "the"}, 0, 50}, // curly quotes stay as words
-        {ANSWER_SQUAD, "the", {"a", "x"}, 100, 0},            // nothing is left of either
+        {ANSWER_SQUAD, "the", {"a", "x"}, 100, 100},          // nothing is left of either
+        {ANSWER_SQUAD, "the", {"x", "y"}, 0, 0},
+        {ANSWER_SQUAD, "x", {"the", "an"}, 0, 0},
         {ANSWER_CMRC, "《红楼梦》", {"红楼梦", "西游记"}, 100, 100},
         {ANSWER_CMRC, "北京大学", {"北京师范大学", "清华大学"}, 0, 50},
         {ANSWER_CMRC, "2008年OPEN杯", {"2008年", "年open杯"}, 0, 100 * 2.0 * 3 / 7},
         {ANSWER_CMRC, "", {"一", "二"}, 0, 0},
+        {ANSWER_CMRC, "《》", {"，", "二"}, 100, 0}, // its script has no F1 of nothing
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct answer_counts counts = {0};

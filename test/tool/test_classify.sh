@@ -123,6 +123,17 @@ check "the first columns, without the target" sh -c "'$program' classify plane s
 awk -F , '{ print $3 "," $1 "," $2 }' sums.csv >turned.csv
 check "... which may be the first" sh -c "'$program' classify plane turned.csv --target 1 --json | tail -1 | cmp - eval.txt"
 : >in.txt
+# One mark, or blanks, between two numbers; an empty field is none.
+printf '0.5,0.7\n0.5 , 0.7\n  0.5   0.7 \n0.5;0.7\n0.5\t0.7\n' >in.txt
+check "numbers between marks and blanks" sh -c "'$program' classify plane in.txt >rows.txt && test \$(wc -l <rows.txt) -eq 5 && test \$(uniq rows.txt | wc -l) -eq 1"
+for line in '0.5,,0.7' '0.5, ,0.7' '0.5\t\t0.7' '0.5;,0.7'; do
+    printf "0.5 0.7\n$line\n" >in.txt
+    fails "an empty field: $line" 3 "in.txt line 2: field 2 is empty; a number is needed there" "$program" classify plane in.txt
+done
+printf ' ,0.5,0.7\n' >in.txt
+fails "an empty first field" 3 "in.txt line 1: field 1 is empty" "$program" classify plane in.txt
+printf '0.5,0.7,\n' >in.txt
+fails "an empty last field" 3 "in.txt line 1: field 3 is empty" "$program" classify plane in.txt
 fails "a target's name without features" 2 "--target sum is a name: add --features" "$program" classify plane points.csv --target sum
 fails "too few features" 2 "--features a: 1 column; the model reads 2" "$program" classify plane points.csv --features a --target sum
 fails "features of texts" 2 "--features is for models of numbers" "$program" classify bag rows.tsv --features 1

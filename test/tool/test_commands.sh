@@ -129,4 +129,24 @@ check "the padded model is evaluated" sh -c '"$1" eval padded --data text.txt --
 check "run.yaml keeps what was asked for" sh -c 'grep -q "^  vocabulary: 300$" padded/run.yaml && grep -q "^  vocabulary: 0$" a/run.yaml'
 "$program" train run.yaml --out small --set model.vocabulary=9 --quiet 2>small.err; code=$?
 check "a vocabulary that is too small is told, with code 2" sh -c 'test "$1" -eq 2 && grep -q "model.vocabulary: 9 is less than the [0-9]* ids of the tokenizer (char)" small.err' - $code
+# ---- signals while a large text is read ----
+# What they made in TMPDIR is gone, and they end soon: the work would take minutes.
+yes "$(head -1 text.txt)" | head -c 40000000 >large.txt
+begun() { [ -n "$(ls tmp)" ] || ! kill -0 $job 2>/dev/null; }
+stopped() { # stopped CODE: the job ends with it, soon, and leaves nothing
+    within 300 sh -c "! kill -0 $job 2>/dev/null"
+    kill -KILL $job 2>/dev/null
+    wait $job; code=$?
+    check "$what: ends with $1" test $code -eq "$1"
+    check "$what: nothing stays in TMPDIR" test -z "$(ls tmp)"
+}
+mkdir tmp
+TMPDIR=$work/tmp "$program" eval a large.txt --workers 1 >out.txt 2>err.txt & job=$!
+what="eval, SIGINT" && within 600 begun && kill -INT $job; stopped 130
+check "$what: it says that nothing is measured" grep -q "; nothing is measured$" err.txt
+TMPDIR=$work/tmp "$program" eval a large.txt --workers 1 >out.txt 2>err.txt & job=$!
+what="eval, SIGTERM in the middle" && within 600 grep -q tokenized err.txt && kill -TERM $job; stopped 143
+TMPDIR=$work/tmp "$program" inspect run.yaml --set data.train=large.txt --set data.tokenizer=word >out.txt 2>err.txt & job=$!
+what="inspect RUN.yaml, SIGTERM" && within 600 begun && kill -TERM $job; stopped 75
+
 conclude
