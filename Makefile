@@ -107,6 +107,9 @@ OBJ := $(SRC:%.c=$(BUILD)/%.o) $(foreach isa,$(ISAS),$(LANES:%.c=$(BUILD)/%.$(is
 LIB := $(BUILD)/libstentor.a
 TOOL_OBJ := $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tool/*.c)))
 
+# Commands wait for files and people: small rather than fast.
+$(TOOL_OBJ): CFLAGS_ALL += $(if $(filter release,$(MODE)),-Os)
+
 .PHONY: all test demo lint exact bench install clean needs tests lib format report
 all: report $(BUILD)/stentor $(BUILD)/libstentor.so $(MPI_SO)
 lib: $(LIB)

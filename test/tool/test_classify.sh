@@ -90,8 +90,9 @@ fails "an unknown class" 3 'strange.tsv line 3: "ugly" is none of the model' "$p
 fails "a column that is not there" 3 "strange.tsv" "$program" classify bag strange.tsv --text words
 fails "a missing file" 3 "nowhere.tsv" "$program" classify bag nowhere.tsv
 fails "a missing model" 3 "nowhere" "$program" classify nowhere texts.txt
-sed 's/width: 8, //' number.yaml >line.yaml
-"$program" train line.yaml --quiet --out line --set model.type=linear --set data.features=3 --set data.text=1 >out.txt 2>err.txt || cat err.txt
+awk -F '\t' -v OFS='\t' '{ print $0, NR == 1 ? "felt" : $3 }' rows.tsv >felt.tsv
+sed 's/width: 8, //; s/, tokenizer: word, split: words//; s/rows.tsv/felt.tsv/g' number.yaml >line.yaml
+"$program" train line.yaml --quiet --out line --set model.type=linear --set data.features=felt --set data.text=1 >out.txt 2>err.txt || cat err.txt
 printf '1\n2.5\n1e39\n' >in.txt
 fails "a number that is too large" 3 "standard input line 3: 1e39 is out of range" "$program" classify line
 check "... the lines before are there" test "$(wc -l <out.txt)" -eq 2

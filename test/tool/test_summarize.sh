@@ -152,7 +152,7 @@ refused "beams" "train.measure_beam: task: summarize with model.type: linear cho
 refused "BLEU" "train.measure: bleu is of texts that are written; task: summarize takes loss, rouge1, rouge2 or rougeL" --set train.measure=bleu
 refused "no place for a sentence" "model.context: 4 leaves no place for a sentence behind its 4 marks" --set model.context=4
 refused "a model of numbers only" "mlp is no model for task: summarize; there are: " --set model.type=mlp
-refused "naive Bayes" "count is naive Bayes" --set train.optimizer=count
+refused "naive Bayes" "train.optimizer: count does not read it" --set train.optimizer=count
 head -1 train.jsonl >one.jsonl
 fails "one row only" 3 "of 1 row all are held out" "$program" train linear.yaml --quiet --out out --set data.train=one.jsonl --set data.valid=
 conclude
