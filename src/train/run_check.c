@@ -225,12 +225,13 @@ static enum status check_measure(const struct run_config *config)
              measures[wanted].of, config->task, takes);
 }
 
+const char *const run_pools[] = {"mean", "max", "first", "last", "sum", NULL};
+
 // The losses and pools of run files; auto is each task's own.
 static enum status check_scores(struct run_config *config)
 {
     static const char *const losses[] = {"softmax", "binary",        "squared",
                                          "hinge",   "squared_hinge", NULL};
-    static const char *const pools[] = {"mean", "max", "first", "last", "sum", NULL};
     struct model_config *model = &config->model;
     bool regress = !strcmp(config->task, "regress"), classify = !strcmp(config->task, "classify");
     const char *loss = config->loss, *pool = config->pool;
@@ -239,7 +240,7 @@ static enum status check_scores(struct run_config *config)
         FAIL_KEY(config, "model.loss", "%s is of classes; task: regress takes squared", loss);
     model->loss = (enum score_loss)word_number(loss, losses);
     if (!strcmp(pool, "auto")) pool = !strcmp(model->type, "linear") ? "sum" : "mean";
-    model->pool = (enum pool)word_number(pool, pools);
+    model->pool = (enum pool)word_number(pool, run_pools);
     model->spans = !strcmp(config->task, "answer");
     if (model->spans) return check_spans(config);
     if (model->sentences) return check_sentences(config);

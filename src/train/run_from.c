@@ -34,8 +34,6 @@ static const struct {
 };
 enum { TAKEN = sizeof taken / sizeof *taken };
 
-static const char *const pools[] = {"mean", "max", "first", "last", "sum"};
-
 static enum status read_directory(const char *from, struct run_config *other)
 {
     const struct model_family *family;
@@ -46,7 +44,7 @@ static enum status read_directory(const char *from, struct run_config *other)
     other->model = model;
     // What auto makes of it says nothing.
     if (model.pool != (strcmp(model.type, "linear") ? POOL_MEAN : POOL_SUM))
-        snprintf(other->pool, sizeof other->pool, "%s", pools[model.pool]);
+        snprintf(other->pool, sizeof other->pool, "%s", run_pools[model.pool]);
     if (model.ngrams) other->data.ngrams = model.ngrams;
     other->data.ngram_hash = model.ngram_hash;
     if (zero_bias) other->model.bias = false;

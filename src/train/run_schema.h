@@ -73,6 +73,7 @@ enum status run_key_assign(struct run_config *config, int key, const char *text,
 const char *run_key_text(const struct run_config *config, int key, char text[RUN_PATH]);
 // Whether the key has its default, wherever that comes from.
 bool run_key_is_start(const struct run_config *config, const char *name);
+extern const char *const run_pools[]; // names of enum pool, in its order; ends with NULL
 // run_apply.c. Fails: STATUS_USAGE for a key that is set, and that neither the model nor the task reads, naming those that do.
 enum status run_check_readers(const struct run_config *config) CHECK_RESULT;
 // Whether models of the type read the key.
