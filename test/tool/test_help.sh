@@ -25,6 +25,7 @@ check "--help goes to standard output" sh -c "'$program' --help 2>/dev/null | gr
 for command in train eval generate classify answer translate summarize inspect tokenizer bench launch plan; do
     check "--help lists $command" sh -c "'$program' --help | grep -q '^  $command '"
     check "$command --help goes to standard output, with code 0" sh -c "'$program' $command --help 2>/dev/null | grep -q '^usage: stentor $command'"
+    check "help $command is $command --help" sh -c "'$program' help $command >'$work/one' && '$program' $command --help | cmp - '$work/one'"
     help_options $command >"$work/help"; page_options $command >"$work/page"
     check "the manual page knows the options of $command" cmp "$work/help" "$work/page"
     check "the manual page's synopsis knows $command" sh -c "grep -q '^\.B stentor $command' doc/stentor.1"
@@ -35,6 +36,8 @@ for command in train eval generate classify answer translate summarize inspect t
         if grep -q 'unknown option' "$work/err"; then check "$command --$option is taken" cat "$work/err" /nonexistent; fi
     done
 done
+check "help of an unknown command is refused, with code 2" sh -c "'$program' help traim >'$work/out' 2>'$work/err'; test \$? -eq 2 && test ! -s '$work/out' && grep -q 'did you mean train' '$work/err'"
+check "help takes one command" sh -c "'$program' help train eval 2>/dev/null; test \$? -eq 2"
 "$program" train --help >"$work/train_help"
 # The keys of run_schema.c; --print-config prints those that the type of model reads.
 sed -n '/run_schema\[\]/,/^};/p' src/train/run_schema.c | tr '\n' ' ' | grep -o -E '[A-Z]\( *"[a-z_.0-9]+"' | sed 's/.*"\(.*\)"/\1/' >"$work/keys"

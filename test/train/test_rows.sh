@@ -68,6 +68,10 @@ refused "a header of lines" "data.header: long.txt is read as lines" 2 masked.ya
 refused "a text's key beside numbers" "data.ngrams: it is of texts, and data.features are numbers" 2 numbers.yaml --set data.ngrams=2
 refused "a key of running text" "data.partition: it is of running text, and task: mlm reads rows" 2 masked.yaml --set data.partition=length
 
+# ---- a schedule whose warm-up is as long as the run ----
+rm -rf out
+if "$program" train numbers.yaml --quiet --out out --set train.schedule=wsd --set train.warmup=100 >/dev/null 2>err; then ok "wsd may be all warm-up"; else not_ok "wsd may be all warm-up"; fi
+
 # ---- batch norm ----
 sed 's/^model: .*/model: {type: mlp, layers: 1, hidden: 8, batch_norm: true}/; s/, micro_batch: 2//' numbers.yaml >normed.yaml
 micro() { "$program" train normed.yaml --print-config --set train.batch=$1 2>err | sed -n 's/^  micro_batch: //p'; }
