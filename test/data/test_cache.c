@@ -69,7 +69,7 @@ static void a_cache_is_used_again(void **state)
     size_t bytes;
     assert_int_equal(file_read(path, 1000, &data, &bytes), STATUS_OK);
     assert_int_equal(bytes, 64 + 2 * WORDS);
-    assert_memory_equal(data, "STNTOKEN\4\3\2\1\1\0\0\0\2\0\0\0\0\1\0\0", 24);
+    assert_memory_equal(data, "STNTOKEN\4\3\2\1\2\0\0\0\2\0\0\0\0\1\0\0", 24);
     free(data);
 }
 
@@ -161,6 +161,12 @@ static void a_damaged_cache_is_made_anew(void **state)
     hash = XXH3_64bits(data, 56);
     memcpy(data + 56, &hash, 8);
     assert_made_anew(path, data, bytes, "it has ids beyond the vocabulary");
+    // A sound one by the rules of an earlier version.
+    memcpy(data, good, bytes);
+    data[12] = 1;
+    hash = XXH3_64bits(data, 56);
+    memcpy(data + 56, &hash, 8);
+    assert_made_anew(path, data, bytes, "it has another version");
     // A count whose product with the width overflows.
     memcpy(data, good, bytes);
     uint64_t count = (1ull << 63) + WORDS;
