@@ -38,6 +38,8 @@ static struct value *bag_loss(struct builder *b, const struct model_config *c,
 
 const struct model_type bag_model = {
     .name = "bag",
+    .reads = "width, context, vocabulary, dropout, embedding_dropout, init_deviation, pool, "
+             "presence, data.ngrams, data.ngram_hash",
     .tasks = TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
     .loss = bag_loss,

@@ -63,6 +63,8 @@ static struct value *convolution_loss(struct builder *b, const struct model_conf
 
 const struct model_type convolution_model = {
     .name = "convolution",
+    .reads = "width, hidden, context, vocabulary, dropout, embedding_dropout, "
+             "residual_dropout, activation, init_deviation, pool",
     .margin = MOST_WINDOW - 1,
     .tasks = TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,

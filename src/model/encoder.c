@@ -92,6 +92,9 @@ static struct value *encoder_loss(struct builder *b, const struct model_config *
 
 const struct model_type encoder_model = {
     .name = "encoder",
+    .reads = "layers, heads, width, hidden, context, vocabulary, dropout, embedding_dropout, "
+             "attention_dropout, residual_dropout, activation, norm_epsilon, init_deviation, "
+             "bias, post_norm, sinusoidal, pool",
     .tasks = TASK_MLM | TASK_CLASSIFY | TASK_REGRESS | TASK_ANSWER,
     .validate = validate,
     .loss = encoder_loss,

@@ -149,6 +149,9 @@ static struct value *gpt2_decode(struct builder *b, const struct model_config *c
 
 const struct model_type gpt2_model = {
     .name = "gpt2",
+    .reads = "layers, heads, width, hidden, context, vocabulary, dropout, embedding_dropout, "
+             "attention_dropout, residual_dropout, activation, norm_epsilon, init_deviation, "
+             "bias, pool, recompute_layers",
     .tasks = TASK_LM | TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
     .loss = gpt2_loss,

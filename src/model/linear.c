@@ -54,6 +54,8 @@ static struct value *linear_loss(struct builder *b, const struct model_config *c
 
 const struct model_type linear_model = {
     .name = "linear",
+    .reads =
+        "context, vocabulary, bias, pool, presence, data.ngrams, data.ngram_hash, data.features",
     .tasks = TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
     .loss = linear_loss,

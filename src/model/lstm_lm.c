@@ -154,6 +154,9 @@ static int64_t lstm_lm_carried(const struct model_config *c)
 
 const struct model_type lstm_lm_model = {
     .name = "lstm_lm",
+    .reads = "layers, width, hidden, context, vocabulary, dropout, embedding_dropout, "
+             "residual_dropout, variational_dropout, weight_drop, init_deviation, bias, rnn, "
+             "tied, pool, recompute_layers",
     .init_deviation = TABLE_DEVIATION,
     .tasks = TASK_LM | TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
@@ -161,7 +164,6 @@ const struct model_type lstm_lm_model = {
     .scores = lstm_lm_scores,
     .state = lstm_lm_state,
     .carried = lstm_lm_carried,
-    .chooses_tied = true,
     .decode = lstm_lm_decode,
     .table = "encoder.weight",
     .head = "score",

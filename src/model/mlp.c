@@ -54,6 +54,8 @@ static struct value *mlp_loss(struct builder *b, const struct model_config *c,
 
 const struct model_type mlp_model = {
     .name = "mlp",
+    .reads = "layers, hidden, dropout, residual_dropout, activation, norm_epsilon, batch_norm, "
+             "data.features",
     .tasks = TASK_CLASSIFY | TASK_REGRESS,
     .validate = validate,
     .loss = mlp_loss,

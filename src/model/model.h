@@ -108,6 +108,10 @@ enum status model_config_check(const struct model_config *config) CHECK_RESULT;
 
 struct model_type {
     const char *name;
+    // Keys of run files that it reads, those of `model` without that: "layers, width, data.ngrams". A key that no type names is not a
+    // model's matter; one that others name and this does not is refused where it is set, and printed run files leave it out. `tied`: the
+    // output layer may have a table of its own.
+    const char *reads;
     // Fills what is 0 with the type's defaults, then checks. Fails: STATUS_USAGE naming key, value and what
     // would be right.
     enum status (*validate)(struct model_config *config);
@@ -129,7 +133,6 @@ struct model_type {
     const char *table;     // "transformer.wte.weight"
     const char *head;      // (optional) the layer whose outputs are classes: "score"
     double init_deviation; // what a run file that names none gets; 0: 0.02, GPT-2's
-    bool chooses_tied;     // model.tied: false is possible
     int64_t
         margin; // places of padding behind the longest text, so that scores do not depend on its length
     // (TASK_LM, else NULL) Logits [1, tokens, vocabulary] for new tokens of one sequence; cache[layer] are STATE values;

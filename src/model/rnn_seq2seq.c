@@ -211,6 +211,8 @@ static struct value *rnn_seq2seq_step(struct builder *b, const struct model_conf
 
 const struct model_type rnn_seq2seq_model = {
     .name = "rnn_seq2seq",
+    .reads = "layers, encoder_layers, width, context, vocabulary, dropout, embedding_dropout, "
+             "residual_dropout, weight_drop, init_deviation, bias, rnn, additive_attention",
     .init_deviation = TABLE_DEVIATION,
     .tasks = TASK_TRANSLATE,
     .validate = validate,

@@ -100,6 +100,9 @@ static struct value *seq2seq_step(struct builder *b, const struct model_config *
 
 const struct model_type seq2seq_model = {
     .name = "seq2seq",
+    .reads = "layers, encoder_layers, heads, width, hidden, context, vocabulary, dropout, "
+             "embedding_dropout, attention_dropout, residual_dropout, activation, "
+             "norm_epsilon, init_deviation, bias, post_norm, sinusoidal",
     .tasks = TASK_TRANSLATE,
     .validate = validate,
     .loss = seq2seq_loss,

@@ -6,35 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-// Who reads a key: types of models, tasks, schedules and so on.
+// Who reads a key: tasks, schedules and so on. What types of models read, they say themselves.
 struct reader {
     const char *key, *names;
-};
-static const struct reader of_types[] = {
-    {"model.layers", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, mlp"},
-    {"model.heads", "gpt2, encoder, seq2seq"},
-    {"model.width", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution"},
-    {"model.hidden", "gpt2, lstm_lm, encoder, seq2seq, convolution, mlp"},
-    {"model.context", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, linear"},
-    {"model.vocabulary", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, linear"},
-    {"model.dropout", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution, mlp"},
-    {"model.embedding_dropout", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution"},
-    {"model.attention_dropout", "gpt2, encoder, seq2seq"},
-    {"model.residual_dropout", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, convolution, mlp"},
-    {"model.activation", "gpt2, encoder, seq2seq, convolution, mlp"},
-    {"model.norm_epsilon", "gpt2, encoder, seq2seq, mlp"},
-    {"model.init_deviation", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, bag, convolution"},
-    {"model.bias", "gpt2, lstm_lm, encoder, seq2seq, rnn_seq2seq, linear"},
-    {"model.rnn", "lstm_lm, rnn_seq2seq"},
-    {"model.variational_dropout", "lstm_lm"},
-    {"model.weight_drop", "lstm_lm, rnn_seq2seq"},
-    {"model.pool", "bag, convolution, encoder, gpt2, linear, lstm_lm"},
-    {"model.post_norm", "encoder, seq2seq"},
-    {"model.sinusoidal", "encoder, seq2seq"},
-    {"model.presence", "bag, linear"},
-    {"model.batch_norm", "mlp"},
-    {"model.additive_attention", "rnn_seq2seq"},
-    {"model.recompute_layers", "gpt2, lstm_lm"},
 };
 static const struct reader of_tasks[] = {
     {"model.loss", "classify, regress, answer"},
@@ -67,7 +41,16 @@ static const struct reader of_optimizers[] = {
     {"train.l2", BY_GRADIENTS},
     {"train.label_smoothing", BY_GRADIENTS},
     {"train.layer_decay", BY_GRADIENTS},
+    {"train.clip_value", BY_GRADIENTS},
+    {"train.clip_infinity", BY_GRADIENTS},
+    {"train.schedule", BY_GRADIENTS},
+    {"train.warmup", BY_GRADIENTS},
+    {"train.patience", BY_GRADIENTS},
+    {"train.precision", BY_GRADIENTS},
     {"data.word_dropout", BY_GRADIENTS},
+    {"data.swap", BY_GRADIENTS},
+    {"data.mask", BY_GRADIENTS},
+    {"data.unknown", BY_GRADIENTS},
 };
 // How an exchange is tuned stands for whenever that is chosen: keys of parallel are not asked.
 
@@ -96,20 +79,22 @@ static bool is_among(const char *names, const char *name)
     return false;
 }
 
+// The types that say so (model_type.reads) of a key, "gpt2, lstm_lm"; "": no type does, and others ask for it.
+static const char *types_that_read(const char *key, char names[256])
+{
+    size_t used = 0, section = strncmp(key, "model.", 6) ? 0 : 6;
+    names[0] = 0;
+    for (int i = 0; model_registry[i]; i++)
+        if (is_among(model_registry[i]->reads, key + section))
+            used += (size_t)snprintf(names + used, 256 - used, "%s%s", used ? ", " : "",
+                                     model_registry[i]->name);
+    return names;
+}
+
 bool run_key_is_of_type(const char *key, const char *type)
 {
-    const struct model_type *found;
-    if (!strcmp(key, "model.encoder_layers")) return is_among("seq2seq, rnn_seq2seq", type);
-    if (!strcmp(key, "model.tied")) {
-        if (model_find(type, &found)) {
-            error_clear();
-            return false;
-        }
-        return found->chooses_tied;
-    }
-    for (size_t i = 0; i < sizeof of_types / sizeof *of_types; i++)
-        if (!strcmp(of_types[i].key, key)) return is_among(of_types[i].names, type);
-    return true;
+    char names[256];
+    return !types_that_read(key, names)[0] || is_among(names, type);
 }
 
 // Run files that 0.1.0 printed name the keys of all types, with the values that it resolved for all: those not read mean nothing.
@@ -132,6 +117,17 @@ static enum status check_readers(const struct run_config *config, const struct r
         run_key_text(config, run_key_find(key), value);
         FAIL_KEY(config, key, "%s, but %s: %s does not read it; it is of %s", value, kind, name,
                  reader[i].names);
+    }
+    return STATUS_OK;
+}
+
+static enum status check_types(const struct run_config *config)
+{
+    char names[256];
+    for (int i = 0; i < run_schema_count; i++) {
+        const struct reader reader = {run_schema[i].name,
+                                      types_that_read(run_schema[i].name, names)};
+        if (names[0]) TRY(check_readers(config, &reader, 1, "model.type", config->model.type));
     }
     return STATUS_OK;
 }
@@ -171,9 +167,8 @@ static enum status check_pool(const struct run_config *config)
 
 enum status run_check_readers(const struct run_config *config)
 {
-    const struct model_config *model = &config->model;
     const struct model_type *type;
-    TRY(model_find(model->type, &type));
+    TRY(model_find(config->model.type, &type));
     // Who summarizes without a decoder does it by scores.
     bool chooses = !strcmp(config->task, "summarize") && !(type->tasks & TASK_TRANSLATE);
     if (!chooses)
@@ -182,21 +177,13 @@ enum status run_check_readers(const struct run_config *config)
     if (!chooses && run_has_rows(config) && strcmp(config->task, "answer") != 0)
         TRY(check_readers(config, of_columns, sizeof of_columns / sizeof *of_columns, "task",
                           config->task));
-    if (!names_keys_of_all_types(config))
-        TRY(check_readers(config, of_types, sizeof of_types / sizeof *of_types, "model.type",
-                          model->type));
+    if (!names_keys_of_all_types(config)) TRY(check_types(config));
     TRY(check_pool(config));
     TRY(check_readers(config, of_schedules, sizeof of_schedules / sizeof *of_schedules,
                       "train.schedule", config->schedule.name));
     TRY(check_readers(config, of_optimizers, sizeof of_optimizers / sizeof *of_optimizers,
                       "train.optimizer", config->optimizer.name));
     TRY(check_tokenizers(config));
-    // A printed run file has the number of layers there for all types.
-    if (model->encoder_layers && model->encoder_layers != model->layers &&
-        !is_among("seq2seq, rnn_seq2seq", model->type))
-        FAIL_KEY(config, "model.encoder_layers",
-                 "%lld, but model.type: %s has model.layers only; it is of seq2seq, rnn_seq2seq",
-                 (long long)model->encoder_layers, model->type);
     if (config->label_smoothing > 0 &&
         (!strcmp(config->task, "regress") ||
          (strcmp(config->loss, "auto") != 0 && strcmp(config->loss, "softmax") != 0)))

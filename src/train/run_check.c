@@ -268,7 +268,7 @@ static enum status check_model(struct run_config *config)
     model->sentences = chooses_sentences(config, type);
     TRY(check_scores(config));
     TRY(check_measure(config));
-    if (!model->tied && !type->chooses_tied)
+    if (!model->tied && !run_key_is_of_type("model.tied", type->name))
         FAIL_KEY(config, "model.tied", "false, but the output layer of %s is its token table",
                  type->name);
     if (model->recompute_layers > model->layers)
@@ -304,17 +304,6 @@ static enum status check_carry(const struct run_config *config)
                  "%s moves rows from process to process, and data.carry keeps their states where "
                  "they are; leave it at none",
                  config->parallel.balance);
-    return STATUS_OK;
-}
-
-// Of models that see a text as a bag of tokens.
-static enum status check_bag(const struct run_config *config)
-{
-    const char *type = config->model.type;
-    if (!strcmp(type, "bag") || !strcmp(type, "linear")) return STATUS_OK;
-    if (config->data.ngrams > 1)
-        FAIL_KEY(config, "data.ngrams",
-                 "%s keeps the order of tokens itself; they are for bag and linear", type);
     return STATUS_OK;
 }
 
@@ -358,13 +347,10 @@ static enum status check_rows(const struct run_config *config)
     if (config->folds && config->data.valid[0])
         FAIL_KEY(config, "train.folds",
                  "folds hold out a part of data.train; leave out data.valid");
-    if (config->data.features[0] && strcmp(config->model.type, "mlp") != 0 &&
-        strcmp(config->model.type, "linear") != 0)
-        FAIL_KEY(config, "data.features", "%s reads texts, not numbers", config->model.type);
     for (size_t i = 0; config->data.features[0] && i < sizeof of_texts / sizeof *of_texts; i++)
         if (is_set(config, of_texts[i]))
             FAIL_KEY(config, of_texts[i], "it is of texts, and data.features are numbers");
-    return check_bag(config);
+    return STATUS_OK;
 }
 
 // The largest divisor of batch that is at most an eighth of it: small enough for the workers, large

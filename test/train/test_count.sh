@@ -54,4 +54,7 @@ refused "train.optimizer: count is naive Bayes" --set model.type=bag
 refused "train.steps: 20" --set train.steps=20
 refused "train.smoothing" --set train.smoothing=0
 refused "model.presence: true, but model.type: encoder does not read it" --set model.type=encoder --set model.presence=true --set train.optimizer=adamw
+for key in train.clip_value=2 train.schedule=constant train.warmup=5 train.patience=3 train.precision=bf16 data.swap=0.1 data.mask=0.1 data.unknown=0.1; do
+    refused "${key%=*}: ${key#*=}, but train.optimizer: count does not read it; it is of sgd, rmsprop, adam, adamw" --set "$key"
+done
 conclude

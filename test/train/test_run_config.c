@@ -457,6 +457,27 @@ static void a_file_of_all_types_is_read(void **state)
     if (run_config_check(&c)) fail_msg("%s", error_message());
 }
 
+// What a type says that it reads are keys, and those of its own sizes are among them.
+static void types_read_keys_that_there_are(void **state)
+{
+    (void)state;
+    for (int i = 0; model_registry[i]; i++) {
+        const char *at = model_registry[i]->reads;
+        for (int length; *at; at += length + strspn(at + length, ", ")) {
+            char key[64];
+            length = (int)strcspn(at, ",");
+            bool whole = memchr(at, '.', (size_t)length) != NULL;
+            snprintf(key, sizeof key, "%s%.*s", whole ? "" : "model.", length, at);
+            if (run_key_find(key) < 0) fail_msg("%s: %s", model_registry[i]->name, key);
+            assert_true(run_key_is_of_type(key, model_registry[i]->name));
+        }
+        assert_true(run_key_is_of_type("train.steps", model_registry[i]->name));
+        assert_true(run_key_is_of_type("model.classes", model_registry[i]->name));
+    }
+    assert_false(run_key_is_of_type("model.heads", "bag"));
+    assert_false(run_key_is_of_type("data.ngrams", "gpt2"));
+}
+
 // ---- printing ----
 static void assert_round_trip(const struct run_config *c)
 {
@@ -727,6 +748,7 @@ int main(void)
         cmocka_unit_test(bad_settings_name_their_origin),
         cmocka_unit_test(suggestions_are_near),
         cmocka_unit_test(a_file_of_all_types_is_read),
+        cmocka_unit_test(types_read_keys_that_there_are),
         cmocka_unit_test(keys_of_other_types_are_not_printed),
         cmocka_unit_test(printing_round_trips),
         cmocka_unit_test(types_choose_their_initial_deviation),

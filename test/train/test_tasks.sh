@@ -154,7 +154,7 @@ rm -rf out
 if "$program" train bag.yaml --quiet --out out --set data.train=void.csv --set data.tokenizer=byte >/dev/null 2>err; then ok "empty texts only"; else not_ok "empty texts only"; fi
 refused "one class only" 'one class only, "b"' bag.yaml --set data.train=one.csv
 refused "a model for another task" "bag is no model for task: translate; there are: seq2seq, rnn_seq2seq" seq2seq.yaml --set model.type=bag
-refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2
+refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2 --set data.ngrams=1
 refused "classes that do not fit" "model.classes: 5" bag.yaml --set model.classes=5
 refused "scores of one number" "model.classes: 5; task: regress learns one number" number.yaml --set model.classes=5
 for task in 'seq2seq translate' 'rnn_seq2seq summarize' 'mlm mlm' 'body lm'; do
@@ -167,10 +167,12 @@ refused "model.pool of masked texts" "model.pool: mean, but task: mlm pools no t
 rm -rf out
 if "$program" train mlm.yaml --quiet --out out --set model.pool=first >/dev/null 2>err; then ok "a mark before masked texts"; else not_ok "a mark before masked texts"; fi
 refused "model.pool of a convolution" "model.pool: mean, but convolution takes the largest that a filter finds" convolution.yaml --set model.pool=mean
-refused "model.pool of an mlp" "model.pool: mean, but model.type: mlp does not read it; it is of bag, convolution," mlp.yaml --set model.pool=mean
+refused "model.pool of an mlp" "model.pool: mean, but model.type: mlp does not read it; it is of gpt2, lstm_lm, encoder, bag, convolution, linear" mlp.yaml --set model.pool=mean
 refused "model.pool of numbers" "model.pool: mean, but rows of data.features are numbers" linear.yaml --set model.pool=mean
 refused "a key of another model" "model.batch_norm: true, but model.type: bag does not read it; it is of mlp" bag.yaml --set model.batch_norm=true
-refused "layers of an encoder beside another's" "model.encoder_layers: 3, but model.type: encoder has model.layers only" encoder.yaml --set model.encoder_layers=3
+refused "layers of an encoder beside another's" "model.encoder_layers: 3, but model.type: encoder does not read it; it is of seq2seq, rnn_seq2seq" encoder.yaml --set model.encoder_layers=3
+refused "runs of tokens of a model that keeps their order" "data.ngrams: 2, but model.type: encoder does not read it; it is of bag, linear" encoder.yaml --set data.ngrams=2
+refused "rows for runs of tokens of one" "data.ngram_hash: 512, but model.type: encoder does not read it; it is of bag, linear" encoder.yaml --set data.ngram_hash=512
 refused "a second text of a translator" "data.pair: 3, but task: translate does not read it; it is of classify, regress, mlm" seq2seq.yaml --set data.pair=3
 refused "beams where nothing is written" "train.measure_beam: 4, but train.measure: loss needs no text that the model writes" seq2seq.yaml --set train.measure_beam=4
 refused "beams of a classifier" "train.measure_beam: 4, but train.measure: accuracy needs no text" bag.yaml --set train.measure=accuracy --set train.measure_beam=4
@@ -216,7 +218,7 @@ data: {train: steep.csv, features: "1", target: 2, valid_fraction: 0.1}'
 rm -rf out
 "$program" train steep.yaml --quiet --out out >/dev/null 2>err
 if [ $? = 1 ] && grep -q 'the gradient is not finite' err; then ok "a statistic of batch norm that is not finite"; else not_ok "a statistic of batch norm that is not finite"; fi
-refused "numbers for a text model" "reads texts, not numbers" bag.yaml --set data.features=1-2
+refused "numbers for a text model" "data.features: 1-2, but model.type: bag does not read it; it is of mlp, linear" bag.yaml --set data.features=1-2
 
 # ---- the digest, also of sizes that the data said ----
 for name in mlp linear seq2seq rnn_seq2seq words; do
