@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Examples as a program's inputs, task by task.
 #include "base/philox.h"
+#include "data/sampler.h"
 #include "train/feed_answer.h"
 
 #include <string.h>
 
 // Operations of PHILOX_DATA behind those of augmentation.
 enum { CHOSEN = 64, REPLACED, OTHER };
+// Rows that fill up a micro-batch are drawn apart from the shuffles.
+static const uint64_t PADDING_SEED = UINT64_C(0x9FB21C651E98DF25);
 
 static bool is_pair(const struct run_config *config)
 {
@@ -74,13 +77,21 @@ static void fill_tokens(const struct filling *f, int64_t row, int32_t example)
     f->in->lengths[row] = (int32_t)count;
 }
 
+// Padding repeats rows of the share, drawn from all of them: it weighs nothing, but batch norm takes the statistics of every row of a
+// micro-batch, and the first rows of a sorted file say nothing of the others.
+static int64_t row_for_padding(const struct filling *f, int64_t row)
+{
+    int64_t count = f->share->count, place = (f->m * f->sizes.batch + row) % count;
+    return f->share->row[permutation_at(f->trainer->config.seed ^ PADDING_SEED,
+                                        (uint32_t)f->share->epoch, count, place)];
+}
+
 static void fill_features(const struct filling *f, int64_t row, int32_t example)
 {
     const struct examples *rows = f->share->rows;
     float *to = f->in->features + row * rows->features;
     size_t bytes = (size_t)rows->features * sizeof *to;
-    // Padding repeats rows of the share: it weighs nothing, but batch norm takes the statistics of all rows of a micro-batch.
-    int64_t from = example < 0 ? f->share->row[row % f->share->count] : example;
+    int64_t from = example < 0 ? row_for_padding(f, row) : example;
     memcpy(to, rows->feature + from * rows->features, bytes);
 }
 

@@ -181,12 +181,42 @@ static void frozen_statistics_stay(void **state)
     trainer_destroy(trainer);
 }
 
+// Rows of two kinds, the few at the file's start: what fills up micro-batches, and steps at an epoch's end, are rows of both.
+static void padding_is_of_all_rows(void **state)
+{
+    (void)state;
+    enum { COUNT = 100, FIRST = 4, FAR = 100 };
+    struct run_config config = norm_run("padding");
+    struct trainer *trainer = NULL;
+    struct step_report report;
+    snprintf(config.data.train, sizeof config.data.train, "%s/sorted.csv", test_folder);
+    FILE *file = fopen(config.data.train, "w");
+    for (int i = 0; i < COUNT; i++) fprintf(file, "%d,0,0,1\n", i < FIRST ? FAR : 0);
+    assert_int_equal(fclose(file), 0);
+    config.batch = 32;
+    config.micro_batch = 4;
+    config.leaves = 8;
+    config.steps = 80;
+    config.schedule.learning_rate = config.schedule.min_learning_rate = 1e-12;
+    assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
+    assert_int_equal(trainer_prepare(trainer, false), STATUS_OK);
+    for (int i = 0; i < config.steps; i++)
+        assert_int_equal(trainer_step(trainer, &report), STATUS_OK);
+    for (int j = 0; j < 5; j++) {
+        double mean = FAR * FIRST / (double)COUNT *
+                      (double)values_of(trainer, "layers.0.linear.weight")[j * FEATURES];
+        double running = (double)values_of(trainer, "layers.0.norm.running_mean")[j];
+        if (fabs(running - mean) > fabs(mean) / 2) fail_msg("%d: %g, not %g", j, running, mean);
+    }
+    trainer_destroy(trainer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tenth_of_the_way),     cmocka_unit_test(any_workers),
         cmocka_unit_test(any_processes),          cmocka_unit_test(resumed_and_exported),
-        cmocka_unit_test(frozen_statistics_stay),
+        cmocka_unit_test(frozen_statistics_stay), cmocka_unit_test(padding_is_of_all_rows),
     };
     return cmocka_run_group_tests(tests, write_points, remove_folder);
 }

@@ -154,7 +154,7 @@ rm -rf out
 if "$program" train bag.yaml --quiet --out out --set data.train=void.csv --set data.tokenizer=byte >/dev/null 2>err; then ok "empty texts only"; else not_ok "empty texts only"; fi
 refused "one class only" 'one class only, "b"' bag.yaml --set data.train=one.csv
 refused "a model for another task" "bag is no model for task: translate; there are: seq2seq, rnn_seq2seq" seq2seq.yaml --set model.type=bag
-refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2 --set data.ngrams=1
+refused "rows' keys in running text" "task: lm reads running text" bag.yaml --set task=lm --set model.type=gpt2 --set data.ngrams=1 --set data.ngram_hash=131072
 refused "classes that do not fit" "model.classes: 5" bag.yaml --set model.classes=5
 refused "scores of one number" "model.classes: 5; task: regress learns one number" number.yaml --set model.classes=5
 for task in 'seq2seq translate' 'rnn_seq2seq summarize' 'mlm mlm' 'body lm'; do
