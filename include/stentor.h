@@ -78,7 +78,8 @@ STN_API enum stn_status stn_config_set(struct stn_config *config, const char *ke
                                        const char *value);
 /* The run file with every key resolved, as stn_config_read takes it. The caller frees *text with
  * stn_free().
- * Fails: STN_USAGE when keys do not fit together, as heads that do not divide the width. */
+ * Fails: STN_USAGE when keys do not fit together, as heads that do not divide the width, or when
+ * data.train is not set, as right after stn_config_create(). */
 STN_API enum stn_status stn_config_print(const struct stn_config *config, char **text);
 
 /* ---- several processes ---- */
@@ -217,8 +218,9 @@ struct stn_evaluation {
 };
 /* How well the model predicts a text: a file or folder, text, .jsonl (its field "text"), .gz or
  * .zst. workers: 0: one for each core; the loss is the same for any number. Fails: STN_INPUT (the
- * text), STN_USAGE, STN_MEMORY, STN_DISK (for tokens in TMPDIR), STN_FAILED (a model without a loss
- * on running text or a tokenizer that is known; weights whose loss is not finite). */
+ * text, or a TMPDIR that cannot be opened; tokens lie there meanwhile), STN_DISK (TMPDIR is full or
+ * not writable), STN_USAGE, STN_MEMORY, STN_FAILED (a model without a loss on running text or a
+ * tokenizer that is known; weights whose loss is not finite). */
 STN_API enum stn_status stn_evaluate(struct stn_model *model, const char *path, int workers,
                                      struct stn_evaluation *evaluation);
 

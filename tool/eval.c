@@ -185,6 +185,7 @@ static enum status eval_text(const struct options *options)
 
 // ---- the command ----
 
+// *kind_p is NULL for a model of masked words: what it guesses right is measured while it is trained.
 static enum status find_kind(const char *directory, const struct kind **kind_p)
 {
     struct model_config config;
@@ -203,6 +204,7 @@ static enum status find_kind(const char *directory, const struct kind **kind_p)
     else if (type->encode)
         kind = LINES;
     *kind_p = &kinds[kind];
+    if (kind == RUNNING_TEXT && !(type->tasks & TASK_LM)) *kind_p = NULL;
     return STATUS_OK;
 }
 
@@ -228,6 +230,12 @@ static enum status run(const struct options *given)
         FAIL(STATUS_USAGE, "eval: %s and --data %s are two files", options.argument[1], data);
     if (data) options.argument[options.arguments++] = data;
     TRY(find_kind(directory, &kind));
+    if (!kind)
+        FAIL(STATUS_UNSUPPORTED,
+             "eval: %s is a model of masked words (task: mlm), which eval does not measure; its "
+             "run's log.jsonl has the loss (val/loss), and a run with model.from: %s makes a model "
+             "of it that classifies or answers",
+             directory, directory);
     TRY(check_options(&options, kind));
     if (!kind->command) return eval_text(&options);
     bool says = !kind->needs || option_given(&options, kind->needs);
@@ -245,7 +253,8 @@ static void help(void)
     printf("\nOf a model of running text FILE is a text, a folder, .jsonl, .gz or .zst; without it "
            "the text is\nwhat the run held out. A model of rows gets accuracy, F1 and the area "
            "under the curve, or errors\nof numbers; of lines BLEU, chrF and ROUGE; of questions "
-           "exact match and F1.\n");
+           "exact match and F1. A model of masked\nwords has no other measure than its run's "
+           "log.\n");
 }
 
 const struct command eval_command = {

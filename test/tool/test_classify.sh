@@ -16,6 +16,7 @@ model convolution classify '{type: convolution, width: 8, hidden: 8, context: 40
 model encoder classify '{type: encoder, layers: 1, heads: 2, width: 16, context: 40, pool: first, loss: hinge}' mood accuracy
 model gpt2 classify '{type: gpt2, layers: 1, heads: 2, width: 16, context: 40, pool: last}' mood accuracy
 model number regress '{type: bag, width: 8, context: 40}' degrees loss
+model masked mlm '{type: encoder, layers: 1, heads: 2, width: 16, context: 40}' 2 loss
 sed -i 's/^data: {/data: {ngrams: 2, ngram_hash: 50, /' bag.yaml && rm -rf bag && "$program" train bag.yaml --quiet --json --out bag >bag.json
 
 for kind in bag convolution encoder gpt2; do
@@ -41,6 +42,10 @@ check "eval of numbers" sh -c 'test ! -s err.txt && grep -q "^240 rows: mean err
 fails "eval without a target" 2 "stentor eval bag FILE --target COLUMN" "$program" eval bag rows.tsv
 fails "eval without a file" 2 "stentor eval bag FILE --target COLUMN" "$program" eval bag --target mood
 fails "eval with an option of translators" 2 "--beam is for models that read lines; bag reads rows" "$program" eval bag rows.tsv --target mood --beam 2
+fails "eval of masked words" 1 "masked is a model of masked words (task: mlm), which eval does not measure" "$program" eval masked
+fails "... with a text" 1 "log.jsonl has the loss (val/loss)" "$program" eval masked texts.txt
+fails "... with an option of rows" 1 "a run with model.from: masked makes" "$program" eval masked rows.tsv --text 1
+check "... and the log has it" grep -q '"val/loss": [0-9]' masked/log.jsonl
 fails "eval of an unknown class" 3 'rows.tsv line 2: "1.5" is none of the model' "$program" eval bag rows.tsv --text text --target degrees
 "$program" classify number rows.tsv --text text --target degrees >numbers.txt 2>err.txt
 check "numbers: one a row, and their errors" sh -c 'cat err.txt; test $(wc -l <numbers.txt) -eq 240 && grep -q "240 rows: mean error" err.txt'
