@@ -55,6 +55,10 @@ enum status tokenizer_create(const struct tokenizer_kind *kind, int32_t size,
                              struct tokenizer **tokenizer_p) CHECK_RESULT;
 enum status tokenizer_seal(struct tokenizer *tokenizer, const char *source) CHECK_RESULT;
 
+// Whether the character that the text begins with (a byte that begins none is one) has ids; *length_p: its bytes. Fails: STATUS_MEMORY.
+enum status tokenizer_has(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                          size_t *length_p, bool *has_p) CHECK_RESULT;
+
 // The character that stands for a byte in a byte-level vocabulary.
 uint32_t byte_level_code(uint8_t byte);
 
