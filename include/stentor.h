@@ -191,8 +191,8 @@ STN_API void stn_generation_defaults(struct stn_generation *generation);
 /* Gets the text as it is made: whole characters, `bytes` bytes without a NUL behind them. Returns
  * false to stop. */
 typedef bool (*stn_text_function)(void *context, const char *text, size_t bytes);
-/* Continues a prompt of `bytes` bytes; one that is longer than the context keeps its end; an
- * empty one starts with a new line.
+/* Continues a prompt of `bytes` bytes. Of one that is longer than the context its end is read, by
+ * lstm_lm all. An empty one starts with a new line.
  *   generation  NULL: the defaults
  *   tokens      may be NULL: how many were made
  * Fails: STN_USAGE (a setting out of range), STN_INPUT (a character that the tokenizer lacks),
