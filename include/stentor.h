@@ -212,6 +212,7 @@ STN_API enum stn_status stn_generate_text(struct stn_model *model, const char *p
 struct stn_evaluation {
     double loss;       /* mean over tokens, natural logarithm */
     double perplexity; /* e to the loss */
+    /* NaN, and bytes 0: words, or a tokenizer.json with Unicode's form C, do not keep the bytes */
     double bits_per_byte;
     int64_t tokens, bytes;
 };

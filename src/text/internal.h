@@ -28,6 +28,8 @@ struct tokenizer_kind {
     // How many ids a byte may give at most. (optional: 1)
     size_t (*growth)(const struct tokenizer *tokenizer);
     int32_t (*unknown)(const struct tokenizer *tokenizer); // (optional) the id of what is not in it
+    // Whether the pieces of a text's ids are its bytes. (optional: they are)
+    bool (*keeps_bytes)(const struct tokenizer *tokenizer);
     // Those below, or all of these three (then `pieces` is NULL, and skeleton, least and most are not used): an id's bytes, what
     // to release, and tokenizer.json.
     const uint8_t *(*piece)(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p);

@@ -76,6 +76,11 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *t
     return STATUS_OK;
 }
 
+bool tokenizer_keeps_bytes(const struct tokenizer *tokenizer)
+{
+    return !tokenizer->kind->keeps_bytes || tokenizer->kind->keeps_bytes(tokenizer);
+}
+
 const uint8_t *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p)
 {
     if (id < 0 || id >= tokenizer->size) return NULL;

@@ -566,6 +566,7 @@ static void what_others_write_is_read(void **state)
     json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
     back = load(root, STATUS_OK);
     assert_string_equal(show(back, "ba"), "ba");
+    assert_true(tokenizer_keeps_bytes(made) && !tokenizer_keeps_bytes(back));
     assert_int_equal(tokenizer_size(back), 263);
     int32_t ids[MOST];
     assert_int_equal(encode(back, "<e\u0301>><e\u0301>", strlen("<e\u0301>><e\u0301>"), ids), 2);
