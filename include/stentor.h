@@ -192,8 +192,8 @@ STN_API void stn_generation_defaults(struct stn_generation *generation);
 /* Gets the text as it is made: whole characters, `bytes` bytes without a NUL behind them. Returns
  * false to stop. */
 typedef bool (*stn_text_function)(void *context, const char *text, size_t bytes);
-/* Continues a prompt of `bytes` bytes; one that is longer than the context keeps its end; an
- * empty one starts with a new line.
+/* Continues a prompt of `bytes` bytes. Of one that is longer than the context its end is read, by
+ * lstm_lm all. An empty one starts with a new line.
  *   generation  NULL: the defaults
  *   tokens      may be NULL: how many were made
  * Fails: STN_USAGE (a setting out of range), STN_INPUT (a character that the tokenizer lacks),
@@ -213,6 +213,7 @@ STN_API enum stn_status stn_generate_text(struct stn_model *model, const char *p
 struct stn_evaluation {
     double loss;       /* mean over tokens, natural logarithm */
     double perplexity; /* e to the loss */
+    /* NaN, and bytes 0: words, or a tokenizer.json with Unicode's form C, do not keep the bytes */
     double bits_per_byte;
     int64_t tokens, bytes;
 };

@@ -117,25 +117,32 @@ static enum status score_held_out(const char *directory, struct loaded_model *mo
     return status;
 }
 
+static json_t *count_or_null(int64_t count)
+{
+    return count ? json_integer((json_int_t)count) : json_null();
+}
+
 static enum status print_score(const struct options *options, const struct score *score,
                                const char *name)
 {
     double bits = score->loss * (double)score->tokens / log(2.0);
+    // Infinite, which JSON calls null, where the tokenizer does not keep the text's bytes.
     double per_byte = bits / (double)score->bytes, per_character = bits / (double)score->characters;
     double perplexity = exp(score->loss);
     if (option_given(options, "json"))
         return output_json(json_pack(
-            "{s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:f}", "data",
+            "{s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:f}", "data",
             output_json_text(name, strlen(name)), "loss", output_json_number(score->loss),
             "perplexity", output_json_number(perplexity), "bits_per_byte",
             output_json_number(per_byte), "bits_per_character", output_json_number(per_character),
-            "tokens", (json_int_t)score->tokens, "bytes", (json_int_t)score->bytes, "characters",
-            (json_int_t)score->characters, "seconds", score->seconds));
+            "tokens", (json_int_t)score->tokens, "bytes", count_or_null(score->bytes), "characters",
+            count_or_null(score->characters), "seconds", score->seconds));
     char tokens[32];
     TRY(output_print("data                %s\n", name));
     TRY(output_print("tokens              %s\n", output_count((double)score->tokens, tokens)));
     TRY(output_print("loss                %.4f\n", score->loss));
     TRY(output_print("perplexity          %.3f\n", perplexity));
+    if (!score->bytes) return STATUS_OK;
     TRY(output_print("bits per byte       %.4f\n", per_byte));
     return output_print("bits per character  %.4f\n", per_character);
 }

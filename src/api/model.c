@@ -183,10 +183,11 @@ static enum status evaluate(struct stn_model *model, const char *path, int worke
     if (!isfinite(score.loss))
         FAIL(STATUS_DIVERGED, "%s: the loss is not finite; the weights are not a trained model",
              path);
+    double bits = score.loss * (double)score.tokens / log(2.0);
     *evaluation = (struct stn_evaluation){
         .loss = score.loss,
         .perplexity = exp(score.loss),
-        .bits_per_byte = score.loss * (double)score.tokens / log(2.0) / (double)score.bytes,
+        .bits_per_byte = score.bytes ? bits / (double)score.bytes : (double)NAN,
         .tokens = score.tokens,
         .bytes = score.bytes,
     };

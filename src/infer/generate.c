@@ -154,15 +154,20 @@ static double seconds_now(void)
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-// Feeds the end of the prompt and draws tokens until something says stop. The penalty knows all of the prompt.
+// Tokens of the prompt that are not read: a model that carries a state reads all, others what their context holds.
+static int64_t tokens_skipped(const struct loaded_model *model, int64_t count)
+{
+    int64_t context = model->config.context;
+    return !model->type->state && count > context ? count - context : 0;
+}
+
+// Feeds the prompt and draws tokens until something says stop. The penalty knows all of the prompt.
 static enum status run(struct generator *generator, const int32_t *ids, int64_t count,
                        const struct generate_options *options, struct text_output *output,
                        int64_t *tokens_p)
 {
     struct decoder *decoder = &generator->decoder;
-    int64_t context = decoder->model->config.context,
-            skipped = count > context ? count - context : 0;
-    int64_t made = 0;
+    int64_t skipped = tokens_skipped(decoder->model, count), made = 0;
     sampler_start(&generator->sampler);
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < generator->sampler.size) sampler_see(&generator->sampler, ids[i]);

@@ -35,8 +35,8 @@ struct generate_result {
     bool stopped;
 };
 typedef bool (*emit_function)(void *context, const uint8_t *text, size_t bytes);
-// An empty prompt starts from the tokenizer's newline, or id 0. A prompt longer than the context keeps its
-// end. result_p may be NULL.
+// An empty prompt starts from the tokenizer's newline, or id 0. Of a prompt longer than the context its end is read, by a model that
+// carries a state all. result_p may be NULL.
 // Fails: STATUS_USAGE (options), STATUS_INPUT (a character of the prompt that the tokenizer lacks),
 // STATUS_UNSUPPORTED (no tokenizer), STATUS_DIVERGED (logits that are not finite; text so far was emitted).
 enum status generator_run(struct generator *generator, const uint8_t *prompt, size_t prompt_bytes,

@@ -227,6 +227,12 @@ static size_t bpe_growth(const struct tokenizer *tokenizer)
     return bpe->nfc ? 3 : 1;
 }
 
+static bool bpe_keeps_bytes(const struct tokenizer *tokenizer)
+{
+    const struct bpe *bpe = tokenizer->table;
+    return !bpe->nfc;
+}
+
 static const uint8_t *bpe_piece(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p)
 {
     const struct bpe *bpe = tokenizer->table;
@@ -369,6 +375,7 @@ const struct tokenizer_kind tokenizer_kind_bpe = {.name = "bpe",
                                                   .encode = bpe_encode,
                                                   .cut = bpe_cut,
                                                   .growth = bpe_growth,
+                                                  .keeps_bytes = bpe_keeps_bytes,
                                                   .piece = bpe_piece,
                                                   .release = bpe_release_table,
                                                   .save = bpe_save};

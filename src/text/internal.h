@@ -28,6 +28,8 @@ struct tokenizer_kind {
     // How many ids a byte may give at most. (optional: 1)
     size_t (*growth)(const struct tokenizer *tokenizer);
     int32_t (*unknown)(const struct tokenizer *tokenizer); // (optional) the id of what is not in it
+    // Whether the pieces of a text's ids are its bytes. (optional: they are)
+    bool (*keeps_bytes)(const struct tokenizer *tokenizer);
     // Those below, or all of these three (then `pieces` is NULL, and skeleton, least and most are not used): an id's bytes, what
     // to release, and tokenizer.json.
     const uint8_t *(*piece)(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p);
@@ -54,6 +56,10 @@ struct tokenizer {
 enum status tokenizer_create(const struct tokenizer_kind *kind, int32_t size,
                              struct tokenizer **tokenizer_p) CHECK_RESULT;
 enum status tokenizer_seal(struct tokenizer *tokenizer, const char *source) CHECK_RESULT;
+
+// Whether the character that the text begins with (a byte that begins none is one) has ids; *length_p: its bytes. Fails: STATUS_MEMORY.
+enum status tokenizer_has(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                          size_t *length_p, bool *has_p) CHECK_RESULT;
 
 // The character that stands for a byte in a byte-level vocabulary.
 uint32_t byte_level_code(uint8_t byte);

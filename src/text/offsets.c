@@ -65,21 +65,52 @@ static enum status word_offsets(const struct word *word, const uint8_t *text, si
 }
 
 // ---- pieces that are the text's bytes ----
-static enum status piece_offsets(const struct tokenizer *tokenizer, size_t bytes,
-                                 const int32_t *ids, size_t count, struct offset *offsets)
+static size_t piece_bytes(const struct tokenizer *tokenizer, const int32_t *ids, size_t count)
 {
-    size_t at = 0, length = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (!tokenizer_piece(tokenizer, ids[i], &length)) length = 0;
-        offsets[i].from = (uint32_t)at;
-        at += length;
-        offsets[i].to = (uint32_t)(at < bytes ? at : bytes);
+    size_t total = 0, length;
+    for (size_t i = 0; i < count; i++)
+        if (tokenizer_piece(tokenizer, ids[i], &length)) total += length;
+    return total;
+}
+
+// Where the next piece begins: behind characters that the tokenizer lacks. *seen_p: how far characters have been looked at.
+static enum status skip_lacking(const struct tokenizer *tokenizer, const uint8_t *text,
+                                size_t bytes, size_t *at_p, size_t *seen_p)
+{
+    bool has = false;
+    size_t length;
+    uint32_t code;
+    while (*seen_p < *at_p) *seen_p = step(text, bytes, *seen_p, &code);
+    while (*seen_p == *at_p && *at_p < bytes && !has) {
+        TRY(tokenizer_has(tokenizer, text + *at_p, bytes - *at_p, &length, &has));
+        *seen_p += length;
+        if (!has) *at_p = *seen_p;
     }
-    if (at != bytes)
+    return STATUS_OK;
+}
+
+static enum status piece_offsets(const struct tokenizer *tokenizer, const uint8_t *text,
+                                 size_t bytes, const int32_t *ids, size_t count,
+                                 struct offset *offsets)
+{
+    size_t total = piece_bytes(tokenizer, ids, count), at = 0, seen = 0;
+    bool found = total <= bytes;
+    for (size_t i = 0; i < count && found; i++) {
+        size_t length = 0;
+        const uint8_t *piece = tokenizer_piece(tokenizer, ids[i], &length);
+        if (!piece) length = 0;
+        if (total < bytes) {
+            TRY(skip_lacking(tokenizer, text, bytes, &at, &seen));
+            found = length <= bytes - at && (!length || memcmp(text + at, piece, length) == 0);
+        }
+        offsets[i] = (struct offset){(uint32_t)at, (uint32_t)(at + length)};
+        at += length;
+    }
+    if (!found)
         FAIL(STATUS_UNSUPPORTED,
              "the tokenizer's pieces are %zu bytes of a text of %zu; answers are found in a text "
              "only by a tokenizer that keeps its bytes, or by words",
-             at, bytes);
+             total, bytes);
     return STATUS_OK;
 }
 
@@ -108,7 +139,7 @@ enum status tokenizer_offsets(const struct tokenizer *tokenizer, const uint8_t *
         return STATUS_OK;
     }
     if (tokenizer->kind != &tokenizer_kind_word)
-        return piece_offsets(tokenizer, bytes, ids, count, offsets);
+        return piece_offsets(tokenizer, text, bytes, ids, count, offsets);
     struct finding finding = {.offsets = offsets};
     TRY(word_offsets(tokenizer->table, text, bytes, &finding));
     INVARIANT(finding.count == count, "%zu words of %zu ids", finding.count, count);

@@ -76,6 +76,11 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *t
     return STATUS_OK;
 }
 
+bool tokenizer_keeps_bytes(const struct tokenizer *tokenizer)
+{
+    return !tokenizer->kind->keeps_bytes || tokenizer->kind->keeps_bytes(tokenizer);
+}
+
 const uint8_t *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p)
 {
     if (id < 0 || id >= tokenizer->size) return NULL;
@@ -89,29 +94,64 @@ size_t tokenizer_cut(const struct tokenizer *tokenizer, const uint8_t *text, siz
     return tokenizer->kind->cut(tokenizer, text, bytes);
 }
 
-static enum status encode_by_character(const struct tokenizer *tokenizer, const uint8_t *text,
-                                       size_t bytes, int32_t *ids, size_t *count_p,
-                                       int64_t *unknown_p)
+// ---- what the tokenizer lacks is left out ----
+enum status tokenizer_has(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                          size_t *length_p, bool *has_p)
 {
-    size_t count = 0;
-    int64_t unknown = 0;
+    int32_t ids[3 * 4]; // of four bytes in form C, at most
+    size_t count;
+    uint32_t code;
+    int length = utf8_read(text, bytes, &code);
+    *length_p = length > 0 ? (size_t)length : 1;
+    enum status status =
+        tokenizer_encode(tokenizer, text, *length_p, "a character", 0, ids, &count);
+    *has_p = status == STATUS_OK;
+    if (status == STATUS_INPUT) {
+        error_clear();
+        return STATUS_OK;
+    }
+    return status;
+}
+
+// Characters that the tokenizer has. Together they may be what it lacks (an accent and its letter, in form C): then each alone.
+static enum status encode_run(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                              int32_t *ids, size_t *count_p)
+{
+    enum status status = tokenizer_encode(tokenizer, text, bytes, "the text", 0, ids, count_p);
+    if (status != STATUS_INPUT) return status;
+    error_clear();
+    *count_p = 0;
     for (size_t i = 0; i < bytes;) {
+        size_t some;
         uint32_t code;
-        size_t some = 0;
         int length = utf8_read(text + i, bytes - i, &code);
         if (length < 1) length = 1;
-        enum status status = tokenizer_encode(tokenizer, text + i, (size_t)length, "a character", i,
-                                              ids + count, &some);
-        if (status && status != STATUS_INPUT) return status;
-        if (status) {
-            error_clear();
-            unknown++;
-        }
-        count += status ? 0 : some;
+        TRY(tokenizer_encode(tokenizer, text + i, (size_t)length, "a character", i, ids + *count_p,
+                             &some));
+        *count_p += some;
         i += (size_t)length;
     }
-    *count_p = count;
-    *unknown_p = unknown;
+    return STATUS_OK;
+}
+
+// What is left out parts the text, so no word or added token comes to be that is not in it.
+static enum status encode_runs(const struct tokenizer *tokenizer, const uint8_t *text, size_t bytes,
+                               int32_t *ids, size_t *count_p, int64_t *unknown_p)
+{
+    size_t start = 0, length, some;
+    *count_p = 0;
+    *unknown_p = 0;
+    for (size_t i = 0; i < bytes; i += length) {
+        bool has;
+        TRY(tokenizer_has(tokenizer, text + i, bytes - i, &length, &has));
+        if (has) continue;
+        TRY(encode_run(tokenizer, text + start, i - start, ids + *count_p, &some));
+        *count_p += some;
+        ++*unknown_p;
+        start = i + length;
+    }
+    TRY(encode_run(tokenizer, text + start, bytes - start, ids + *count_p, &some));
+    *count_p += some;
     return STATUS_OK;
 }
 
@@ -119,11 +159,8 @@ enum status tokenizer_encode_known(const struct tokenizer *tokenizer, const uint
                                    size_t bytes, int32_t *ids, size_t *count_p, int64_t *unknown_p)
 {
     enum status status = tokenizer_encode(tokenizer, text, bytes, "the text", 0, ids, count_p);
-    if (status == STATUS_INPUT) {
-        error_clear();
-        return encode_by_character(tokenizer, text, bytes, ids, count_p, unknown_p);
-    }
-    TRY(status);
     *unknown_p = 0;
-    return STATUS_OK;
+    if (status != STATUS_INPUT) return status;
+    error_clear();
+    return encode_runs(tokenizer, text, bytes, ids, count_p, unknown_p);
 }

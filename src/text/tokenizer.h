@@ -58,6 +58,8 @@ enum status tokenizer_encode(const struct tokenizer *tokenizer, const uint8_t *t
 enum status tokenizer_encode_known(const struct tokenizer *tokenizer, const uint8_t *text,
                                    size_t bytes, int32_t *ids, size_t *count_p,
                                    int64_t *unknown_p) CHECK_RESULT;
+// Whether the pieces of a text's ids are its bytes: not of words, nor where a file asks for form C.
+bool tokenizer_keeps_bytes(const struct tokenizer *tokenizer);
 // Bytes of one id: borrowed, *bytes_p of them. NULL when id is out of range.
 const uint8_t *tokenizer_piece(const struct tokenizer *tokenizer, int32_t id, size_t *bytes_p);
 // Where a text may be cut so that encoding the parts gives the whole's ids: the largest such place <= bytes.

@@ -254,8 +254,15 @@ static int32_t word_unknown(const struct tokenizer *tokenizer)
     return ((const struct word *)tokenizer->table)->unknown;
 }
 
+static bool word_keeps_bytes(const struct tokenizer *tokenizer)
+{
+    (void)tokenizer;
+    return false;
+}
+
 const struct tokenizer_kind tokenizer_kind_word = {.name = "word",
                                                    .unknown = word_unknown,
+                                                   .keeps_bytes = word_keeps_bytes,
                                                    .encode = word_encode,
                                                    .cut = word_cut,
                                                    .piece = word_piece,

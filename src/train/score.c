@@ -25,7 +25,7 @@ struct scoring {
     int64_t rows, length, windows, groups; // length: positions of a window
     int64_t carried;                       // numbers of the state that goes on; 0: none
     double *loss;                          // [groups]
-    _Atomic int64_t next, tokens, bytes, characters;
+    _Atomic int64_t next;
 };
 
 struct scorer {
@@ -37,23 +37,6 @@ struct scorer {
     float *next;  // that the one before has ended with
     double loss;  // of the group under way
 };
-
-static void count_text(struct scoring *scoring, const int32_t *targets, int64_t count)
-{
-    int64_t tokens = 0, bytes = 0, characters = 0;
-    for (int64_t i = 0; i < count; i++) {
-        if (targets[i] < 0) continue;
-        size_t piece_bytes = 0;
-        const uint8_t *piece = tokenizer_piece(scoring->model->tokenizer, targets[i], &piece_bytes);
-        tokens++;
-        bytes += (int64_t)piece_bytes;
-        // A character begins at every byte that continues none.
-        for (size_t b = 0; piece && b < piece_bytes; b++) characters += (piece[b] & 0xc0) != 0x80;
-    }
-    atomic_fetch_add(&scoring->tokens, tokens);
-    atomic_fetch_add(&scoring->bytes, bytes);
-    atomic_fetch_add(&scoring->characters, characters);
-}
 
 static void take_loss(void *context, int tag, const void *data)
 {
@@ -85,7 +68,6 @@ static void *score_groups(void *context)
         if (carried) memcpy(scorer->state, scorer->next, carried);
         program_run(scorer->program, take_loss, scorer);
         scoring->loss[group] = scorer->loss;
-        count_text(scoring, scorer->targets, rows * length);
     }
     return NULL;
 }
@@ -140,6 +122,46 @@ static enum status run_scorers(struct scoring *scoring, struct scorer *scorer, i
     return stop_check(scoring->stop, "the text was measured");
 }
 
+// ---- the text of the targets ----
+// Bytes that may begin a character, of pieces that may end within one.
+struct open_character {
+    uint8_t byte[4];
+    size_t bytes;
+};
+
+// How many characters have come to their end. Four bytes never wait for more.
+static int64_t add_byte(struct open_character *open, uint8_t byte)
+{
+    int64_t ended = 0;
+    open->byte[open->bytes++] = byte;
+    while (open->bytes && utf8_cut(open->byte, open->bytes) > 0) {
+        uint32_t code;
+        int length = utf8_read(open->byte, open->bytes, &code);
+        if (length < 1) length = 1;
+        open->bytes -= (size_t)length;
+        memmove(open->byte, open->byte + length, open->bytes);
+        ended++;
+    }
+    return ended;
+}
+
+static void count_text(const struct tokenizer *tokenizer, const struct corpus *corpus,
+                       int64_t first, int64_t last, struct score *score)
+{
+    struct open_character open = {.bytes = 0};
+    score->bytes = score->characters = 0;
+    if (!tokenizer_keeps_bytes(tokenizer)) return;
+    for (int64_t i = first + 1; i < last; i++) {
+        size_t bytes = 0;
+        const uint8_t *piece = tokenizer_piece(tokenizer, corpus_id(corpus, i), &bytes);
+        if (!piece) continue;
+        score->bytes += (int64_t)bytes;
+        for (size_t b = 0; b < bytes; b++) score->characters += add_byte(&open, piece[b]);
+    }
+    score->characters += (int64_t)open.bytes;
+}
+
+// ---- scoring ----
 static double seconds_now(void)
 {
     struct timespec now;
@@ -202,11 +224,9 @@ enum status score_corpus(struct loaded_model *model, const struct corpus *corpus
     status = build_graph(&scoring, &model->parameters);
     if (status == STATUS_OK) status = run_scorers(&scoring, scorer, workers);
     if (status == STATUS_OK) {
-        int64_t tokens = atomic_load(&scoring.tokens);
-        score_p->loss = pairwise_sum(scoring.loss, scoring.groups) / (double)tokens;
-        score_p->tokens = tokens;
-        score_p->bytes = atomic_load(&scoring.bytes);
-        score_p->characters = atomic_load(&scoring.characters);
+        score_p->tokens = last - first - 1;
+        score_p->loss = pairwise_sum(scoring.loss, scoring.groups) / (double)score_p->tokens;
+        count_text(model->tokenizer, corpus, first, last, score_p);
         score_p->seconds = seconds_now() - start;
     }
     for (int i = 0; i < workers; i++) {

@@ -11,8 +11,8 @@
 struct score {
     double loss;    // mean over targets, natural logarithm
     int64_t tokens; // targets: every id of the range but the first
-    int64_t bytes,
-        characters; // of the targets' text; characters: what UTF-8 makes of it, a stray byte counts as one
+    // Of the targets' text; characters: what UTF-8 makes of it, a stray byte counts as one. 0: the tokenizer does not keep bytes.
+    int64_t bytes, characters;
     double seconds;
 };
 struct score_way {

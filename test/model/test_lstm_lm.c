@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Recurrent language models: decoding by steps and chunks gives the bits of the whole sequence, with no end of the context; a model
-// comes back from its directory; bad settings are refused by name. What they compute is compared with PyTorch in test/interop.
+// Recurrent language models: decoding by steps and chunks gives the bits of the whole sequence, with no end of the context, so that a
+// prompt may have any length; a model comes back from its directory; bad settings are refused by name. What they compute is compared
+// with PyTorch in test/interop.
 #include "infer/decoder.h"
+#include "infer/generate.h"
 #include "model/small_model.h"
 #include "scratch.h"
 
@@ -88,6 +90,59 @@ static void decoding_gives_the_bits_of_the_whole_sequence(void **state)
         }
     free(whole);
     free(some);
+}
+
+struct heard {
+    uint8_t text[64];
+    size_t bytes;
+};
+
+static bool hear(void *context, const uint8_t *text, size_t bytes)
+{
+    struct heard *heard = context;
+    assert_true(heard->bytes + bytes <= sizeof heard->text);
+    memcpy(heard->text + heard->bytes, text, bytes);
+    heard->bytes += bytes;
+    return true;
+}
+
+// Behind a prompt, by a tanh network with weights so large that it forgets nothing.
+static struct heard go_on(const char *prompt, int64_t context)
+{
+    struct model_config config = config_of(CELL_TANH, false);
+    struct generate_options options;
+    struct heard heard = {.bytes = 0};
+    struct loaded_model model;
+    struct generator *generator;
+    struct tokenizer *tokenizer;
+    assert_ok(tokenizer_byte_create(&tokenizer));
+    config.vocabulary = 128;
+    config.context = context;
+    small_model(config, 17, 2.0f, tokenizer, &model);
+    generate_defaults(&options);
+    options.max_tokens = (int64_t)sizeof heard.text;
+    assert_ok(generator_create(&model, 1, &generator));
+    assert_ok(generator_run(generator, (const uint8_t *)prompt, strlen(prompt), &options, hear,
+                            &heard, NULL));
+    generator_destroy(generator);
+    small_model_release(&model);
+    return heard;
+}
+
+static void a_prompt_longer_than_the_context_is_read_whole(void **state)
+{
+    (void)state;
+    char prompt[1001] = {0}, other[1001] = {0};
+    for (int i = 0; i < 1000; i++) prompt[i] = (char)('a' + i * 7 % 26);
+    memcpy(other, prompt, sizeof other);
+    other[0] = 'b';
+    struct heard whole = go_on(prompt, 2000), first = go_on(other, 2000);
+    assert_memory_not_equal(first.text, whole.text, sizeof whole.text);
+    static const int64_t contexts[] = {1, 40, 999};
+    for (int i = 0; i < 3; i++) {
+        struct heard heard = go_on(prompt, contexts[i]);
+        assert_memory_equal(heard.text, whole.text, sizeof whole.text);
+    }
 }
 
 static void a_model_comes_back_from_its_directory(void **state)
@@ -178,6 +233,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(decoding_gives_the_bits_of_the_whole_sequence),
+        cmocka_unit_test(a_prompt_longer_than_the_context_is_read_whole),
         cmocka_unit_test(a_model_comes_back_from_its_directory),
         cmocka_unit_test(bad_settings_are_refused),
         cmocka_unit_test(dropped_weights_are_those_of_the_step),

@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/philox.h"
 #include "scratch.h"
+#include "text/offsets.h"
 #include "text/train_tokenizer.h"
 
 #include <stdlib.h>
@@ -565,6 +566,7 @@ static void what_others_write_is_read(void **state)
     json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
     back = load(root, STATUS_OK);
     assert_string_equal(show(back, "ba"), "ba");
+    assert_true(tokenizer_keeps_bytes(made) && !tokenizer_keeps_bytes(back));
     assert_int_equal(tokenizer_size(back), 263);
     int32_t ids[MOST];
     assert_int_equal(encode(back, "<e\u0301>><e\u0301>", strlen("<e\u0301>><e\u0301>"), ids), 2);
@@ -576,6 +578,78 @@ static void what_others_write_is_read(void **state)
     json_decref(root);
     tokenizer_destroy(made);
     tokenizer_destroy(back);
+}
+
+// Takes the piece of a byte out of a vocabulary; the last id moves to its place.
+static void take_out(json_t *root, const char *name)
+{
+    json_t *vocabulary = json_object_get(json_object_get(root, "model"), "vocab"), *id;
+    json_int_t last = (json_int_t)json_object_size(vocabulary) - 1,
+               place = json_integer_value(json_object_get(vocabulary, name));
+    const char *other;
+    assert_int_equal(json_object_del(vocabulary, name), 0);
+    json_object_foreach(vocabulary, other, id) if (json_integer_value(id) == last)
+        json_integer_set(id, place);
+}
+
+// The pieces of what a tokenizer has of a text, each with the bytes where it stands.
+static const char *show_known(const struct tokenizer *tokenizer, const char *text, int64_t lacking)
+{
+    static char shown[1024];
+    struct offset offsets[100];
+    int32_t ids[100];
+    size_t count, used = 0;
+    int64_t unknown;
+    const uint8_t *bytes = (const uint8_t *)text;
+    assert_true(tokenizer_room(tokenizer, strlen(text)) <= 100);
+    assert_int_equal(tokenizer_encode_known(tokenizer, bytes, strlen(text), ids, &count, &unknown),
+                     STATUS_OK);
+    assert_int_equal(unknown, lacking);
+    shown[0] = 0;
+    assert_int_equal(tokenizer_offsets(tokenizer, bytes, strlen(text), ids, count, offsets),
+                     STATUS_OK);
+    for (size_t i = 0; i < count; i++) {
+        char piece[32];
+        piece[decode(tokenizer, ids + i, 1, piece)] = 0;
+        used += (size_t)snprintf(shown + used, sizeof shown - used, "%s%s %u-%u", i ? ", " : "",
+                                 piece, offsets[i].from, offsets[i].to);
+    }
+    return shown;
+}
+
+// A character with a byte that the vocabulary lacks is left out; the others are merged as without it.
+static void a_character_that_is_lacking_parts_the_text(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"the cat the cat the cat 中 中 中"};
+    struct tokenizer *made = train((struct tokenizer_training){.vocabulary = 266}, texts, 1), *less;
+    json_t *root = saved(made);
+    take_out(root, "\u00F0");
+    take_out(root, "\u00C3"); // of é
+    less = load(root, STATUS_OK);
+    assert_string_equal(show_known(less, "the cat the cat", 0),
+                        "the 0-3,  cat 3-7,  the 7-11,  cat 11-15");
+    assert_string_equal(show_known(less, "the cat the cat 😀", 1),
+                        "the 0-3,  cat 3-7,  the 7-11,  cat 11-15,   15-16");
+    assert_string_equal(show_known(less, "é the cat😀😀 中é the", 4),
+                        " the 2-6,  cat 6-10,  中 18-22,  the 24-28");
+    assert_string_equal(show_known(less, "éé", 2), "");
+    tokenizer_destroy(less);
+
+    // In form C the accent becomes a part of its letter, which is lacking then.
+    json_object_set_new(root, "normalizer", json_pack("{s:s}", "type", "NFC"));
+    less = load(root, STATUS_OK);
+    size_t count, bytes = strlen("the e\u0301 cat😀 cat");
+    int64_t unknown;
+    int32_t ids[100];
+    assert_int_equal(tokenizer_encode_known(less, (const uint8_t *)"the e\u0301 cat😀 cat", bytes,
+                                            ids, &count, &unknown),
+                     STATUS_OK);
+    assert_int_equal(unknown, 1);
+    assert_int_equal(count, 11 + 1); // each alone before what is left out, one piece behind it
+    tokenizer_destroy(less);
+    tokenizer_destroy(made);
+    json_decref(root);
 }
 
 static void strange_files_are_refused_by_name(void **state)
@@ -786,6 +860,7 @@ int main(void)
         cmocka_unit_test(patterns_cut_as_they_say),
         cmocka_unit_test(what_is_saved_is_loaded),
         cmocka_unit_test(what_others_write_is_read),
+        cmocka_unit_test(a_character_that_is_lacking_parts_the_text),
         cmocka_unit_test(strange_files_are_refused_by_name),
         cmocka_unit_test(damaged_files_never_crash),
         cmocka_unit_test(words_are_numbered_by_count),

@@ -195,6 +195,28 @@ static void a_missing_character_is_named_with_its_place(void **state)
     tokenizer_destroy(tokenizer);
 }
 
+static void a_missing_character_joins_no_bytes(void **state)
+{
+    (void)state;
+    static const char known[] = "ab\xE4 \xBD \xA0", text[] = "a\xE4?\xBD\xA0?b";
+    static const char *const pieces[] = {"a", "\xE4", "\xBD", "\xA0", "b"};
+    struct tokenizer *tokenizer = char_tokenizer(known, sizeof known - 1);
+    int32_t ids[sizeof text];
+    size_t count, length;
+    int64_t unknown;
+    assert_int_equal(tokenizer_encode_known(tokenizer, (const uint8_t *)text, sizeof text - 1, ids,
+                                            &count, &unknown),
+                     STATUS_OK);
+    assert_int_equal(unknown, 2);
+    assert_int_equal(count, 5);
+    for (size_t i = 0; i < count; i++) {
+        const uint8_t *piece = tokenizer_piece(tokenizer, ids[i], &length);
+        assert_int_equal(length, 1);
+        assert_memory_equal(piece, pieces[i], length);
+    }
+    tokenizer_destroy(tokenizer);
+}
+
 static void sets_merge_to_the_whole_in_any_order(void **state)
 {
     (void)state;
@@ -291,6 +313,7 @@ int main(void)
         cmocka_unit_test_setup(char_ids_are_in_code_point_order_and_stray_bytes_behind, clear),
         cmocka_unit_test_setup(byte_ids_are_the_bytes, clear),
         cmocka_unit_test_setup(a_missing_character_is_named_with_its_place, clear),
+        cmocka_unit_test_setup(a_missing_character_joins_no_bytes, clear),
         cmocka_unit_test_setup(sets_merge_to_the_whole_in_any_order, clear),
         cmocka_unit_test_setup(the_hash_tells_vocabularies_apart, clear),
         cmocka_unit_test_setup(tokens_are_matched_by_their_bytes, clear),

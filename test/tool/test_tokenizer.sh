@@ -63,5 +63,9 @@ for tokenizer in bpe word; do
     check "$tokenizer: text from it" sh -c 'test -n "$("$1" generate "$2-1" --prompt "the run" --max-tokens 5 --seed 1)"' - "$program" $tokenizer
     check "$tokenizer: inspect names it" sh -c '"$1" inspect "$2-1" | grep -q "^tokenizer: $2, "' - "$program" $tokenizer
 done
+check "eval: bits per byte of a text that the tokenizer keeps" sh -c '"$1" eval bpe-1 text.txt >eval.txt && test "$(grep -c "^bits per" eval.txt)" -eq 2' - "$program"
+check "eval: none of words" sh -c '"$1" eval word-1 text.txt >eval.txt && grep -q "^perplexity" eval.txt && ! grep -q "^bits per" eval.txt' - "$program"
+"$program" eval word-1 text.txt --json >eval.json
+check_json "eval of words as JSON" eval.json 'd["tokens"] > 0 and all(d[name] is None for name in ("bits_per_byte", "bits_per_character", "bytes", "characters"))'
 check "an unknown tokenizer in a run file" sh -c '"$1" train run.yaml --set data.tokenizer=wrod --out x 2>err2; test $? -eq 3 && grep -q "neither char, byte, word, bpe nor a tokenizer.json" err2' - "$program"
 conclude
