@@ -68,6 +68,10 @@ refused "a header of lines" "data.header: long.txt is read as lines" 2 masked.ya
 refused "a text's key beside numbers" "data.ngrams: it is of texts, and data.features are numbers" 2 numbers.yaml --set data.ngrams=2
 refused "a key of running text" "data.partition: it is of running text, and task: mlm reads rows" 2 masked.yaml --set data.partition=length
 
+# ---- run files of editors that write a byte order mark ----
+{ printf '\357\273\277'; cat numbers.yaml; } >marked.yaml
+if "$program" train marked.yaml --out out --print-config >marked.out 2>err && "$program" train numbers.yaml --out out --print-config 2>err | cmp -s - marked.out; then ok "a run file with a byte order mark"; else not_ok "a run file with a byte order mark"; fi
+
 # ---- a schedule whose warm-up is as long as the run ----
 rm -rf out
 if "$program" train numbers.yaml --quiet --out out --set train.schedule=wsd --set train.warmup=100 >/dev/null 2>err; then ok "wsd may be all warm-up"; else not_ok "wsd may be all warm-up"; fi
