@@ -50,6 +50,29 @@ refused "... and a text that is its own target" "column t is what is learned" 2 
 { sed -n 1p rows.csv; grep more rows.csv; } >more.csv
 sed 's/^task: .*/task: classify/; s/target: y/target: kind/; s/measure: loss/measure: auc/' numbers.yaml >classes.yaml
 refused "auc of one class is refused before a step" 'more.csv: all ' 3 classes.yaml --set data.valid=more.csv
+if grep -q 'hold out rows of both (data.valid, data.valid_fraction), or measure accuracy or f1' err; then ok "... with what would do"; else not_ok "... with what would do"; fi
+
+# ---- warnings of what rows show ----
+warns() { # warns WHAT MESSAGE ARGUMENT…
+    what=$1 message=$2; shift 2; rm -rf out
+    if "$program" train "$@" --out out --set train.steps=1 >/dev/null 2>err && grep -q -F -e "$message" err; then ok "$what"; else not_ok "$what"; fi
+}
+words='task: classify
+model: {type: bag, width: 4, context: 16}
+data: {train: two.tsv, tokenizer: word, valid_fraction: 0.5}'
+run_file words "$words" "measure: loss"
+printf 'good film\tpos\nbad\tneg\n' >two.tsv
+warns "classes that nothing is learned of" 'warning: two.tsv: 1 of 2 classes has no row to learn from, all are held out: "' words.yaml
+awk 'BEGIN { for (i = 0; i < 20; i++) print "word\t" i }' >twenty.tsv
+warns "... some of them" '10 of 20 classes have no row to learn from, all are held out: "' words.yaml --set data.train=twenty.tsv
+awk 'BEGIN { for (i = 0; i < 40; i++) print "a word" i % 4 "\t" (i % 3 ? "pos" : i % 2 ? "pos " : "neg") }' >blanks.tsv
+warns "labels that differ by blanks" 'warning: blanks.tsv: the labels "pos" and "pos " differ by blanks' words.yaml --set data.train=blanks.tsv
+warns "unknown words" 'blanks.tsv: 50 % of the tokens are words that the tokenizer lacks (<unk>)' words.yaml --set data.train=blanks.tsv --set data.min_count=11
+if grep -q 'warning: .*<unk>' err; then not_ok "... no warning below a half"; else ok "... no warning below a half"; fi
+printf '坏片子\tneg\n好片子\tpos\n坏\tneg\n好\tpos\n' >chinese.tsv
+"$program" train words.yaml --quiet --out out2 >/dev/null 2>&1
+warns "... and one above" 'warning: chinese.tsv: 100 % of the tokens are words that the tokenizer lacks (<unk>); a tokenizer of such' words.yaml --set data.train=chinese.tsv --set data.tokenizer=out2
+warns "Chinese between spaces" 'warning: chinese.tsv: a text is 1.0 words, since Chinese has no spaces between them; data.split: words' words.yaml --set data.train=chinese.tsv
 
 # ---- pieces of a text are held out together ----
 awk 'BEGIN { for (line = 0; line < 10; line++) { for (i = 0; i < 40; i++) printf "w%d_%d ", line, i % 9; print "" } }' >long.txt
