@@ -2,6 +2,7 @@
 // What rows show of a mistake, told before the first step: classes that nothing is learned of, labels that look alike, unknown words.
 #include "base/log.h"
 #include "base/memory.h"
+#include "text/buffer.h"
 #include "text/unicode.h"
 #include "train/feed_examples.h"
 
@@ -36,19 +37,10 @@ static enum status warn_of_classes(const struct trainer *trainer)
     return STATUS_OK;
 }
 
-// A name without the blanks at its ends.
-static struct text bare(const char *name)
-{
-    static const char blanks[] = " \t";
-    const char *at = name + strspn(name, blanks);
-    size_t bytes = strlen(at);
-    while (bytes && strchr(blanks, at[bytes - 1])) bytes--;
-    return (struct text){at, bytes};
-}
-
 static int compare_bare(const void *a, const void *b)
 {
-    struct text x = bare(*(const char *const *)a), y = bare(*(const char *const *)b);
+    struct text x = text_bare(text_of(*(const char *const *)a)),
+                y = text_bare(text_of(*(const char *const *)b));
     int order = memcmp(x.at, y.at, x.bytes < y.bytes ? x.bytes : y.bytes);
     return order ? order : (x.bytes > y.bytes) - (x.bytes < y.bytes);
 }

@@ -74,6 +74,17 @@ printf '坏片子\tneg\n好片子\tpos\n坏\tneg\n好\tpos\n' >chinese.tsv
 warns "... and one above" 'warning: chinese.tsv: 100 % of the tokens are words that the tokenizer lacks (<unk>); a tokenizer of such' words.yaml --set data.train=chinese.tsv --set data.tokenizer=out2
 warns "Chinese between spaces" 'warning: chinese.tsv: a text is 1.0 words, since Chinese has no spaces between them; data.split: words' words.yaml --set data.train=chinese.tsv
 
+# ---- what no row is ----
+mkdir -p folder
+refused "a folder" "folder is a folder; one file is wanted" 3 words.yaml --set data.valid=folder
+sed 's/,/, /g' rows.csv >spaced.csv; sed 1d rows.csv >bare.csv; sed 1d spaced.csv >bare_spaced.csv; rm -rf a b
+places() { "$program" train numbers.yaml --quiet --json --out $1 --set data.features=1,2 --set data.target=3 --set data.train=$2 >$1.json 2>err; }
+if places a bare.csv && places b bare_spaced.csv && [ "$(field sha256 a.json)" = "$(field sha256 b.json)" ]; then ok "blanks behind commas"; else not_ok "blanks behind commas"; fi
+for coding in 'UTF-16:\377\376a\000:this is UTF-16; iconv -f UTF-16' 'big UTF-16:\376\377\000a:this is UTF-16; iconv -f UTF-16' 'gzip:\037\213\010\000:ends in .gz is unpacked' 'zstd:\050\265\057\375:ends in .zst is unpacked' 'another:\326\320:GB18030'; do
+    rest=${coding#*:}; printf "${rest%%:*}" >coded.tsv
+    refused "text in ${coding%%:*}" "${rest#*:}" 3 words.yaml --set data.train=coded.tsv
+done
+
 # ---- pieces of a text are held out together ----
 awk 'BEGIN { for (line = 0; line < 10; line++) { for (i = 0; i < 40; i++) printf "w%d_%d ", line, i % 9; print "" } }' >long.txt
 run_file masked "task: mlm
