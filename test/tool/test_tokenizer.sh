@@ -27,6 +27,7 @@ check "a byte order mark is left out" sh -c '"$1" tokenizer encode bpe marked.tx
 for packing in gzip:gz zstd:zst; do
     if ! command -v "${packing%:*}" >/dev/null 2>&1; then skip "text in .${packing#*:}" "no ${packing%:*}"; continue; fi
     "${packing%:*}" -c marked.txt >"packed.${packing#*:}"; "${packing%:*}" -c </dev/null >"empty.${packing#*:}"
+    if "$program" tokenizer encode bpe "packed.${packing#*:}" 2>&1 | grep -q 'made without'; then skip "text in .${packing#*:}" "this build cannot"; continue; fi
     check "text in .${packing#*:}" sh -c '"$1" tokenizer encode bpe "packed.$2" | cmp - ids && "$1" tokenizer encode bpe --whole "packed.$2" | cmp - whole' - "$program" "${packing#*:}"
     check "... and none" sh -c 'test -z "$("$1" tokenizer encode bpe "empty.$2")"' - "$program" "${packing#*:}"
 done

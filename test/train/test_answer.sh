@@ -137,6 +137,7 @@ for packing in gzip:gz zstd:zst; do
     if ! command -v "${packing%:*}" >/dev/null 2>&1; then skip "questions in .json.${packing#*:}" "no ${packing%:*}"; continue; fi
     "${packing%:*}" -c ask.json >"ask.json.${packing#*:}"; rm -rf plain packed
     "$program" train words.yaml --quiet --json --out plain >plain.json 2>err && "$program" train words.yaml --quiet --json --out packed --set "data.train=ask.json.${packing#*:}" >packed.json 2>err
+    if grep -q 'made without' err; then skip "questions in .json.${packing#*:}" "this build cannot"; continue; fi
     if [ -n "$(field sha256 plain.json)" ] && [ "$(field sha256 plain.json)" = "$(field sha256 packed.json)" ]; then ok "questions in .json.${packing#*:}"; else not_ok "questions in .json.${packing#*:}"; fi
 done
 conclude
