@@ -131,7 +131,7 @@ static void warn_of_whole_texts(const struct trainer *trainer, int text)
     const struct examples *rows = &feed->read[0];
     bool source = feed->source_tokenizer && text == 0;
     const char *name = source ? config->data.source_tokenizer : config->data.tokenizer;
-    if (strcmp(name, "word") || strcmp(config->data.split, "spaces")) return;
+    if (strcmp(name, "word") != 0 || strcmp(config->data.split, "spaces") != 0) return;
     int64_t words = count_words(trainer, rows, text).all;
     if (words < 2 * rows->count && is_chinese(tokenizer_of(trainer, text)))
         log_warning("%s%s: a text is %.1f words, since Chinese has no spaces between them; "
