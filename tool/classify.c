@@ -50,8 +50,9 @@ struct job {
 
 // ---- reading ----
 
-// A number of a row or line; text of `bytes` bytes.
-static enum status read_number(const struct windows *w, int64_t i, struct text text, float *to)
+// A number of a row or line. column: that it stands in; NULL: columns have no names.
+static enum status read_number(const struct windows *w, int64_t i, struct text text,
+                               const char *column, float *to)
 {
     unsigned long long line = w->lines[i];
     char word[NUMBER_TEXT];
@@ -59,7 +60,8 @@ static enum status read_number(const struct windows *w, int64_t i, struct text t
     snprintf(word, sizeof word, "%.*s", text_cut_bytes(text.at, text.bytes, sizeof word - 1),
              text.at);
     if (text.bytes >= sizeof word || !number_parse(word, &value))
-        FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", w->name, line, word);
+        FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number%s%s", w->name, line, word,
+             column ? ", in column " : "", column ? column : "");
     if (!isfinite((float)value))
         FAIL(STATUS_INPUT, "%s line %llu: %s is out of range; a float32 holds up to 3.4e38",
              w->name, line, word);
@@ -91,7 +93,7 @@ static enum status read_line(const struct job *job, int64_t i, float *to)
         if (length == 0)
             FAIL(STATUS_INPUT, "%s line %llu: field %lld is empty; a number is needed there",
                  w->name, (unsigned long long)w->lines[i], (long long)found + 1);
-        TRY(read_number(w, i, (struct text){text.at + at, length}, &value));
+        TRY(read_number(w, i, (struct text){text.at + at, length}, NULL, &value));
         if (found < wanted) to[found] = value;
         at = skip_blanks(text, at + length);
         more = at < text.bytes;
@@ -109,7 +111,8 @@ static enum status read_numbers(const struct job *job, int64_t i, float *to)
 {
     if (!job->features) return read_line(job, i, to);
     for (int f = 0; f < job->features->count; f++)
-        TRY(read_number(&job->windows, i, windows_text(&job->windows, i, f), to + f));
+        TRY(read_number(&job->windows, i, text_bare(windows_text(&job->windows, i, f)),
+                        job->features->column[f], to + f));
     return STATUS_OK;
 }
 

@@ -202,6 +202,7 @@ static const char *name_of(const char *tag)
 struct figure {
     const char *name;
     double mean, deviation;
+    int folds; // that have it
 };
 
 // The loss, or what a fold's last evaluation says; NaN where it has none (r2 of equal targets).
@@ -217,7 +218,8 @@ static double figure_of(const struct fold_result *result, const char *name)
 // Over the folds that have it; one alone has no deviation.
 static struct figure summarize(const struct folds *folds, const char *name)
 {
-    double n = 0, sum = 0, squares = 0;
+    double sum = 0, squares = 0;
+    int n = 0;
     for (int i = 0; i < folds->count; i++) {
         double value = figure_of(&fold[i].result, name);
         if (isnan(value)) continue;
@@ -229,7 +231,7 @@ static struct figure summarize(const struct folds *folds, const char *name)
         if (!isnan(off)) squares += off * off;
     }
     return (struct figure){name, n > 0 ? sum / n : (double)NAN,
-                           n > 1 ? sqrt(squares / (n - 1)) : (double)NAN};
+                           n > 1 ? sqrt(squares / (n - 1)) : (double)NAN, n};
 }
 
 static json_t *fold_json(const struct fold_result *result, const struct figure *figure, int figures)
@@ -264,6 +266,7 @@ static enum status print_json(const struct folds *folds, const struct figure *fi
 static enum status print_all(const struct folds *folds)
 {
     struct figure figure[1 + EVALUATION_MEASURES];
+    char fewer[64];
     const struct evaluation_report *most = &fold[0].result.result.evaluation;
     for (int i = 1; i < folds->count; i++)
         if (fold[i].result.result.evaluation.measures > most->measures)
@@ -271,8 +274,12 @@ static enum status print_all(const struct folds *folds)
     int figures = 1 + most->measures;
     for (int k = 0; k < figures; k++) {
         figure[k] = summarize(folds, k ? name_of(most->measure[k - 1].tag) : "loss");
-        terminal_say("%-11s %s %.4f, standard deviation %.4f", k ? "" : "mean", figure[k].name,
-                     figure[k].mean, figure[k].deviation);
+        if (figure[k].folds < folds->count)
+            snprintf(fewer, sizeof fewer, " (of %d of %d folds; the others have none)",
+                     figure[k].folds, folds->count);
+        terminal_say("%-11s %s %.4f, standard deviation %.4f%s", k ? "" : "mean", figure[k].name,
+                     figure[k].mean, figure[k].deviation,
+                     figure[k].folds < folds->count ? fewer : "");
     }
     return option_given(folds->options, "json") ? print_json(folds, figure, figures) : STATUS_OK;
 }

@@ -2,8 +2,8 @@
 // stentor generate: continues a prompt, and streams what it writes to standard output.
 #include "infer/generate.h"
 
-#include "base/file.h"
 #include "base/memory.h"
+#include "data/reader.h"
 #include "options.h"
 #include "output.h"
 
@@ -134,7 +134,7 @@ static enum status run(const struct options *options)
     if (text && path) FAIL(STATUS_USAGE, "--prompt and --prompt-file exclude each other");
     TRY(read_options(options, &settings,
                      stop)); // wrong options are told before a large model is read
-    if (path) TRY(file_read(path, PROMPT_LIMIT, &prompt, &bytes));
+    if (path) TRY(reader_read_whole(path, PROMPT_LIMIT, &prompt, &bytes));
     struct loaded_model *model;
     enum status status = model_directory_load(options->argument[0], &model);
     if (status) goto free_prompt;

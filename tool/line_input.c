@@ -72,10 +72,9 @@ static enum status check(const struct line_input *input, const char *text, size_
             FAIL(STATUS_INPUT, "standard input line %llu: byte %zu is 0; this is no text",
                  (unsigned long long)input->number, i + 1);
         if (length == 0)
-            FAIL(STATUS_INPUT,
-                 "standard input line %llu: byte %zu (0x%02X) is not UTF-8; iconv -t UTF-8 -f and "
-                 "its own encoding (GB18030, LATIN1) makes it so",
-                 (unsigned long long)input->number, i + 1, (unsigned char)text[i]);
+            FAIL(STATUS_INPUT, "standard input line %llu: byte %zu (0x%02X) is not UTF-8; %s",
+                 (unsigned long long)input->number, i + 1, (unsigned char)text[i],
+                 lines_advice(text, bytes, input->number == 1));
         i += (size_t)length;
     }
     return STATUS_OK;

@@ -3,6 +3,7 @@
 #include "base/cpu.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "data/reader.h"
 #include "data/train_tokenizer.h"
 #include "options.h"
 #include "output.h"
@@ -12,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
+
+enum { PACKED_LIMIT = 1 << 30 };
 
 static const struct option_row rows[] = {
     {"out", "DIR", "train: where tokenizer.json goes"},
@@ -95,6 +99,7 @@ static enum status train(const struct options *options)
 // ---- encode, decode ----
 struct line_work {
     bool whole; // the input is one text
+    bool bare;  // a byte order mark is left out
     const struct tokenizer *tokenizer;
     const char *source;
     uint64_t offset, line; // of the line
@@ -148,6 +153,13 @@ static enum status decode_line(struct line_work *work, char *text, size_t bytes)
 
 typedef enum status (*line_function)(struct line_work *work, char *text, size_t bytes);
 
+// Of the input's start.
+static size_t mark_of(const struct line_work *work, const char *text, size_t bytes)
+{
+    bool marked = bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0;
+    return work->bare && marked ? 3 : 0;
+}
+
 static enum status read_failed(const struct line_work *work)
 {
     FAIL(STATUS_INPUT, "%s cannot be read: %s", work->source, strerror(errno));
@@ -161,10 +173,11 @@ static enum status run_lines(struct line_work *work, FILE *file, line_function f
     ssize_t bytes;
     enum status status = STATUS_OK;
     for (work->line = 1; !status && (bytes = getline(&line, &room, file)) >= 0; work->line++) {
-        size_t length = (size_t)bytes;
+        size_t length = (size_t)bytes, mark = work->line == 1 ? mark_of(work, line, length) : 0;
         if (length && line[length - 1] == '\n') line[--length] = 0;
-        status = function(work, line, length);
-        work->offset += (uint64_t)bytes;
+        work->offset += mark;
+        status = function(work, line + mark, length - mark);
+        work->offset += (uint64_t)bytes - mark;
     }
     if (!status && ferror(file)) status = read_failed(work);
     free(line);
@@ -188,10 +201,30 @@ static enum status run_whole(struct line_work *work, FILE *file, line_function f
     work->line = 1;
     if (!status) {
         text[bytes] = 0;
-        status = function(work, text, bytes);
+        work->offset = mark_of(work, text, bytes);
+        status = function(work, text + work->offset, bytes - work->offset);
     }
     free(text);
     return status;
+}
+
+static bool is_packed(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && (strcasecmp(dot, ".gz") == 0 || strcasecmp(dot, ".zst") == 0);
+}
+
+// *text_p: what the file reads from, the caller's to free; NULL: the file itself.
+static enum status open_input(const char *path, char **text_p, FILE **file_p)
+{
+    size_t bytes = 0;
+    *text_p = NULL;
+    if (is_packed(path)) TRY(reader_read_whole(path, PACKED_LIMIT, text_p, &bytes));
+    // Not every fmemopen takes a text without a byte.
+    *file_p = bytes ? fmemopen(*text_p, bytes, "rb") : fopen(*text_p ? "/dev/null" : path, "rb");
+    if (*file_p) return STATUS_OK;
+    free(*text_p);
+    FAIL(STATUS_INPUT, "cannot open %s: %s", path, strerror(errno));
 }
 
 static enum status run_file(const struct options *options, line_function function)
@@ -199,20 +232,21 @@ static enum status run_file(const struct options *options, line_function functio
     const char *path = options->arguments > 2 ? options->argument[2] : NULL;
     struct tokenizer *tokenizer;
     FILE *file = stdin;
+    char *text = NULL;
     if (options->arguments < 2)
         FAIL(STATUS_USAGE, "tokenizer %s: a tokenizer is missing: a folder or tokenizer.json",
              options->argument[0]);
     TRY(tokenizer_load(options->argument[1], &tokenizer));
     struct line_work work = {.whole = option_given(options, "whole"),
+                             .bare = strcmp(tokenizer_kind(tokenizer), "byte") != 0,
                              .tokenizer = tokenizer,
                              .source = path ? path : "standard input"};
-    enum status status = STATUS_OK;
-    if (path && !(file = fopen(path, "rb")))
-        status =
-            error_at(STATUS_INPUT, __FILE__, __LINE__, "cannot open %s: %s", path, strerror(errno));
-    if (!status)
+    enum status status = path ? open_input(path, &text, &file) : STATUS_OK;
+    if (!status) {
         status = work.whole ? run_whole(&work, file, function) : run_lines(&work, file, function);
-    if (path && file) fclose(file);
+        if (path) fclose(file);
+        free(text);
+    }
     free(work.ids);
     free(work.out);
     tokenizer_destroy(tokenizer);

@@ -30,6 +30,9 @@ static enum status add_word(struct column_list *list, int most, char *word)
         if (dash) *dash = '-';
         return add(list, most, word);
     }
+    if (first >= 1 && last >= 1 && last < first)
+        FAIL(STATUS_USAGE, "%s-%s goes backwards; %s-%s are the columns from the first to the last",
+             word, dash + 1, dash + 1, word);
     if (first < 1 || last < first || last > INT32_MAX)
         FAIL(STATUS_USAGE, "%s-%s are no columns, which are counted from 1", word, dash + 1);
     for (int64_t i = first; i <= last; i++) TRY(add(list, most, print_number(list, (int)i)));

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#define DIGITS "0123456789"
+
 struct reading {
     const struct examples_setup *setup;
     struct examples examples;
@@ -75,15 +77,27 @@ static enum status unknown_class(const struct labels *labels, const struct row *
          field->text, there, used + 60 < sizeof there ? "" : ", …");
 }
 
-static enum status read_number(const struct row *row, const struct row_field *field,
+// A first row of names where numbers are wanted is a header, where columns are numbers, too.
+static enum status no_number(const struct rows_setup *rows, const struct row *row, int place,
+                             const char *text)
+{
+    const char *column = rows->column[place];
+    bool names = row->line == 1 && !rows->header && *text && column[strspn(column, DIGITS)] == 0;
+    FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number, in column %s%s", row->path,
+         (unsigned long long)row->line, text, column,
+         names ? "; data.header: true leaves out a first row of names" : "");
+}
+
+static enum status read_number(const struct reading *reading, const struct row *row, int place,
                                float *number_p)
 {
+    const struct row_field *field = &row->field[place];
+    struct text bare = text_bare((struct text){field->text, field->bytes});
     char text[64];
     double number = 0;
-    snprintf(text, sizeof text, "%.*s", text_cut_bytes(field->text, field->bytes, 63), field->text);
-    if (field->bytes >= sizeof text || !number_parse(text, &number))
-        FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", row->path,
-             (unsigned long long)row->line, text);
+    snprintf(text, sizeof text, "%.*s", text_cut_bytes(bare.at, bare.bytes, 63), bare.at);
+    if (bare.bytes >= sizeof text || !number_parse(text, &number))
+        return no_number(&reading->setup->rows, row, place, text);
     if (!isfinite((float)number))
         FAIL(STATUS_INPUT, "%s line %llu: %s is out of range; a float32 holds up to 3.4e38",
              row->path, (unsigned long long)row->line, text);
@@ -95,13 +109,14 @@ static enum status read_target(struct reading *reading, const struct row *row)
 {
     const struct examples_setup *setup = reading->setup;
     struct examples *e = &reading->examples;
-    const struct row_field *field = &row->field[setup->texts + setup->features];
+    int place = setup->texts + setup->features;
+    const struct row_field *field = &row->field[place];
     if (setup->target == TARGET_CLASS) {
         int32_t label = labels_find(setup->labels, field->text, field->bytes);
         if (label < 0) return unknown_class(setup->labels, row, field);
         e->label[e->count] = label;
     }
-    if (setup->target == TARGET_NUMBER) TRY(read_number(row, field, &e->number[e->count]));
+    if (setup->target == TARGET_NUMBER) TRY(read_number(reading, row, place, &e->number[e->count]));
     return STATUS_OK;
 }
 
@@ -109,7 +124,7 @@ static enum status read_features(struct reading *reading, const struct row *row)
 {
     struct examples *e = &reading->examples;
     for (int i = 0; i < e->features; i++)
-        TRY(read_number(row, &row->field[e->texts + i], &e->feature[e->count * e->features + i]));
+        TRY(read_number(reading, row, e->texts + i, &e->feature[e->count * e->features + i]));
     return STATUS_OK;
 }
 

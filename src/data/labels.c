@@ -37,6 +37,9 @@ static enum status check_name(const struct row *row)
              "of labels?",
              row->path, line, text_cut_bytes(field->text, field->bytes, 40), field->text,
              field->bytes, LABEL_BYTES);
+    if (field->list && memchr(field->text, '\n', field->bytes))
+        FAIL(STATUS_INPUT, "%s line %llu: the label is a list; a row is of one class, a text",
+             row->path, line);
     if (memchr(field->text, '\n', field->bytes) || memchr(field->text, '\r', field->bytes))
         FAIL(STATUS_INPUT,
              "%s line %llu: the label has a line break in it; the name of a class is one line",

@@ -86,16 +86,31 @@ static enum status fill(struct lines *lines)
     return STATUS_OK;
 }
 
-static enum status refuse_byte(const struct lines *lines, const char *text, size_t at)
+const char *lines_advice(const char *text, size_t bytes, bool first)
+{
+    static const struct {
+        const char *mark, *advice;
+    } known[] = {
+        {"\xFF\xFE", "this is UTF-16; iconv -f UTF-16 -t UTF-8 makes it UTF-8"},
+        {"\xFE\xFF", "this is UTF-16; iconv -f UTF-16 -t UTF-8 makes it UTF-8"},
+        {"\x1F\x8B", "this is gzip's; a file whose name ends in .gz is unpacked"},
+        {"\x28\xB5\x2F\xFD", "this is zstd's; a file whose name ends in .zst is unpacked"},
+    };
+    for (size_t i = 0; first && i < sizeof known / sizeof *known; i++) {
+        size_t n = strlen(known[i].mark);
+        if (bytes >= n && memcmp(text, known[i].mark, n) == 0) return known[i].advice;
+    }
+    return "iconv -t UTF-8 -f and its own encoding (GB18030, LATIN1) makes it so";
+}
+
+static enum status refuse_byte(const struct lines *lines, const char *text, size_t bytes, size_t at)
 {
     const char *path = lines_path(lines);
     unsigned long long number = lines->follow;
     if (!text[at])
         FAIL(STATUS_INPUT, "%s line %llu: byte %zu is 0; this is no text", path, number, at + 1);
-    FAIL(STATUS_INPUT,
-         "%s line %llu: byte %zu (0x%02X) is not UTF-8; iconv -t UTF-8 -f and the file's own "
-         "encoding (GB18030, LATIN1) makes it so",
-         path, number, at + 1, (unsigned char)text[at]);
+    FAIL(STATUS_INPUT, "%s line %llu: byte %zu (0x%02X) is not UTF-8; %s", path, number, at + 1,
+         (unsigned char)text[at], lines_advice(text, bytes, number == 1));
 }
 
 static enum status check_text(struct lines *lines, size_t first, size_t last)
@@ -107,7 +122,7 @@ static enum status check_text(struct lines *lines, size_t first, size_t last)
         int length = (unsigned char)text[i] - 1u < 0x7Fu ? 1
                      : text[i] ? utf8_read((const uint8_t *)text + i, bytes - i, &code)
                                : 0;
-        if (length == 0 && (!text[i] || !lines->replace)) return refuse_byte(lines, text, i);
+        if (length == 0 && (!text[i] || !lines->replace)) return refuse_byte(lines, text, bytes, i);
         if (length == 0) {
             text[i] = '?';
             lines->replaced++;

@@ -28,5 +28,7 @@ enum status lines_next(struct lines *lines, struct line *line_p, bool *more_p) C
 enum status lines_join(struct lines *lines, struct line *line_p, bool *more_p) CHECK_RESULT;
 uint64_t lines_replaced(const struct lines *lines); // bytes so far
 const char *lines_path(const struct lines *lines);
+// What is to be done about bytes that are no UTF-8, by how their line begins; first: it is the file's first.
+const char *lines_advice(const char *text, size_t bytes, bool first);
 bool line_is_blank(const char *text, size_t bytes); // of nothing but spaces, tabs and returns
 #endif

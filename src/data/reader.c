@@ -6,9 +6,11 @@
 #include "data/reader_internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 // A text that packs a thousand to one is no text; what is small may be anything.
 enum { MOST_RATIO = 1000, RATIO_FREE_BYTES = 1 << 26 };
+enum { FIRST_ROOM = 1 << 16 };
 
 uint64_t reader_place(const struct reader *reader)
 {
@@ -119,5 +121,50 @@ enum status reader_read(struct reader *reader, uint8_t *out, size_t room, size_t
     TRY(file_stamp_read(reader->descriptor, reader->file->path, &stamp));
     if (!file_stamp_equal(&stamp, &reader->file->stamp))
         FAIL(STATUS_INPUT, "%s has changed while it was read", reader->file->path);
+    return STATUS_OK;
+}
+
+// ---- a whole file ----
+
+// One byte more than `limit` is asked for: it tells that there is more.
+static enum status read_whole(struct reader *reader, size_t limit, char **text_p, size_t *bytes_p)
+{
+    size_t room = 0, got;
+    *bytes_p = 0;
+    do {
+        room = room ? 2 * room : FIRST_ROOM;
+        if (room > limit + 1) room = limit + 1;
+        TRY(memory_grow(text_p, room + 1, 1, "a text"));
+        TRY(reader_read(reader, (uint8_t *)*text_p + *bytes_p, room - *bytes_p, &got));
+        *bytes_p += got;
+        if (*bytes_p > limit)
+            FAIL(STATUS_INPUT, "%s has more than %zu bytes; at most so many are read here",
+                 reader->file->path, limit);
+    } while (*bytes_p == room);
+    (*text_p)[*bytes_p] = 0;
+    return STATUS_OK;
+}
+
+enum status reader_read_whole(const char *path, size_t limit, char **text_p, size_t *bytes_p)
+{
+    struct file_list list = {0};
+    struct reader *reader = NULL;
+    char *text = NULL;
+    size_t bytes = 0;
+    if (directory_exists(path))
+        FAIL(STATUS_INPUT, "%s is a folder; one file is wanted", path); // a list may be of one
+    TRY(file_list_create(path, &list));
+    enum status status = reader_open(&list.files[0], &reader);
+    if (!status) status = read_whole(reader, limit, &text, &bytes);
+    reader_close(reader);
+    file_list_destroy(&list);
+    if (status) {
+        free(text);
+        return status;
+    }
+    if (bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
+        memmove(text, text + 3, (bytes -= 3) + 1);
+    *text_p = text;
+    *bytes_p = bytes;
     return STATUS_OK;
 }

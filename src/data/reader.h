@@ -16,4 +16,8 @@ enum status reader_open(const struct text_file *file, struct reader **reader_p) 
 enum status reader_read(struct reader *reader, uint8_t *out, size_t room,
                         size_t *got_p) CHECK_RESULT;
 void reader_close(struct reader *reader);
+// All of one file of at most `limit` bytes of text, without a byte order mark and with a NUL behind it; the caller frees *text_p.
+// Fails: STATUS_INPUT as above, and for a folder.
+enum status reader_read_whole(const char *path, size_t limit, char **text_p,
+                              size_t *bytes_p) CHECK_RESULT;
 #endif

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "data/rows.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "data/rows_internal.h"
 
@@ -103,6 +104,8 @@ enum status rows_open(const struct rows_setup *setup, struct rows **rows_p)
     struct rows *rows = NULL;
     const struct rows_format *format = NULL;
     INVARIANT(setup->columns > 0 && setup->columns <= ROW_FIELDS, "%d columns", setup->columns);
+    if (directory_exists(setup->path))
+        FAIL(STATUS_INPUT, "%s is a folder; one file is wanted", setup->path);
     TRY(find_format(setup, &format));
     if (setup->pair) TRY(check_pair(setup, format));
     if (setup->header && (format == &rows_lines || format == &rows_jsonl || format == &rows_squad))

@@ -195,10 +195,15 @@ static enum status start_squad(struct rows *rows)
                  rows->setup.path, rows->setup.column[i]);
         rows->place[i] = j;
     }
+    char *text;
+    size_t bytes;
     struct squad *squad = calloc(1, sizeof *squad);
     if (!squad) FAIL(STATUS_MEMORY, "not enough memory to read %s", rows->setup.path);
     rows->own = squad;
-    TRY(json_read_file(rows->setup.path, SQUAD_LIMIT, &squad->root));
+    TRY(reader_read_whole(rows->setup.path, SQUAD_LIMIT, &text, &bytes));
+    enum status status = json_parse(text, bytes, rows->setup.path, &squad->root);
+    free(text);
+    TRY(status);
     if (!json_is_array(json_object_get(squad->root, "data")))
         FAIL(STATUS_INPUT, "%s: \"data\" is %s; SQuAD's layout has a list of articles there",
              rows->setup.path, kind_of(json_object_get(squad->root, "data")));

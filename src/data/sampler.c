@@ -14,13 +14,15 @@ enum status sampler_init(struct sampler *sampler, const struct corpus *corpus, i
               (long long)first, (long long)last, (long long)corpus->count);
     INVARIANT(context >= 1, "context %lld", (long long)context);
     int64_t count = last - first;
+    if (count < 2)
+        FAIL(STATUS_INPUT,
+             "the text has %s here; even a context of 1 needs 2 or more: give more text",
+             count ? "1 token" : "no token");
     if (count <= context)
         FAIL(STATUS_INPUT,
              "the text has %lld tokens here; a context of %lld needs %lld or more: give more text, "
-             "or set model.context "
-             "to %lld or less",
-             (long long)count, (long long)context, (long long)context + 1,
-             (long long)(count > 1 ? count - 1 : 1));
+             "or set model.context to %lld or less",
+             (long long)count, (long long)context, (long long)context + 1, (long long)count - 1);
     int64_t windows = (count - context) / context;
     *sampler = (struct sampler){.corpus = corpus,
                                 .first = first,

@@ -9,6 +9,14 @@
 
 struct text text_of(const char *string) { return (struct text){string, strlen(string)}; }
 
+struct text text_bare(struct text text)
+{
+    while (text.bytes && (*text.at == ' ' || *text.at == '\t')) text.at++, text.bytes--;
+    while (text.bytes && (text.at[text.bytes - 1] == ' ' || text.at[text.bytes - 1] == '\t'))
+        text.bytes--;
+    return text;
+}
+
 void buffer_release(struct buffer *buffer)
 {
     free(buffer->at);

@@ -15,6 +15,7 @@ struct text {
     size_t bytes;
 };
 struct text text_of(const char *string); // of a string that ends in a NUL
+struct text text_bare(struct text text); // without the spaces and tabs at its ends
 
 // Starts as {0}; released by buffer_release. Adding keeps what is there; buffer_clear empties it and keeps the memory.
 struct buffer {

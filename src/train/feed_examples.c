@@ -95,7 +95,7 @@ static enum status split_rows(struct trainer *trainer)
 
 // ---- uneven classes ----
 
-static enum status count_classes(const struct example_feed *feed, int64_t **count_p)
+enum status count_classes(const struct example_feed *feed, int64_t **count_p)
 {
     TRY(memory_allocate((size_t)feed->labels.count, sizeof **count_p, "the classes", count_p));
     for (int64_t i = 0; i < feed->learned.count; i++)
@@ -385,6 +385,7 @@ static enum status examples_open(struct trainer *trainer)
     feed->learned.epoch = feed->held_out.epoch = -1;
     TRY(setup_examples(trainer));
     TRY(split_rows(trainer));
+    TRY(feed_warn(trainer));
     TRY(balance_classes(trainer));
     TRY(measure_known(trainer));
     TRY(make_shapes(trainer));

@@ -74,6 +74,10 @@ bool row_is_held_out(const struct run_config *config, int64_t count, int64_t row
 // feed_examples.c: whether the i-th of `have` that are held out is among as many as are asked for, spread evenly.
 bool row_is_asked(const struct run_config *config, int64_t i, int64_t have);
 enum status share_add(struct share *share, int64_t *room, int32_t row) CHECK_RESULT;
+// feed_examples.c: rows of each class that are learned from, before any is repeated; the caller frees *count_p.
+enum status count_classes(const struct example_feed *feed, int64_t **count_p) CHECK_RESULT;
+// feed_warn.c: by the replica that speaks, of rows that were read and split.
+enum status feed_warn(const struct trainer *trainer) CHECK_RESULT;
 // feed_fill.c: tokens that an example takes in its bucket; fills micro-batch m of a share, returns its targets. learns: the text is
 // changed as the run file asks for.
 int32_t fill_length(const struct trainer *trainer, const struct examples *rows, int64_t row,

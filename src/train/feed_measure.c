@@ -157,7 +157,8 @@ enum status measure_known(const struct trainer *trainer)
     while (i < held->count && label[held->row[i]] == label[held->row[0]]) i++;
     if (i < held->count) return STATUS_OK;
     FAIL(STATUS_INPUT,
-         "%s: all %lld held-out rows are of class \"%.*s\", and train.measure: auc compares two",
+         "%s: all %lld held-out rows are of class \"%.*s\", and train.measure: auc compares two; "
+         "hold out rows of both (data.valid, data.valid_fraction), or measure accuracy or f1",
          config->data.valid[0] ? config->data.valid : config->data.train, (long long)held->count,
          CUT(feed->labels.name[label[held->row[0]]], 60));
 }

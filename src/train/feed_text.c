@@ -125,41 +125,57 @@ static enum status open_chains(struct trainer *trainer)
     return STATUS_OK;
 }
 
-static enum status open_samplers(struct trainer *trainer)
+static enum status open_training(struct trainer *trainer)
 {
     const struct run_config *config = &trainer->config;
     struct text_data *text = trainer->feed.own;
     int64_t context = config->model.context, split = split_of(trainer);
-    bool splits = !text->valid_corpus && config->data.valid_fraction > 0;
     char part[96] = "";
-    if (splits)
+    if (split < text->corpus->count)
         snprintf(part, sizeof part, ", the part before its held-out end (data.valid_fraction: %g)",
                  config->data.valid_fraction);
     TRY(place_range(config, "data.train", config->data.train, part,
                     sampler_init(&text->training, text->corpus, 0, split, context, config->seed)));
-    if (config->data.carry)
-        TRY(place_range(
-            config, "data.train", config->data.train, part,
-            streams_init(&text->streams, text->corpus, 0, split, config->batch, context)));
+    if (!config->data.carry) return STATUS_OK;
+    return place_range(
+        config, "data.train", config->data.train, part,
+        streams_init(&text->streams, text->corpus, 0, split, config->batch, context));
+}
+
+static enum status open_evaluation(struct trainer *trainer)
+{
+    const struct run_config *config = &trainer->config;
+    struct text_data *text = trainer->feed.own;
     const struct corpus *held_out = text->valid_corpus ? text->valid_corpus : text->corpus;
-    int64_t first = text->valid_corpus ? 0 : split;
-    if (!text->valid_corpus && !splits) return STATUS_OK;
-    if (splits)
+    const char *key = text->valid_corpus ? "data.valid" : "data.train";
+    const char *path = text->valid_corpus ? config->data.valid : config->data.train;
+    int64_t context = config->model.context, first = text->valid_corpus ? 0 : split_of(trainer);
+    char part[96] = "";
+    if (!text->valid_corpus)
         snprintf(part, sizeof part, ", its held-out end (data.valid_fraction: %g)",
                  config->data.valid_fraction);
     TRY(place_range(
-        config, splits ? "data.train" : "data.valid",
-        splits ? config->data.train : config->data.valid, part,
+        config, key, path, part,
         sampler_init(&text->evaluation, held_out, first, held_out->count, context, config->seed)));
-    if (config->data.carry)
-        return place_range(config, splits ? "data.train" : "data.valid",
-                           splits ? config->data.train : config->data.valid, part,
-                           open_chains(trainer));
+    if (config->data.carry) return place_range(config, key, path, part, open_chains(trainer));
     int64_t windows = sampler_evaluation_windows(&text->evaluation);
     if (config->eval_windows > 0 && config->eval_windows < windows) windows = config->eval_windows;
     text->windows = windows;
     trainer->feed.groups = (windows + config->micro_batch - 1) / config->micro_batch;
     return STATUS_OK;
+}
+
+// The shorter part first: the context that a refusal advises fits the other, too.
+static enum status open_samplers(struct trainer *trainer)
+{
+    const struct text_data *text = data_of(trainer);
+    int64_t split = split_of(trainer), held = text->corpus->count - split;
+    if (text->valid_corpus) held = text->valid_corpus->count;
+    if (!text->valid_corpus && !(trainer->config.data.valid_fraction > 0))
+        return open_training(trainer);
+    if (held >= split) TRY(open_training(trainer));
+    TRY(open_evaluation(trainer));
+    return held >= split ? STATUS_OK : open_training(trainer);
 }
 
 static enum status open_corpora(struct trainer *trainer)

@@ -249,8 +249,10 @@ enum status schema_read(const struct schema *schema, const char *path, void *obj
             error_at(STATUS_MEMORY, __FILE__, __LINE__, "%s: not enough memory to read it", path);
         goto free_text;
     }
+    // With an encoding that was set libyaml takes a byte order mark for text.
+    size_t mark = bytes >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text, bytes);
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)text + mark, bytes - mark);
     status = read_document(&reader);
     yaml_parser_delete(&reader.parser);
 

@@ -204,9 +204,12 @@ static void what_does_not_fit_is_named(void **state)
     setup.labels = &labels;
     refuse(&setup, "a.tsv line 2: there is no class \"better\"; the training data have bad, good");
     setup = setup_of(put_text("a.tsv", "x\t1.5\ny\tnan\n"), 1, TARGET_NUMBER, tokenizer);
-    refuse(&setup, "a.tsv line 2: \"nan\" is no number");
+    refuse(&setup, "a.tsv line 2: \"nan\" is no number, in column 2");
     put_text("a.tsv", "x\t\n");
-    refuse(&setup, "a.tsv line 1: \"\" is no number");
+    refuse(&setup, "a.tsv line 1: \"\" is no number, in column 2");
+    put_text("a.tsv", "text\tvalue\nx\t1\n");
+    refuse(&setup, "a.tsv line 1: \"value\" is no number, in column 2; data.header: true leaves "
+                   "out a first row of names");
     put_text("a.tsv", "");
     refuse(&setup, "a.tsv has no rows");
     struct rows_setup rows = {
@@ -219,6 +222,11 @@ static void what_does_not_fit_is_named(void **state)
     memset(long_name, 'x', sizeof long_name);
     memcpy(long_name, "a,", 2);
     long_name[sizeof long_name - 1] = 0;
+    rows = (struct rows_setup){
+        .path = put_text("l.jsonl", "{\"l\": [1, 2]}\n"), .column = {"l"}, .columns = 1};
+    assert_int_equal(labels_collect(&rows, &none), STATUS_INPUT);
+    assert_true(error_says("l.jsonl line 1: the label is a list; a row is of one class"));
+    rows.column[0] = "2";
     const struct {
         const char *text, *words;
     } cases[] = {{"a,one\nb,\"t\nwo\"\n", "l.csv line 2: the label has a line break in it"},

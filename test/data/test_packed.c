@@ -100,6 +100,31 @@ static void packed_text_is_the_same_text(void **state)
         }
 }
 
+static void a_whole_file_is_bounded_and_has_no_mark(void **state)
+{
+    (void)state;
+    size_t bytes, marked_bytes, packed_bytes, got = 0;
+    char *read = NULL;
+    uint8_t *text = make_text(300000, 3, true, &bytes), *marked = malloc(bytes + 3);
+    memcpy(marked, "\xEF\xBB\xBF", 3);
+    memcpy(marked + 3, text, bytes);
+    marked_bytes = bytes + 3;
+    for (size_t p = 0; packings[p].pack; p++) {
+        uint8_t *packed = packings[p].pack(marked, marked_bytes, &packed_bytes);
+        const char *path = put_file(named("w", packings[p].ending), packed, packed_bytes);
+        assert_int_equal(reader_read_whole(path, marked_bytes, &read, &got), STATUS_OK);
+        assert_int_equal(got, bytes);
+        assert_memory_equal(read, text, bytes);
+        assert_int_equal(read[got], 0);
+        free(read);
+        assert_int_equal(reader_read_whole(path, marked_bytes - 1, &read, &got), STATUS_INPUT);
+        assert_true(error_says("has more than"));
+        free(packed);
+    }
+    free(marked);
+    free(text);
+}
+
 static void members_one_after_another_are_one_text(void **state)
 {
     (void)state;
@@ -306,6 +331,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #if defined HAVE_ZLIB || defined HAVE_ZSTD
         cmocka_unit_test_setup(packed_text_is_the_same_text, clear),
+        cmocka_unit_test_setup(a_whole_file_is_bounded_and_has_no_mark, clear),
         cmocka_unit_test_setup(members_one_after_another_are_one_text, clear),
         cmocka_unit_test_setup(packed_lines_give_their_field, clear),
         cmocka_unit_test_setup(an_early_end_is_refused, clear),

@@ -109,6 +109,10 @@ train "text: empty" 3 "empty.txt" --set data.train=empty.txt
 mkdir -p hollow; train "text: an empty folder" 3 "hollow" --set data.train=hollow
 printf 'short' >short.txt; train "text: shorter than the context" 3 "context" --set data.train=short.txt
 printf '%040d' 1 >forty.txt; train "text: held-out part shorter than the context" 3 "data.train: forty.txt, its held-out end (data.valid_fraction: 0.1): the text has 4 tokens" --set data.train=forty.txt
+printf '%060d' 1 >sixty.txt; good "text: the context that is advised is taken" "$program" train run.yaml --out short --quiet --set data.train=forty.txt --set model.context=3 --set train.steps=1
+rm -rf short; train "text: the shorter of two files is told" 3 "data.valid: tiny.txt: the text has 5 tokens here; a context of 64 needs 65 or more: give more text, or set model.context to 4 or less" --set data.train=sixty.txt --set data.valid=tiny.txt --set model.context=64
+train "text: a part that no context fits" 3 "its held-out end (data.valid_fraction: 0.1): the text has 1 token here; even a context of 1 needs 2 or more: give more text" --set data.train=tiny.txt
+printf a >letter.txt; train "text: a part without a token" 3 "the text has no token here; even a context of 1 needs 2" --set data.train=letter.txt --set model.context=1
 mkfifo pipe; train "text: a pipe" 3 "pipe" --set data.train=pipe
 train "text: a device" 3 "/dev/zero" --set data.train=/dev/zero
 printf '{"text": "a"}\n{"text": \n' >bad.jsonl; train "text: broken .jsonl" 3 "bad.jsonl" --set data.train=bad.jsonl

@@ -144,8 +144,9 @@ fails "a target's name without features" 2 "--target sum is a name: add --featur
 fails "too few features" 2 "--features a: 1 column; the model reads 2" "$program" classify plane points.csv --features a --target sum
 fails "features of texts" 2 "--features is for models of numbers" "$program" classify bag rows.tsv --features 1
 fails "a text of numbers" 2 "--text is for texts; this model reads 2 numbers" "$program" classify plane points.csv --text 1
+fails "columns that go backwards" 2 "--features: 3-1 goes backwards; 1-3 are the columns" "$program" classify plane points.csv --features 3-1
 fails "columns that are none" 2 "--features: 0-3 are no columns" "$program" classify plane points.csv --features 0-3
-fails "a word among columns of numbers" 3 'points.csv line 2: "m" is no number' "$program" classify plane points.csv --features a,unit --target sum
+fails "a word among columns of numbers" 3 'points.csv line 2: "m" is no number, in column unit' "$program" classify plane points.csv --features a,unit --target sum
 check "... and no row before it" test ! -s out.txt
 cp -r line large
 printf '\377\377\177\177\377\377\177\177' | dd of=large/model.safetensors bs=1 conv=notrunc seek=$(($(wc -c <line/model.safetensors) - 8)) 2>/dev/null

@@ -74,6 +74,9 @@ check "generate: another seed, another text" sh -c '! cmp -s g1.txt g3.txt'
 printf 'the quick' >prompt.txt
 "$program" generate a --prompt-file prompt.txt --max-tokens 50 --seed 3 >g2.txt
 check "generate: the prompt from a file" cmp g1.txt g2.txt
+printf '\357\273\277the quick' >prompt.txt
+"$program" generate a --prompt-file prompt.txt --max-tokens 50 --seed 3 >g2.txt
+check "generate: ... with a byte order mark" cmp g1.txt g2.txt
 "$program" generate a --prompt "the quick" --max-tokens 50 --seed 3 --echo >g2.txt
 check "generate --echo" sh -c '{ printf "the quick"; cat g1.txt; } | cmp - g2.txt'
 "$program" generate a --prompt "the quick" --max-tokens 50 --seed 3 --json >g.json

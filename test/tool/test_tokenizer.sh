@@ -22,6 +22,15 @@ check "a line of ids for each line" sh -c 'test "$(wc -l <ids)" -eq "$(wc -l <te
 check "a whole text, from standard input" sh -c '"$1" tokenizer encode bpe --whole <text.txt >whole && test "$(wc -l <whole)" -eq 1 && "$1" tokenizer decode bpe --whole whole >back && cmp text.txt back' - "$program"
 check "special tokens have ids" sh -c 'test "$(printf "<|end|>" | "$1" tokenizer encode bpe)" = 0' - "$program"
 check "words, unknown ones, newlines" sh -c 'test "$(echo "THE zyxwv the" | "$1" tokenizer encode word | "$1" tokenizer decode word)" = "the <unk> the "' - "$program"
+{ printf '\357\273\277'; cat text.txt; } >marked.txt
+check "a byte order mark is left out" sh -c '"$1" tokenizer encode bpe marked.txt | cmp - ids && "$1" tokenizer encode bpe --whole marked.txt | cmp - whole' - "$program"
+for packing in gzip:gz zstd:zst; do
+    if ! command -v "${packing%:*}" >/dev/null 2>&1; then skip "text in .${packing#*:}" "no ${packing%:*}"; continue; fi
+    "${packing%:*}" -c marked.txt >"packed.${packing#*:}"; "${packing%:*}" -c </dev/null >"empty.${packing#*:}"
+    if "$program" tokenizer encode bpe "packed.${packing#*:}" 2>&1 | grep -q 'made without'; then skip "text in .${packing#*:}" "this build cannot"; continue; fi
+    check "text in .${packing#*:}" sh -c '"$1" tokenizer encode bpe "packed.$2" | cmp - ids && "$1" tokenizer encode bpe --whole "packed.$2" | cmp - whole' - "$program" "${packing#*:}"
+    check "... and none" sh -c 'test -z "$("$1" tokenizer encode bpe "empty.$2")"' - "$program" "${packing#*:}"
+done
 check "an empty line" sh -c 'test "$(echo | "$1" tokenizer encode bpe | wc -c)" -eq 1' - "$program"
 
 bad "nothing to do" 2 "is missing; \`stentor tokenizer --help\` says more"

@@ -131,4 +131,13 @@ refused "a context without room" "model.context" words.yaml --set model.context=
 echo '{"data": [{"title": "", "paragraphs": [{"context": "", "qas": [{"id": "", "question": "", "answers": []}]}]}]}' >void.json
 "$program" answer said void.json --json --reference >void.out 2>err
 if [ $? = 0 ] && [ "$(wc -l <void.out)" = 2 ]; then ok "empty texts have an empty answer"; else not_ok "empty texts have an empty answer"; fi
+
+# ---- packed ----
+for packing in gzip:gz zstd:zst; do
+    if ! command -v "${packing%:*}" >/dev/null 2>&1; then skip "questions in .json.${packing#*:}" "no ${packing%:*}"; continue; fi
+    "${packing%:*}" -c ask.json >"ask.json.${packing#*:}"; rm -rf plain packed
+    "$program" train words.yaml --quiet --json --out plain >plain.json 2>err && "$program" train words.yaml --quiet --json --out packed --set "data.train=ask.json.${packing#*:}" >packed.json 2>err
+    if grep -q 'made without' err; then skip "questions in .json.${packing#*:}" "this build cannot"; continue; fi
+    if [ -n "$(field sha256 plain.json)" ] && [ "$(field sha256 plain.json)" = "$(field sha256 packed.json)" ]; then ok "questions in .json.${packing#*:}"; else not_ok "questions in .json.${packing#*:}"; fi
+done
 conclude

@@ -41,6 +41,8 @@ printf '%s\n' 'task: regress' 'model: {type: linear}' 'data: {train: line.csv, f
 "$program" train line.yaml --folds 3 --quiet --json --out line >line.json 2>err
 check "a measure's mean is over the folds that have it" 'tr "{}" "\n\n" <line.json | awk "{ if (match(\$0, /\"r2\": [a-z0-9.e-]+/)) a[n++] = substr(\$0, RSTART + 6, RLENGTH - 6) }
     END { m = (a[0] + a[1]) / 2; exit !(n == 5 && a[2] == \"null\" && (a[3] - m)^2 < 1e-12 * m * m && a[4] > 0) }"'
+"$program" train line.yaml --folds 3 --out line2 >/dev/null 2>err
+check "... and says of how many" 'grep -q " r2 .*(of 2 of 3 folds; the others have none)" err && [ "$(grep -c "of 3 folds" err)" = 1 ]'
 awk 'BEGIN { for (i = 0; i < 38; i++) print i / 10 ",0.3" }' >flat.csv
 "$program" train line.yaml --quiet --json --out flat --set data.train=flat.csv --set data.valid=flat.csv >flat.json 2>err
 check "equal numbers have no r2" "[ -s flat.json ] && grep -q val/rmse flat/log.jsonl && ! grep -q val/r2 flat/log.jsonl"

@@ -50,6 +50,40 @@ refused "... and a text that is its own target" "column t is what is learned" 2 
 { sed -n 1p rows.csv; grep more rows.csv; } >more.csv
 sed 's/^task: .*/task: classify/; s/target: y/target: kind/; s/measure: loss/measure: auc/' numbers.yaml >classes.yaml
 refused "auc of one class is refused before a step" 'more.csv: all ' 3 classes.yaml --set data.valid=more.csv
+if grep -q 'hold out rows of both (data.valid, data.valid_fraction), or measure accuracy or f1' err; then ok "... with what would do"; else not_ok "... with what would do"; fi
+
+# ---- warnings of what rows show ----
+warns() { # warns WHAT MESSAGE ARGUMENT…
+    what=$1 message=$2; shift 2; rm -rf out
+    if "$program" train "$@" --out out --set train.steps=1 >/dev/null 2>err && grep -q -F -e "$message" err; then ok "$what"; else not_ok "$what"; fi
+}
+words='task: classify
+model: {type: bag, width: 4, context: 16}
+data: {train: two.tsv, tokenizer: word, valid_fraction: 0.5}'
+run_file words "$words" "measure: loss"
+printf 'good film\tpos\nbad\tneg\n' >two.tsv
+warns "classes that nothing is learned of" 'warning: two.tsv: 1 of 2 classes has no row to learn from, all are held out: "' words.yaml
+awk 'BEGIN { for (i = 0; i < 20; i++) print "word\t" i }' >twenty.tsv
+warns "... some of them" '10 of 20 classes have no row to learn from, all are held out: "' words.yaml --set data.train=twenty.tsv
+awk 'BEGIN { for (i = 0; i < 40; i++) print "a word" i % 4 "\t" (i % 3 ? "pos" : i % 2 ? "pos " : "neg") }' >blanks.tsv
+warns "labels that differ by blanks" 'warning: blanks.tsv: the labels "pos" and "pos " differ by blanks' words.yaml --set data.train=blanks.tsv
+warns "unknown words" 'blanks.tsv: 50 % of the tokens are words that the tokenizer lacks (<unk>)' words.yaml --set data.train=blanks.tsv --set data.min_count=11
+if grep -q 'warning: .*<unk>' err; then not_ok "... no warning below a half"; else ok "... no warning below a half"; fi
+printf '坏片子\tneg\n好片子\tpos\n坏\tneg\n好\tpos\n' >chinese.tsv
+"$program" train words.yaml --quiet --out out2 >/dev/null 2>&1
+warns "... and one above" 'warning: chinese.tsv: 100 % of the tokens are words that the tokenizer lacks (<unk>); a tokenizer of such' words.yaml --set data.train=chinese.tsv --set data.tokenizer=out2
+warns "Chinese between spaces" 'warning: chinese.tsv: a text is 1.0 words, since Chinese has no spaces between them; data.split: words' words.yaml --set data.train=chinese.tsv
+
+# ---- what no row is ----
+mkdir -p folder
+refused "a folder" "folder is a folder; one file is wanted" 3 words.yaml --set data.valid=folder
+sed 's/,/, /g' rows.csv >spaced.csv; sed 1d rows.csv >bare.csv; sed 1d spaced.csv >bare_spaced.csv; rm -rf a b
+places() { "$program" train numbers.yaml --quiet --json --out $1 --set data.features=1,2 --set data.target=3 --set data.train=$2 >$1.json 2>err; }
+if places a bare.csv && places b bare_spaced.csv && [ "$(field sha256 a.json)" = "$(field sha256 b.json)" ]; then ok "blanks behind commas"; else not_ok "blanks behind commas"; fi
+for coding in 'UTF-16:\377\376a\000:this is UTF-16; iconv -f UTF-16' 'big UTF-16:\376\377\000a:this is UTF-16; iconv -f UTF-16' 'gzip:\037\213\010\000:ends in .gz is unpacked' 'zstd:\050\265\057\375:ends in .zst is unpacked' 'another:\326\320:GB18030'; do
+    rest=${coding#*:}; printf "${rest%%:*}" >coded.tsv
+    refused "text in ${coding%%:*}" "${rest#*:}" 3 words.yaml --set data.train=coded.tsv
+done
 
 # ---- pieces of a text are held out together ----
 awk 'BEGIN { for (line = 0; line < 10; line++) { for (i = 0; i < 40; i++) printf "w%d_%d ", line, i % 9; print "" } }' >long.txt
@@ -67,6 +101,10 @@ refused "an ending in capitals" "columns of .jsonl are keys" 3 masked.yaml --set
 refused "a header of lines" "data.header: long.txt is read as lines" 2 masked.yaml --set data.header=true
 refused "a text's key beside numbers" "data.ngrams: it is of texts, and data.features are numbers" 2 numbers.yaml --set data.ngrams=2
 refused "a key of running text" "data.partition: it is of running text, and task: mlm reads rows" 2 masked.yaml --set data.partition=length
+
+# ---- run files of editors that write a byte order mark ----
+{ printf '\357\273\277'; cat numbers.yaml; } >marked.yaml
+if "$program" train marked.yaml --out out --print-config >marked.out 2>err && "$program" train numbers.yaml --out out --print-config 2>err | cmp -s - marked.out; then ok "a run file with a byte order mark"; else not_ok "a run file with a byte order mark"; fi
 
 # ---- a schedule whose warm-up is as long as the run ----
 rm -rf out
