@@ -189,6 +189,7 @@ static enum status open_scores(struct job *job, const struct options *options)
     const struct score_options measures = {
         .reference = option_text(options, "reference"),
         .intervals = option_given(options, "intervals"),
+        .rouge_by_references = !option_given(options, "characters"),
         .measures = {.rouge = true,
                      .rouge_options = {.characters = option_given(options, "characters"),
                                        .stem = option_given(options, "stem")}}};

@@ -8,7 +8,9 @@
 struct score_options {
     const char *reference; // file, a line each; NULL: references come with the lines
     bool intervals;        // of confidence, beside the measures
-    struct written_options measures;
+    // What no option says goes by the references: characters where they have more Chinese ones than Latin letters, as in training.
+    bool rouge_by_references, bleu_by_references;
+    struct written_options measures; // else
 };
 struct score_lines;
 // Borrows the file's name. Fails: STATUS_INPUT.

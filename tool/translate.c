@@ -37,7 +37,7 @@
 static const struct option_row translate_rows[] = {
     WRITING_ROWS("", "draws: "),
     {"reference", "FILE", "what each line should become: BLEU and chrF are printed at the end"},
-    {"tokenize", "NAME", "measures: BLEU by 13a, zh, char or none, as sacreBLEU's (13a)"},
+    {"tokenize", "NAME", "measures: BLEU by 13a, zh, char, none, as sacreBLEU's (13a; of Chinese zh)"},
     {"smooth", "NAME", "measures: BLEU's orders without match by exp, floor, add-k or none (exp)"},
     {"chrf-words", "N", "measures: chrF's orders of words beside characters'; 2: chrF++ (0)"},
     {"lower-case", NULL, "measures: they do not see capital letters"},
@@ -47,7 +47,7 @@ static const struct option_row translate_rows[] = {
 static const struct option_row summarize_rows[] = {
     WRITING_ROWS("writing: ", "writing, draws: "),
     {"reference", "FILE", "what each line should become: ROUGE is printed at the end"},
-    {"characters", NULL, "measures: ROUGE by characters, for Chinese; else by words"},
+    {"characters", NULL, "measures: ROUGE by characters, as of Chinese references; else by words"},
     {"stem", NULL, "measures: ROUGE by the stems of words"},
     INTERVALS_OPTION,
     EXTRACT_OPTIONS,
@@ -119,6 +119,8 @@ static enum status read_measures(const struct options *options, bool summaries,
         TRY(option_refuse(options, summaries ? &summarize_command : &translate_command, "measures",
                           "measuring; add --reference FILE"));
     out->measures.rouge_options.characters = option_given(options, "characters");
+    out->rouge_by_references = out->measures.rouge && !option_given(options, "characters");
+    out->bleu_by_references = !summaries && !option_given(options, "tokenize");
     out->measures.rouge_options.stem = option_given(options, "stem");
     return summaries ? STATUS_OK : read_bleu(options, out);
 }

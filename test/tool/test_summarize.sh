@@ -85,6 +85,9 @@ check "--lead: the first sentence" sh -c 'sed "s/[.].*/./" held.txt | cmp - lead
 check "--lead: its ROUGE, below the model's" awk '/^rouge1/ { exit !($4 < 0.5) }' err.txt
 "$program" summarize --lead 2 <held.txt >lead2.txt 2>err.txt
 check "--lead 2 of standard input" sh -c 'sed "s/\([.][^.]*[.]\).*/\1/" held.txt | cmp - lead2.txt'
+printf '{"t": "今天下雨。我们不去！", "s": "今天下雨。"}\n' >chinese.jsonl
+"$program" summarize --lead 1 chinese.jsonl --text t --target s >out.txt 2>err.txt
+check "Chinese summaries are measured by characters" grep -q '^rouge1 *by:characters|stem:no = 1.0000' err.txt
 printf '今天下雨。我们不去！明天再说。\nOne. Two. Three.\n' >in.txt
 fails "--lead of Chinese" 0 "" "$program" summarize --lead 2
 check "... sentences without a space" sh -c 'printf "今天下雨。我们不去！\nOne. Two.\n" | cmp - out.txt'

@@ -74,6 +74,15 @@ check "--intervals: of ROUGE" grep -q '^rouge1 .* (95 %: 0[.][0-9]* to [01][.][0
 "$program" summarize seq2seq lines.txt --reference lines.txt --stem >out.txt 2>err.txt
 check "summarize --reference: ROUGE" sh -c 'test $(grep -c "^rouge.*stem:yes = 0\.[0-9]*" err.txt) -eq 4'
 
+sed 's/.*/天气很好，我们去公园。/' lines.txt >chinese.txt
+"$program" eval seq2seq chinese.txt --max-tokens 3 --reference chinese.txt >out.txt 2>err.txt
+check "Chinese references are measured by characters" sh -c 'cat err.txt out.txt; grep -q "^BLEU .*tok:zh" out.txt && test $(grep -c "^rouge.*by:characters" out.txt) -eq 4'
+"$program" eval seq2seq chinese.txt --max-tokens 3 --reference chinese.txt --tokenize 13a --json >out.txt 2>err.txt
+check "unless something else is asked for" grep -q 'tok:13a.*"rouge_by": "characters"' out.txt
+{ cat lines.txt lines.txt; sed 's/.*/天气很好/' lines.txt lines.txt; } >both.txt
+"$program" eval seq2seq both.txt --max-tokens 3 --reference both.txt >out.txt 2>err.txt
+check "mostly Latin ones by words" sh -c 'cat err.txt out.txt; grep -q "^BLEU .*tok:13a" out.txt && test $(grep -c "^rouge.*by:words" out.txt) -eq 4'
+
 # ---- a trained one, with a tokenizer of its own for sources ----
 awk 'BEGIN { srand(7); split("red green blue one two three four five", w, " "); split("rot gruen blau eins zwei drei vier fuenf", d, " ")
     for (i = 0; i < 600; i++) { n = 1 + int(rand() * 5); s = t = ""
@@ -110,6 +119,11 @@ check "measure bleu: the same bits with 1, 2 and 3 workers" sh -c 'cmp figures.1
 check "measure bleu: what translate says of the same lines" test "$(value bleu out.txt)" = "$(value bleu by1.json)"
 "$program" translate by1/best held.src --beam 1 --reference held.ref --json >out.txt 2>err.txt
 check "measure bleu: best/ has the best" awk -v a="$(value bleu out.txt)" -v b="$(value best by1.json)" 'BEGIN { exit !(a > 1 && a - b < 1e-9 && b - a < 1e-9) }'
+for file in pairs held; do sed 's/rot/红/g; s/gruen/绿/g; s/blau/蓝/g; s/eins/一/g; s/zwei/二/g; s/drei/三/g; s/vier/四/g; s/fuenf/五/g' $file.tsv >$file.zh.tsv; done
+timeout 100 "$program" train run.yaml --out chinese --quiet --json --set data.train=pairs.zh.tsv --set data.valid=held.zh.tsv >chinese.json 2>err.txt
+cut -f 2 held.zh.tsv >zh.ref
+"$program" eval chinese held.src --beam 1 --reference zh.ref --json >out.txt 2>err.txt
+check "measure bleu: of Chinese, too" sh -c "cat err.txt chinese.json out.txt; test '$(value bleu chinese.json)' != 0.0 && test '$(value bleu out.txt)' = '$(value bleu chinese.json)'"
 timeout 100 "$program" train run.yaml --out half --quiet --set train.steps=60 --set train.decay_steps=120 --set parallel.workers=2 >log 2>err.txt
 timeout 100 "$program" train run.yaml --out half --quiet --set train.decay_steps=120 --resume >log 2>err.txt
 timeout 100 "$program" train run.yaml --out whole --quiet --set train.decay_steps=120 >log 2>err.txt
