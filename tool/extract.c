@@ -217,7 +217,7 @@ static enum status start(struct job *job, const struct options *options,
     TRY(memory_allocate(WINDOW_ROWS, sizeof *job->extractions, "rows", &job->extractions));
     TRY(windows_run(&job->windows, &work, job));
     if (!job->scores || !job->windows.complete) return STATUS_OK;
-    return score_lines_print(job->scores, job->json);
+    return score_lines_print(job->scores, job->windows.name, job->json);
 }
 
 enum status extract_run(const struct options *options)

@@ -229,7 +229,7 @@ static enum status say(const struct way *way, json_t *object)
     return STATUS_OK;
 }
 
-enum status score_lines_print(struct score_lines *s, bool json)
+enum status score_lines_print(struct score_lines *s, const char *input, bool json)
 {
     struct line line;
     bool more = false;
@@ -241,9 +241,7 @@ enum status score_lines_print(struct score_lines *s, bool json)
     if (more)
         FAIL(STATUS_INPUT, "%s has more lines than the input's %lld; a line stands for each",
              s->options.reference, (long long)s->count);
-    if (s->count == 0)
-        FAIL(STATUS_INPUT, "%s has no lines, nor has the input: there is nothing to measure",
-             s->options.reference);
+    if (s->count == 0) FAIL(STATUS_INPUT, "%s has no rows to measure", input);
     if (!json) return say(way_of(s), NULL);
     json_t *object = json_pack("{s:I}", "lines", (json_int_t)s->count);
     if (!object) FAIL(STATUS_MEMORY, "not enough memory for the measures");

@@ -244,7 +244,7 @@ static enum status start(struct job *job, const struct options *options,
     TRY(memory_allocate((size_t)room, sizeof *job->translations, "lines", &job->translations));
     TRY(windows_run(&job->windows, &work, job));
     if (!job->scores || !job->windows.complete) return STATUS_OK;
-    return score_lines_print(job->scores, job->json);
+    return score_lines_print(job->scores, job->windows.name, job->json);
 }
 
 static enum status run(const struct options *options, bool summaries)

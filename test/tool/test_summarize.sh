@@ -97,7 +97,9 @@ check "eval: the measures, and no lines" sh -c 'test ! -s err.txt && test $(grep
 check "eval: of two files, with intervals" sh -c 'cat err.txt; test $(wc -l <eval.txt) -eq 1 && grep -q "\"rouge1_low\": 0" eval.txt'
 
 # ---- what is wrong ----
-: >in.txt
+: >in.txt; : >none.tsv
+fails "no row to measure" 3 "none.tsv has no rows to measure" "$program" summarize linear none.tsv --target 2
+fails "nothing to measure of standard input" 3 "standard input has no rows to measure" "$program" summarize linear --reference none.tsv
 fails "nothing in, nothing out" 0 "" "$program" summarize linear
 check "... nothing" test ! -s out.txt
 printf '\nOne sentence without an end\n   \n. . .\n' >in.txt
