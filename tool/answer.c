@@ -60,9 +60,9 @@ static enum status write_line(struct text text)
 {
     for (size_t i = 0; i < text.bytes; i++) {
         bool ends = text.at[i] == '\n' || text.at[i] == '\r';
-        TRY(output_write(ends ? " " : text.at + i, 1));
+        TRY(output_part(ends ? " " : text.at + i, 1));
     }
-    return output_print("\n");
+    return output_line("", 0);
 }
 
 // Of equally good windows the first.

@@ -121,10 +121,7 @@ static enum status write_row(void *context, int64_t i)
     TRY(join(job, &job->extractions[i], windows_text(&job->windows, i, TEXT)));
     struct text line = {job->line.at ? job->line.at : "", job->line.bytes};
     if (output_has_lines() && job->json) TRY(write_object(job, i));
-    if (output_has_lines() && !job->json) {
-        TRY(output_write(line.at, line.bytes));
-        TRY(output_print("\n"));
-    }
+    if (output_has_lines() && !job->json) TRY(output_line(line.at, line.bytes));
     struct text sentences = {job->sentences.at ? job->sentences.at : "", job->sentences.bytes};
     return job->scores ? score_row(job, i, sentences) : STATUS_OK;
 }

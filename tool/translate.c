@@ -158,16 +158,14 @@ static enum status write_object(const struct job *job, int64_t i)
 static enum status write_text(const struct job *job, int64_t i)
 {
     const struct translation *t = &job->translations[i];
-    if (job->search.n_best == 1) {
-        if (t->count) TRY(output_write(t->best[0].text.at, t->best[0].text.bytes));
-        return output_print("\n");
-    }
+    struct text none = {"", 0}, best = t->count ? buffer_text(&t->best[0].text) : none;
+    if (job->search.n_best == 1) return output_line(best.at, best.bytes);
     for (int64_t h = 0; h < t->count; h++) {
         TRY(output_print("%llu ||| ", (unsigned long long)job->windows.lines[i] - 1));
-        TRY(output_write(t->best[h].text.at, t->best[h].text.bytes));
+        TRY(output_part(t->best[h].text.at, t->best[h].text.bytes));
         TRY(output_print(" ||| %.6f\n", t->best[h].score));
     }
-    return STATUS_OK;
+    return output_finish();
 }
 
 // The first of each at once: lines may come slowly.

@@ -49,6 +49,8 @@ check "linear: and best/ has it" grep -q "^rouge1 *by:words|stem:no = 0[.][89]" 
 "$program" summarize linear held.tsv --text 1 --target 2 --json >tsv.txt 2>err.txt
 "$program" summarize linear held.txt --reference held.ref --json >txt.txt 2>err.txt
 check "a table and two files are the same" cmp tsv.txt txt.txt
+"$program" summarize linear held.txt --reference held.ref >both.txt 2>&1
+check "measures stand behind the last line" sh -c 'test $(wc -l <both.txt) -eq 65 && sed -n 61p both.txt | grep "^rouge1 "'
 printf '{"t": "Go on now. We stay here.", "s": "we stay here\\ngo on now"}\n' >turned.jsonl
 "$program" summarize --lead 2 turned.jsonl --text t --target s --json >turned.txt 2>err.txt
 check "Lsum takes the sentences one by one" sh -c 'grep -q "\"rougeLsum\": 1[.,}0]" turned.txt && grep -q "\"rougeL\": 0.5" turned.txt'

@@ -69,6 +69,10 @@ check "--smooth and --chrf-words: in the signatures" grep -q 'smooth:floor\[0.10
 check "distinct-n: of what was written" awk -v one="$(value distinct1)" -v two="$(value distinct2)" 'BEGIN { exit !(one > 0 && one <= 1 && two > 0 && two <= 1) }'
 "$program" translate seq2seq lines.txt --reference ref.txt --tokenize char --intervals >out.txt 2>err.txt
 check "--intervals: of what is the reference" grep -q '^BLEU .* = 100.00 (95 %: 100.00 to 100.00)' err.txt
+for best in 1 2; do
+    "$program" translate seq2seq lines.txt --beam 2 --n-best $best --reference ref.txt >both.txt 2>&1
+    check "--n-best $best: measures stand behind the last line" grep '^BLEU ' both.txt
+done
 "$program" summarize seq2seq lines.txt --reference lines.txt --intervals >out.txt 2>err.txt
 check "--intervals: of ROUGE" grep -q '^rouge1 .* (95 %: 0[.][0-9]* to [01][.][0-9]*)' err.txt
 "$program" summarize seq2seq lines.txt --reference lines.txt --stem >out.txt 2>err.txt

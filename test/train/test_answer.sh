@@ -62,6 +62,8 @@ if awk -v a="$(field exact said.json)" -v b="$(field exact answers.1)" 'BEGIN { 
 if tail -1 answers.1 | cmp -s - evaluated; then ok "eval prints these measures only"; else not_ok "eval prints these measures only"; fi
 # For F1 another span may be better than the likeliest one: never a shorter text in sum, the same for all workers, and as training measures it.
 "$program" train words.yaml --quiet --json --out shared --set train.steps=20 --set data.valid=ask.json --set train.patience=0 --set data.answer_goal=f1 >shared.json 2>err
+"$program" answer said ask.json --reference --max-tokens 6 >both 2>&1
+check "measures stand behind the last answer" sh -c 'tail -1 both | grep "^exact "'
 "$program" answer shared ask.json --json --reference --max-tokens 6 >likely.1 2>err
 for workers in 1 2 3 5; do "$program" answer shared ask.json --json --reference --goal f1 --max-tokens 6 --workers $workers --batch $workers >shared.$workers 2>err; done
 same=yes; for workers in 2 3 5; do cmp -s shared.1 shared.$workers || same=no; done
