@@ -56,7 +56,7 @@ static const struct way *way_of(const struct score_lines *s)
 enum status score_lines_create(const struct score_options *options, struct score_lines **scores_p)
 {
     struct score_lines *scores;
-    if (options->reference) TRY(line_input_check(options->reference));
+    if (options->reference) TRY(line_input_check_text(options->reference));
     TRY(memory_allocate(1, sizeof *scores, "measures", &scores));
     scores->options = *options;
     scores->ways = options->rouge_by_references || options->bleu_by_references ? WAYS : 1;

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "extract.h"
 #include "intervals.h"
+#include "line_input.h"
 #include "options.h"
 #include "output.h"
 #include "score_lines.h"
@@ -235,6 +236,7 @@ static enum status start(struct job *job, const struct options *options,
     int64_t workers = cpu_cores(), room = WINDOW_BATCHES * job->search.batch;
     struct rows_setup setup = {.path = windows_path(options, 1)};
     TRY(option_integer(options, "workers", 1, 1024, &workers));
+    if (setup.path) TRY(line_input_check_text(setup.path));
     TRY(translator_create(model, &job->search, (int)workers, &job->translator));
     TRY(windows_open(options, &setup, room, WINDOW_BYTES, &job->windows));
     if (measures->reference) TRY(score_lines_create(measures, &job->scores));

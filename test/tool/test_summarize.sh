@@ -101,7 +101,7 @@ check "eval: of two files, with intervals" sh -c 'cat err.txt; test $(wc -l <eva
 # ---- what is wrong ----
 : >in.txt; : >none.tsv
 fails "no row to measure" 3 "none.tsv has no rows to measure" "$program" summarize linear none.tsv --target 2
-fails "nothing to measure of standard input" 3 "standard input has no rows to measure" "$program" summarize linear --reference none.tsv
+fails "nothing to measure of standard input" 3 "standard input has no rows to measure" "$program" summarize linear --reference in.txt
 fails "nothing in, nothing out" 0 "" "$program" summarize linear
 check "... nothing" test ! -s out.txt
 printf '\nOne sentence without an end\n   \n. . .\n' >in.txt
@@ -122,6 +122,7 @@ echo '{"source": 1.5, "target": {}}' >bad.jsonl
 fails "a summary that is no text" 3 "bad.jsonl line 1" "$program" summarize linear bad.jsonl --text source --target target
 fails "a column that is not there" 3 'has no key "words"' "$program" summarize linear held.jsonl --text words
 head -3 held.ref >short.ref
+fails "a table as references" 2 "held.tsv is tsv by its name" "$program" summarize linear held.txt --reference held.tsv
 fails "fewer references" 3 "short.ref has 3 lines, but the input has 60" "$program" summarize linear held.txt --reference short.ref
 : >in.txt
 for option in '--beam 2' '--n-best 2' '--max-tokens 3' '--temperature 1' '--length-penalty 0'; do

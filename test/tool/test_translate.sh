@@ -181,6 +181,12 @@ fails "more references" 3 "long.txt has more lines than the input" "$program" tr
 echo '{"text": "one two", "target": "eins zwei"}' >rows.jsonl
 fails "objects where lines are read" 2 "rows.jsonl holds JSON by its name, and lines of plain text are read here" "$program" translate seq2seq rows.jsonl --max-tokens 3
 fails "objects as references" 2 "rows.jsonl holds JSON by its name" "$program" translate seq2seq lines.txt --max-tokens 3 --reference rows.jsonl
+for ending in tsv csv TSV csv.gz; do
+    cp lines.txt rows.$ending
+    fails "a table where lines are read ($ending)" 2 "by its name, and lines of plain text are read here" "$program" translate seq2seq rows.$ending --max-tokens 3
+done
+fails "a table to be summarized" 2 "rows.tsv is tsv by its name" "$program" summarize seq2seq rows.tsv --max-tokens 3
+fails "a table as references" 2 "rows.csv is csv by its name" "$program" translate seq2seq lines.txt --max-tokens 3 --reference rows.csv
 fails "objects as a second file" 2 "rows.jsonl is jsonl by its name, and a second file has plain lines" "$program" train run.yaml --out refused --set data.train=lines.txt --set data.valid= --set data.train_pair=rows.jsonl
 fails "no such file" 3 "missing.txt" "$program" translate seq2seq missing.txt
 fails "no such reference" 3 "missing.txt" "$program" translate seq2seq lines.txt --reference missing.txt
