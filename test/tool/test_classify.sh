@@ -76,6 +76,12 @@ printf '%s\n' 'task: classify' 'model: {type: bag, width: 8, context: 16, init_d
 "$program" train pairs.yaml --quiet --json --out pairs >pairs.json 2>err.txt || cat err.txt
 "$program" classify pairs pairs.tsv --text a --pair b --target class --json >out.txt 2>err.txt
 check "pairs with n-grams: as accurate as training says" awk -v a="$(field accuracy pairs.json)" -v b="$(tail -1 out.txt | sed 's/.*"accuracy": \([0-9.e-]*\).*/\1/')" 'BEGIN { exit !(a != "" && a == b && a > 0.9) }'
+"$program" classify pairs pairs.tsv --text a --target class >out.txt 2>err.txt
+check "a model of pairs that reads single texts says so" grep -q 'warning: pairs learned pairs of texts (data.pair: b), and reads single ones' err.txt
+"$program" eval pairs/best/ pairs.tsv --text a --target class >out.txt 2>err.txt
+check "... and best/, measured by eval" grep -q 'warning: pairs/best/ learned pairs of texts' err.txt
+"$program" classify pairs/best pairs.tsv --text a --pair b --target class >out.txt 2>err.txt
+check "... but with the second one nothing" sh -c 'test -s err.txt && ! grep "learned pairs" err.txt'
 cp -r pairs wide && sed -i 's/"context": 16/"context": 60000/' wide/config.json
 { echo 'a	b'; yes w1 | head -n 32000 | tr '\n' ' '; printf '\t'; yes v1 | head -n 32000 | tr '\n' ' '; echo; } >in.txt
 fails "pairs of long texts" 0 "" "$program" classify wide in.txt --format tsv --text a --pair b --batch 1
