@@ -38,7 +38,7 @@
 static const struct option_row translate_rows[] = {
     WRITING_ROWS("", "draws: "),
     {"reference", "FILE", "what each line should become: BLEU and chrF are printed at the end"},
-    {"tokenize", "NAME", "measures: BLEU by 13a, zh, char, none, as sacreBLEU's (13a; of Chinese zh)"},
+    {"tokenize", "NAME", "measures: BLEU by 13a, zh, char, none, as sacreBLEU's (13a; Chinese zh)"},
     {"smooth", "NAME", "measures: BLEU's orders without match by exp, floor, add-k or none (exp)"},
     {"chrf-words", "N", "measures: chrF's orders of words beside characters'; 2: chrF++ (0)"},
     {"lower-case", NULL, "measures: they do not see capital letters"},
@@ -48,7 +48,7 @@ static const struct option_row translate_rows[] = {
 static const struct option_row summarize_rows[] = {
     WRITING_ROWS("writing: ", "writing, draws: "),
     {"reference", "FILE", "what each line should become: ROUGE is printed at the end"},
-    {"characters", NULL, "measures: ROUGE by characters, as of Chinese references; else by words"},
+    {"characters", NULL, "measures: ROUGE by characters, as of Chinese; else by words"},
     {"stem", NULL, "measures: ROUGE by the stems of words"},
     INTERVALS_OPTION,
     EXTRACT_OPTIONS,
