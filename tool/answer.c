@@ -60,9 +60,9 @@ static enum status write_line(struct text text)
 {
     for (size_t i = 0; i < text.bytes; i++) {
         bool ends = text.at[i] == '\n' || text.at[i] == '\r';
-        TRY(output_write(ends ? " " : text.at + i, 1));
+        TRY(output_part(ends ? " " : text.at + i, 1));
     }
-    return output_print("\n");
+    return output_line("", 0);
 }
 
 // Of equally good windows the first.
@@ -137,6 +137,14 @@ static enum status read_choice(const struct options *options, struct answer_choi
     return STATUS_OK;
 }
 
+// Questions without an answer count where others have one, as SQuAD 2.0's.
+static enum status check_reference(const struct answers *answers, const char *path)
+{
+    for (int64_t i = 0; i < answers->count; i++)
+        if (answers->question[i].answers_bytes) return STATUS_OK;
+    FAIL(STATUS_INPUT, "%s has no answers to measure against", path);
+}
+
 static enum status answer_all(struct job *job, const struct options *options,
                               const struct loaded_model *model, struct answerer *answerer)
 {
@@ -147,6 +155,7 @@ static enum status answer_all(struct job *job, const struct options *options,
                                         .known = true};
     TRY(read_choice(options, &choice));
     TRY(answers_read(&setup, &job->answers));
+    if (job->reference) TRY(check_reference(&job->answers, setup.path));
     if (job->answers.unknown)
         log_warning("%s: %lld character%s unknown to the model and left out", setup.path,
                     (long long)job->answers.unknown, job->answers.unknown == 1 ? " is" : "s are");

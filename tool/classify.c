@@ -3,6 +3,8 @@
 #include "infer/classify.h"
 
 #include "base/cpu.h"
+#include "base/file.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/number.h"
 #include "data/columns.h"
@@ -11,6 +13,7 @@
 #include "options.h"
 #include "output.h"
 #include "signals.h"
+#include "train/run.h"
 #include "windows.h"
 
 #include <math.h>
@@ -329,8 +332,34 @@ static enum status start(struct job *job, const struct options *options)
     return judge_rows_print(job->judge, job->json);
 }
 
+// What the run of a directory, or of the best/ in it, learned as second texts; "" where no run file says it.
+static const char *learned_pair(const char *directory)
+{
+    static struct run_config config;
+    char path[RUN_PATH + 16];
+    size_t bytes = strlen(directory);
+    while (bytes > 1 && directory[bytes - 1] == '/') bytes--;
+    bool best = bytes >= 4 && strncmp(directory + bytes - 4, "best", 4) == 0;
+    run_config_defaults(&config);
+    enum status status = path_join(path, sizeof path, directory, best ? "../run.yaml" : "run.yaml");
+    if (!status && file_exists(path)) status = run_config_read(&config, path);
+    if (status) error_clear(); // the model can be used without it
+    return status ? "" : config.data.pair;
+}
+
+static void warn_of_pair(const char *directory)
+{
+    const char *pair = learned_pair(directory);
+    if (pair[0])
+        log_warning("%s learned pairs of texts (data.pair: %s), and reads single ones: --pair "
+                    "COLUMN names the second",
+                    directory, pair);
+}
+
 static enum status check_model(const struct options *options, const struct loaded_model *model)
 {
+    if (!model->config.features && !option_given(options, "pair"))
+        warn_of_pair(options->argument[0]);
     if (!model->config.sentences) return STATUS_OK;
     FAIL(STATUS_UNSUPPORTED, "%s chooses sentences of a text: stentor summarize %s [FILE]",
          options->argument[0], options->argument[0]);

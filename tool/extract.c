@@ -121,10 +121,7 @@ static enum status write_row(void *context, int64_t i)
     TRY(join(job, &job->extractions[i], windows_text(&job->windows, i, TEXT)));
     struct text line = {job->line.at ? job->line.at : "", job->line.bytes};
     if (output_has_lines() && job->json) TRY(write_object(job, i));
-    if (output_has_lines() && !job->json) {
-        TRY(output_write(line.at, line.bytes));
-        TRY(output_print("\n"));
-    }
+    if (output_has_lines() && !job->json) TRY(output_line(line.at, line.bytes));
     struct text sentences = {job->sentences.at ? job->sentences.at : "", job->sentences.bytes};
     return job->scores ? score_row(job, i, sentences) : STATUS_OK;
 }
@@ -189,6 +186,7 @@ static enum status open_scores(struct job *job, const struct options *options)
     const struct score_options measures = {
         .reference = option_text(options, "reference"),
         .intervals = option_given(options, "intervals"),
+        .rouge_by_references = !option_given(options, "characters"),
         .measures = {.rouge = true,
                      .rouge_options = {.characters = option_given(options, "characters"),
                                        .stem = option_given(options, "stem")}}};
@@ -216,7 +214,7 @@ static enum status start(struct job *job, const struct options *options,
     TRY(memory_allocate(WINDOW_ROWS, sizeof *job->extractions, "rows", &job->extractions));
     TRY(windows_run(&job->windows, &work, job));
     if (!job->scores || !job->windows.complete) return STATUS_OK;
-    return score_lines_print(job->scores, job->json);
+    return score_lines_print(job->scores, job->windows.name, job->json);
 }
 
 enum status extract_run(const struct options *options)

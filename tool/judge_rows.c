@@ -7,8 +7,10 @@
 #include "output.h"
 #include "text/auc.h"
 #include "text/confusion.h"
+#include "text/number_errors.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +24,7 @@ struct judge_rows {
     struct auc auc;
     struct intervals intervals;
     int64_t rows;
-    double magnitude, square; // of errors
+    struct number_errors errors;
 };
 
 enum status judge_rows_create(const struct loaded_model *model, const char *path, bool intervals,
@@ -64,9 +66,7 @@ static enum status add_number(struct judge_rows *judge, struct text target, floa
     if (target.bytes >= sizeof word || !number_parse(word, &truth))
         FAIL(STATUS_INPUT, "%s line %llu: \"%s\" is no number", judge->path,
              (unsigned long long)line, word);
-    double error = (double)value - truth;
-    judge->magnitude += fabs(error);
-    judge->square += error * error;
+    number_errors_add(&judge->errors, (double)value, truth);
     judge->rows++;
     return STATUS_OK;
 }
@@ -104,12 +104,16 @@ static double accuracy_of(const void *context, const void *counts)
 
 static enum status print_numbers(const struct judge_rows *judge, bool json)
 {
-    double n = (double)judge->rows, mae = judge->magnitude / n, rmse = sqrt(judge->square / n);
+    struct number_score score = number_errors_score(&judge->errors);
+    char r2[40] = ""; // nothing where all truths are equal
     if (json)
-        return output_json(json_pack("{s:I, s:o, s:o}", "rows", (json_int_t)judge->rows, "mae",
-                                     output_json_number(mae), "rmse", output_json_number(rmse)));
-    return output_measure("%lld rows: mean error %.6g, root of its mean square %.6g",
-                          (long long)judge->rows, mae, rmse);
+        return output_json(json_pack("{s:I, s:o, s:o, s:o}", "rows", (json_int_t)judge->rows, "mae",
+                                     output_json_number(score.mae), "rmse",
+                                     output_json_number(score.rmse), "r2",
+                                     output_json_number(score.r2)));
+    if (!isnan(score.r2)) snprintf(r2, sizeof r2, ", R2 %.4f", score.r2);
+    return output_measure("%lld rows: mean absolute error %.6g, root mean square error %.6g%s",
+                          (long long)judge->rows, score.mae, score.rmse, r2);
 }
 
 static json_t *class_object(const struct judge_rows *judge, int32_t class)

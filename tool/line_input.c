@@ -33,6 +33,18 @@ enum status line_input_check(const char *path)
     return STATUS_OK;
 }
 
+enum status line_input_check_text(const char *path)
+{
+    const char *format = rows_format_of(path);
+    TRY(line_input_check(path));
+    if (strcmp(format, "lines") != 0)
+        FAIL(STATUS_USAGE,
+             "%s is %s by its name, and lines of plain text are read here; take the column out of "
+             "it first, as cut -f 1 does of .tsv (standard input is read whatever it holds)",
+             path, format);
+    return STATUS_OK;
+}
+
 enum status line_input_open(const char *path, struct line_input **input_p)
 {
     struct line_input *input;

@@ -13,6 +13,8 @@ enum line_state {
 };
 // Fails: STATUS_USAGE where the name of a file says that it holds objects, which would be read as a line of braces each.
 enum status line_input_check(const char *path) CHECK_RESULT;
+// Also where it says that lines have columns, of which a text would have all. Fails: as line_input_check.
+enum status line_input_check_text(const char *path) CHECK_RESULT;
 // path NULL or "-": standard input. Fails: as line_input_check; STATUS_INPUT.
 enum status line_input_open(const char *path, struct line_input **input_p) CHECK_RESULT;
 void line_input_close(struct line_input *input); // NULL is fine

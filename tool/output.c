@@ -45,10 +45,21 @@ enum status output_measure(const char *format, ...)
     return STATUS_OK;
 }
 
+enum status output_part(const void *data, size_t bytes)
+{
+    return bytes && fwrite(data, 1, bytes, stdout) != bytes ? failed() : STATUS_OK;
+}
+
 enum status output_write(const void *data, size_t bytes)
 {
-    if (fwrite(data, 1, bytes, stdout) != bytes || fflush(stdout)) return failed();
-    return STATUS_OK;
+    TRY(output_part(data, bytes));
+    return output_finish();
+}
+
+enum status output_line(const void *data, size_t bytes)
+{
+    TRY(output_part(data, bytes));
+    return output_write("\n", 1);
 }
 
 enum status output_finish(void) { return fflush(stdout) ? failed() : STATUS_OK; }

@@ -11,8 +11,11 @@
 
 enum status output_print(const char *format, ...)
     __attribute__((format(printf, 1, 2))) CHECK_RESULT;
-// Writes and flushes. Fails: STATUS_DISK.
+// Writes and flushes; so does the next, a newline behind it, so that what is said then stands behind the line. Fail: STATUS_DISK.
 enum status output_write(const void *data, size_t bytes) CHECK_RESULT;
+enum status output_line(const void *data, size_t bytes) CHECK_RESULT;
+// Of a line: it is flushed at the line's end.
+enum status output_part(const void *data, size_t bytes) CHECK_RESULT;
 // A line of measures: beside a command's own lines to standard error; where only measures are wanted (stentor eval), they are the result.
 enum status output_measure(const char *format, ...)
     __attribute__((format(printf, 1, 2))) CHECK_RESULT;

@@ -8,7 +8,9 @@
 struct score_options {
     const char *reference; // file, a line each; NULL: references come with the lines
     bool intervals;        // of confidence, beside the measures
-    struct written_options measures;
+    // What no option says goes by the references: characters where they have more Chinese ones than Latin letters, as in training.
+    bool rouge_by_references, bleu_by_references;
+    struct written_options measures; // else
 };
 struct score_lines;
 // Borrows the file's name. Fails: STATUS_INPUT.
@@ -20,7 +22,8 @@ void score_lines_add(struct score_lines *scores, struct text line);
 // Without a file: the next line, against any of `count` references, 1 at least.
 void score_lines_add_against(struct score_lines *scores, struct text line,
                              const struct text *references, int count);
-// To standard error, or as one object to standard output. Fails: STATUS_INPUT for a file that could not be read, or has more or fewer
-// lines than came.
-enum status score_lines_print(struct score_lines *scores, bool json) CHECK_RESULT;
+// To standard error, or as one object to standard output. input: where the lines came from. Fails: STATUS_INPUT for a file that could
+// not be read, or has more or fewer lines than came, and for none at all.
+enum status score_lines_print(struct score_lines *scores, const char *input,
+                              bool json) CHECK_RESULT;
 #endif

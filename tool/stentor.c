@@ -150,6 +150,7 @@ int main(int argc, char **argv)
     enum status status = run(argc, argv);
     if (status == STATUS_OK) status = output_finish();
     if (status == STATUS_OK) return 0;
+    fflush(stdout);                                   // what is done stands before what ended it
     if (output_reader_left()) return leave(128 + 13); // as the signal would have ended us
     terminal_failure(status);
     return leave(status_exit_code(status));

@@ -123,8 +123,7 @@ static enum status encode_line(struct line_work *work, char *text, size_t bytes)
                              work->offset, work->ids, &count));
     for (size_t i = 0; i < count; i++)
         used += (size_t)snprintf(work->out + used, 12, "%d ", (int)work->ids[i]);
-    if (count) TRY(output_write(work->out, used - 1));
-    return output_write("\n", 1);
+    return output_line(work->out, count ? used - 1 : 0);
 }
 
 static enum status decode_line(struct line_work *work, char *text, size_t bytes)
@@ -144,11 +143,11 @@ static enum status decode_line(struct line_work *work, char *text, size_t bytes)
             FAIL(STATUS_INPUT, "%s line %llu: \"%.*s\" is no id; ids are 0 to %d", work->source,
                  (unsigned long long)work->line, (int)strcspn(at + strspn(at, " \t"), " \t\r\n"),
                  at + strspn(at, " \t"), (int)tokenizer_size(work->tokenizer) - 1);
-        if (piece_bytes) TRY(output_write(piece, piece_bytes));
+        if (piece_bytes) TRY(output_part(piece, piece_bytes));
         at = end;
     }
     // A whole text has its newlines among its ids.
-    return work->whole ? STATUS_OK : output_write("\n", 1);
+    return work->whole ? output_finish() : output_line("", 0);
 }
 
 typedef enum status (*line_function)(struct line_work *work, char *text, size_t bytes);

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "extract.h"
 #include "intervals.h"
+#include "line_input.h"
 #include "options.h"
 #include "output.h"
 #include "score_lines.h"
@@ -37,7 +38,7 @@
 static const struct option_row translate_rows[] = {
     WRITING_ROWS("", "draws: "),
     {"reference", "FILE", "what each line should become: BLEU and chrF are printed at the end"},
-    {"tokenize", "NAME", "measures: BLEU by 13a, zh, char or none, as sacreBLEU's (13a)"},
+    {"tokenize", "NAME", "measures: BLEU by 13a, zh, char, none, as sacreBLEU's (13a; Chinese zh)"},
     {"smooth", "NAME", "measures: BLEU's orders without match by exp, floor, add-k or none (exp)"},
     {"chrf-words", "N", "measures: chrF's orders of words beside characters'; 2: chrF++ (0)"},
     {"lower-case", NULL, "measures: they do not see capital letters"},
@@ -47,7 +48,7 @@ static const struct option_row translate_rows[] = {
 static const struct option_row summarize_rows[] = {
     WRITING_ROWS("writing: ", "writing, draws: "),
     {"reference", "FILE", "what each line should become: ROUGE is printed at the end"},
-    {"characters", NULL, "measures: ROUGE by characters, for Chinese; else by words"},
+    {"characters", NULL, "measures: ROUGE by characters, as of Chinese; else by words"},
     {"stem", NULL, "measures: ROUGE by the stems of words"},
     INTERVALS_OPTION,
     EXTRACT_OPTIONS,
@@ -119,6 +120,8 @@ static enum status read_measures(const struct options *options, bool summaries,
         TRY(option_refuse(options, summaries ? &summarize_command : &translate_command, "measures",
                           "measuring; add --reference FILE"));
     out->measures.rouge_options.characters = option_given(options, "characters");
+    out->rouge_by_references = out->measures.rouge && !option_given(options, "characters");
+    out->bleu_by_references = !summaries && !option_given(options, "tokenize");
     out->measures.rouge_options.stem = option_given(options, "stem");
     return summaries ? STATUS_OK : read_bleu(options, out);
 }
@@ -156,16 +159,14 @@ static enum status write_object(const struct job *job, int64_t i)
 static enum status write_text(const struct job *job, int64_t i)
 {
     const struct translation *t = &job->translations[i];
-    if (job->search.n_best == 1) {
-        if (t->count) TRY(output_write(t->best[0].text.at, t->best[0].text.bytes));
-        return output_print("\n");
-    }
+    struct text none = {"", 0}, best = t->count ? buffer_text(&t->best[0].text) : none;
+    if (job->search.n_best == 1) return output_line(best.at, best.bytes);
     for (int64_t h = 0; h < t->count; h++) {
         TRY(output_print("%llu ||| ", (unsigned long long)job->windows.lines[i] - 1));
-        TRY(output_write(t->best[h].text.at, t->best[h].text.bytes));
+        TRY(output_part(t->best[h].text.at, t->best[h].text.bytes));
         TRY(output_print(" ||| %.6f\n", t->best[h].score));
     }
-    return STATUS_OK;
+    return output_finish();
 }
 
 // The first of each at once: lines may come slowly.
@@ -235,6 +236,7 @@ static enum status start(struct job *job, const struct options *options,
     int64_t workers = cpu_cores(), room = WINDOW_BATCHES * job->search.batch;
     struct rows_setup setup = {.path = windows_path(options, 1)};
     TRY(option_integer(options, "workers", 1, 1024, &workers));
+    if (setup.path) TRY(line_input_check_text(setup.path));
     TRY(translator_create(model, &job->search, (int)workers, &job->translator));
     TRY(windows_open(options, &setup, room, WINDOW_BYTES, &job->windows));
     if (measures->reference) TRY(score_lines_create(measures, &job->scores));
@@ -242,7 +244,7 @@ static enum status start(struct job *job, const struct options *options,
     TRY(memory_allocate((size_t)room, sizeof *job->translations, "lines", &job->translations));
     TRY(windows_run(&job->windows, &work, job));
     if (!job->scores || !job->windows.complete) return STATUS_OK;
-    return score_lines_print(job->scores, job->json);
+    return score_lines_print(job->scores, job->windows.name, job->json);
 }
 
 static enum status run(const struct options *options, bool summaries)

@@ -317,7 +317,7 @@ enum answer_kind answers_kind(const struct answers *answers)
         unicode_count_letters((const uint8_t *)answers->text.at + q->context,
                               (size_t)q->context_bytes, &letters);
     }
-    return letters.chinese > letters.latin ? ANSWER_CMRC : ANSWER_SQUAD;
+    return unicode_letters_are_chinese(&letters) ? ANSWER_CMRC : ANSWER_SQUAD;
 }
 
 int64_t answers_base(const struct examples *windows, int64_t window)

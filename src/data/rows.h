@@ -54,7 +54,8 @@ void rows_close(struct rows *rows);
 // The format that the name of a file says, "lines" where it says none.
 const char *rows_format_of(const char *path);
 // *more_p false behind the last. Fails: STATUS_INPUT naming file and line: a row with more or fewer fields than the first, a quote
-// that is not closed, a field that is no text, an empty line between rows of a table, files of different length.
+// that is not closed, a field that is no text, an empty line between rows of a table or in one of two files, files of
+// different length.
 enum status rows_next(struct rows *rows, struct row *row_p, bool *more_p) CHECK_RESULT;
 // Bytes that have been replaced so far.
 uint64_t rows_replaced(const struct rows *rows);

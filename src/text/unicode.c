@@ -114,9 +114,14 @@ void unicode_count_letters(const uint8_t *text, size_t bytes, struct letters *le
     }
 }
 
+bool unicode_letters_are_chinese(const struct letters *letters)
+{
+    return letters->chinese > letters->latin;
+}
+
 bool unicode_is_chinese(const uint8_t *text, size_t bytes)
 {
     struct letters letters = {0};
     unicode_count_letters(text, bytes, &letters);
-    return letters.chinese > letters.latin;
+    return unicode_letters_are_chinese(&letters);
 }

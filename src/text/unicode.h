@@ -29,6 +29,7 @@ struct letters {
     int64_t chinese, latin;
 };
 void unicode_count_letters(const uint8_t *text, size_t bytes, struct letters *letters);
-// Whether the text has more of the first than of the second.
+// Whether there are more of the first than of the second: measures of such references go by characters.
+bool unicode_letters_are_chinese(const struct letters *letters);
 bool unicode_is_chinese(const uint8_t *text, size_t bytes);
 #endif

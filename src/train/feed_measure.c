@@ -3,6 +3,7 @@
 #include "comm/comm.h"
 #include "text/auc.h"
 #include "text/confusion.h"
+#include "text/number_errors.h"
 #include "train/feed_answer.h"
 #include "train/feed_extract.h"
 #include "train/feed_translate.h"
@@ -112,22 +113,14 @@ static enum status measure_classes(const struct trainer *trainer, struct evaluat
 
 struct errors {
     const struct examples *rows;
-    double magnitude, square;
-    double first, sum, sum_of_squares; // of truths less the first: 0 where all are equal
-    int64_t count;
+    struct number_errors all;
 };
 
 // In the order of the plan, which no worker changes.
 static enum status add_error(void *context, int32_t row, const struct verdict *verdict)
 {
     struct errors *errors = context;
-    double truth = (double)errors->rows->number[row], error = (double)verdict->score - truth;
-    if (errors->count == 0) errors->first = truth;
-    errors->magnitude += fabs(error);
-    errors->square += error * error;
-    errors->sum += truth - errors->first;
-    errors->sum_of_squares += (truth - errors->first) * (truth - errors->first);
-    errors->count++;
+    number_errors_add(&errors->all, (double)verdict->score, (double)errors->rows->number[row]);
     return STATUS_OK;
 }
 
@@ -135,10 +128,10 @@ static enum status measure_numbers(const struct trainer *trainer, struct evaluat
 {
     struct errors errors = {.rows = examples_of(trainer)->held_out.rows};
     TRY(for_each(trainer, add_error, &errors));
-    double n = (double)errors.count, variance = errors.sum_of_squares - errors.sum * errors.sum / n;
-    report_add(report, "val/mae", errors.magnitude / n);
-    report_add(report, "val/rmse", sqrt(errors.square / n));
-    if (variance > 0) report_add(report, "val/r2", 1 - errors.square / variance);
+    struct number_score score = number_errors_score(&errors.all);
+    report_add(report, "val/mae", score.mae);
+    report_add(report, "val/rmse", score.rmse);
+    if (!isnan(score.r2)) report_add(report, "val/r2", score.r2);
     return STATUS_OK;
 }
 

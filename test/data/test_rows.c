@@ -117,6 +117,16 @@ static void bad_lines_are_named(void **state)
     refuse(pair, STATUS_INPUT, "a.de has 2 lines and ");
     pair.pair = put_text("b.en", "one\n");
     refuse(pair, STATUS_INPUT, "b.en has 1 lines and ");
+    pair.path = put_text("b.de", "eins\nzwei\ndrei\n\n");
+    pair.pair = put_text("c.en", "one\n\nthree\n\n");
+    refuse(pair, STATUS_INPUT, "c.en line 2 is empty");
+    pair.pair = put_text("d.en", "one\ntwo\nthree\nfour\n");
+    refuse(pair, STATUS_INPUT, "b.de line 4 is empty");
+    pair.pair = put_text("e.en", "one\ntwo\nthree\n\n");
+    expect(pair, "1:eins|one\n2:zwei|two\n3:drei|three\n");
+    pair.path = put_text("c.de", "eins\n\n\ndrei\n");
+    pair.pair = put_text("f.en", "one\n\n\nthree\n");
+    refuse(pair, STATUS_INPUT, "c.de line 2 is empty");
     refuse(setup_of(scratch_path("nowhere.txt"), "1", NULL), STATUS_INPUT, "nowhere.txt");
     refuse(setup_of(scratch(), "1", NULL), STATUS_INPUT, "is a folder");
 }

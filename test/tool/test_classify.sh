@@ -37,7 +37,7 @@ for kind in bag encoder; do
     check "$kind: eval prints the measures of classify, and no rows" sh -c "cat err.txt; '$program' classify $kind rows.tsv --text text --target mood --json 2>err.txt | tail -1 | cmp - eval.txt"
 done
 "$program" eval number rows.tsv --text text --target degrees >eval.txt 2>err.txt
-check "eval of numbers" sh -c 'test ! -s err.txt && grep -q "^240 rows: mean error" eval.txt'
+check "eval of numbers" sh -c 'test ! -s err.txt && grep -q "^240 rows: mean absolute error .*, root mean square error .*, R2 [-0-9.]*\$" eval.txt'
 : >in.txt
 fails "eval without a target" 2 "stentor eval bag FILE --target COLUMN" "$program" eval bag rows.tsv
 fails "eval without a file" 2 "stentor eval bag FILE --target COLUMN" "$program" eval bag --target mood
@@ -48,7 +48,7 @@ fails "... with an option of rows" 1 "a run with model.from: masked makes" "$pro
 check "... and the log has it" grep -q '"val/loss": [0-9]' masked/log.jsonl
 fails "eval of an unknown class" 3 'rows.tsv line 2: "1.5" is none of the model' "$program" eval bag rows.tsv --text text --target degrees
 "$program" classify number rows.tsv --text text --target degrees >numbers.txt 2>err.txt
-check "numbers: one a row, and their errors" sh -c 'cat err.txt; test $(wc -l <numbers.txt) -eq 240 && grep -q "240 rows: mean error" err.txt'
+check "numbers: one a row, and their errors" sh -c 'cat err.txt; test $(wc -l <numbers.txt) -eq 240 && grep -q "240 rows: mean absolute error" err.txt'
 : >in.txt
 fails "intervals of nothing" 2 "--intervals is for measuring; add --target COLUMN" "$program" classify bag rows.tsv --intervals
 fails "nothing in, nothing out" 0 "" "$program" classify bag
@@ -81,6 +81,12 @@ printf '%s\n' 'task: classify' 'model: {type: bag, width: 8, context: 16, init_d
 "$program" train pairs.yaml --quiet --json --out pairs >pairs.json 2>err.txt || cat err.txt
 "$program" classify pairs pairs.tsv --text a --pair b --target class --json >out.txt 2>err.txt
 check "pairs with n-grams: as accurate as training says" awk -v a="$(field accuracy pairs.json)" -v b="$(tail -1 out.txt | sed 's/.*"accuracy": \([0-9.e-]*\).*/\1/')" 'BEGIN { exit !(a != "" && a == b && a > 0.9) }'
+"$program" classify pairs pairs.tsv --text a --target class >out.txt 2>err.txt
+check "a model of pairs that reads single texts says so" grep -q 'warning: pairs learned pairs of texts (data.pair: b), and reads single ones' err.txt
+"$program" eval pairs/best/ pairs.tsv --text a --target class >out.txt 2>err.txt
+check "... and best/, measured by eval" grep -q 'warning: pairs/best/ learned pairs of texts' err.txt
+"$program" classify pairs/best pairs.tsv --text a --pair b --target class >out.txt 2>err.txt
+check "... but with the second one nothing" sh -c 'test -s err.txt && ! grep "learned pairs" err.txt'
 cp -r pairs wide && sed -i 's/"context": 16/"context": 60000/' wide/config.json
 { echo 'a	b'; yes w1 | head -n 32000 | tr '\n' ' '; printf '\t'; yes v1 | head -n 32000 | tr '\n' ' '; echo; } >in.txt
 fails "pairs of long texts" 0 "" "$program" classify wide in.txt --format tsv --text a --pair b --batch 1
@@ -119,12 +125,16 @@ for run in 'mlp classify kind accuracy {type:mlp,layers:1,hidden:8}' 'plane regr
     check "$1: numbers from columns, a row each, and their measures" sh -c 'cat err.txt; test $(wc -l <1.txt) -eq 201'
     check "$1: the same for 1, 2 and 3 workers" sh -c 'cmp 1.txt 2.txt && cmp 1.txt 3.txt'
     check "$1: $4 is training's" sh -c "a=\$(sed -n 's|.*\"val/$4\": \([-0-9.e]*\).*|\1|p' $1/log.jsonl | tail -1); b=\$(tail -1 1.txt | sed 's|.*\"$4\": \([-0-9.e]*\).*|\1|'); echo \$a \$b; awk -v a=\$a -v b=\$b 'BEGIN { exit !(a != \"\" && (a - b) ^ 2 < 1e-12) }'"
+    [ $2 = classify ] || check "$1: and R2" sh -c "a=\$(sed -n 's|.*\"val/r2\": \([-0-9.e]*\).*|\1|p' $1/log.jsonl | tail -1); b=\$(tail -1 1.txt | sed 's|.*\"r2\": \([-0-9.e]*\).*|\1|'); echo \$a \$b; awk -v a=\$a -v b=\$b 'BEGIN { exit !(a != \"\" && (a - b) ^ 2 < 1e-12) }'"
     "$program" eval $1 points.csv --features "a, b" --target $3 --json >eval.txt 2>err.txt
     check "$1: eval prints the same measures" sh -c 'cat err.txt; tail -1 1.txt | cmp - eval.txt'
     cut -d , -f 2,4 points.csv | sed 1d >plain.txt
     check "$1: as from lines" sh -c "'$program' classify $1 points.csv --features 2,4 --header >rows.txt && '$program' classify $1 plain.txt | cmp - rows.txt"
 done
 cut -d , -f 2,4,5 points.csv | sed 1d >sums.csv
+head -1 sums.csv >flat.csv
+"$program" eval plane flat.csv --target 3 >out.txt 2>err.txt
+check "equal numbers have no R2" sh -c 'cat err.txt; grep -q "^1 rows: mean absolute error" out.txt && ! grep -q R2 out.txt'
 check "the first columns, without the target" sh -c "'$program' classify plane sums.csv --target 3 --json | tail -1 | cmp - eval.txt"
 awk -F , '{ print $3 "," $1 "," $2 }' sums.csv >turned.csv
 check "... which may be the first" sh -c "'$program' classify plane turned.csv --target 1 --json | tail -1 | cmp - eval.txt"

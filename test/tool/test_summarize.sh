@@ -49,6 +49,8 @@ check "linear: and best/ has it" grep -q "^rouge1 *by:words|stem:no = 0[.][89]" 
 "$program" summarize linear held.tsv --text 1 --target 2 --json >tsv.txt 2>err.txt
 "$program" summarize linear held.txt --reference held.ref --json >txt.txt 2>err.txt
 check "a table and two files are the same" cmp tsv.txt txt.txt
+"$program" summarize linear held.txt --reference held.ref >both.txt 2>&1
+check "measures stand behind the last line" sh -c 'test $(wc -l <both.txt) -eq 65 && sed -n 61p both.txt | grep "^rouge1 "'
 printf '{"t": "Go on now. We stay here.", "s": "we stay here\\ngo on now"}\n' >turned.jsonl
 "$program" summarize --lead 2 turned.jsonl --text t --target s --json >turned.txt 2>err.txt
 check "Lsum takes the sentences one by one" sh -c 'grep -q "\"rougeLsum\": 1[.,}0]" turned.txt && grep -q "\"rougeL\": 0.5" turned.txt'
@@ -85,6 +87,9 @@ check "--lead: the first sentence" sh -c 'sed "s/[.].*/./" held.txt | cmp - lead
 check "--lead: its ROUGE, below the model's" awk '/^rouge1/ { exit !($4 < 0.5) }' err.txt
 "$program" summarize --lead 2 <held.txt >lead2.txt 2>err.txt
 check "--lead 2 of standard input" sh -c 'sed "s/\([.][^.]*[.]\).*/\1/" held.txt | cmp - lead2.txt'
+printf '{"t": "今天下雨。我们不去！", "s": "今天下雨。"}\n' >chinese.jsonl
+"$program" summarize --lead 1 chinese.jsonl --text t --target s >out.txt 2>err.txt
+check "Chinese summaries are measured by characters" grep -q '^rouge1 *by:characters|stem:no = 1.0000' err.txt
 printf '今天下雨。我们不去！明天再说。\nOne. Two. Three.\n' >in.txt
 fails "--lead of Chinese" 0 "" "$program" summarize --lead 2
 check "... sentences without a space" sh -c 'printf "今天下雨。我们不去！\nOne. Two.\n" | cmp - out.txt'
@@ -94,7 +99,9 @@ check "eval: the measures, and no lines" sh -c 'test ! -s err.txt && test $(grep
 check "eval: of two files, with intervals" sh -c 'cat err.txt; test $(wc -l <eval.txt) -eq 1 && grep -q "\"rouge1_low\": 0" eval.txt'
 
 # ---- what is wrong ----
-: >in.txt
+: >in.txt; : >none.tsv
+fails "no row to measure" 3 "none.tsv has no rows to measure" "$program" summarize linear none.tsv --target 2
+fails "nothing to measure of standard input" 3 "standard input has no rows to measure" "$program" summarize linear --reference in.txt
 fails "nothing in, nothing out" 0 "" "$program" summarize linear
 check "... nothing" test ! -s out.txt
 printf '\nOne sentence without an end\n   \n. . .\n' >in.txt
@@ -115,6 +122,7 @@ echo '{"source": 1.5, "target": {}}' >bad.jsonl
 fails "a summary that is no text" 3 "bad.jsonl line 1" "$program" summarize linear bad.jsonl --text source --target target
 fails "a column that is not there" 3 'has no key "words"' "$program" summarize linear held.jsonl --text words
 head -3 held.ref >short.ref
+fails "a table as references" 2 "held.tsv is tsv by its name" "$program" summarize linear held.txt --reference held.tsv
 fails "fewer references" 3 "short.ref has 3 lines, but the input has 60" "$program" summarize linear held.txt --reference short.ref
 : >in.txt
 for option in '--beam 2' '--n-best 2' '--max-tokens 3' '--temperature 1' '--length-penalty 0'; do

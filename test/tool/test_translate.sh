@@ -69,10 +69,23 @@ check "--smooth and --chrf-words: in the signatures" grep -q 'smooth:floor\[0.10
 check "distinct-n: of what was written" awk -v one="$(value distinct1)" -v two="$(value distinct2)" 'BEGIN { exit !(one > 0 && one <= 1 && two > 0 && two <= 1) }'
 "$program" translate seq2seq lines.txt --reference ref.txt --tokenize char --intervals >out.txt 2>err.txt
 check "--intervals: of what is the reference" grep -q '^BLEU .* = 100.00 (95 %: 100.00 to 100.00)' err.txt
+for best in 1 2; do
+    "$program" translate seq2seq lines.txt --beam 2 --n-best $best --reference ref.txt >both.txt 2>&1
+    check "--n-best $best: measures stand behind the last line" grep '^BLEU ' both.txt
+done
 "$program" summarize seq2seq lines.txt --reference lines.txt --intervals >out.txt 2>err.txt
 check "--intervals: of ROUGE" grep -q '^rouge1 .* (95 %: 0[.][0-9]* to [01][.][0-9]*)' err.txt
 "$program" summarize seq2seq lines.txt --reference lines.txt --stem >out.txt 2>err.txt
 check "summarize --reference: ROUGE" sh -c 'test $(grep -c "^rouge.*stem:yes = 0\.[0-9]*" err.txt) -eq 4'
+
+sed 's/.*/天气很好，我们去公园。/' lines.txt >chinese.txt
+"$program" eval seq2seq chinese.txt --max-tokens 3 --reference chinese.txt >out.txt 2>err.txt
+check "Chinese references are measured by characters" sh -c 'cat err.txt out.txt; grep -q "^BLEU .*tok:zh" out.txt && test $(grep -c "^rouge.*by:characters" out.txt) -eq 4'
+"$program" eval seq2seq chinese.txt --max-tokens 3 --reference chinese.txt --tokenize 13a --json >out.txt 2>err.txt
+check "unless something else is asked for" grep -q 'tok:13a.*"rouge_by": "characters"' out.txt
+{ cat lines.txt lines.txt; sed 's/.*/天气很好/' lines.txt lines.txt; } >both.txt
+"$program" eval seq2seq both.txt --max-tokens 3 --reference both.txt >out.txt 2>err.txt
+check "mostly Latin ones by words" sh -c 'cat err.txt out.txt; grep -q "^BLEU .*tok:13a" out.txt && test $(grep -c "^rouge.*by:words" out.txt) -eq 4'
 
 # ---- a trained one, with a tokenizer of its own for sources ----
 awk 'BEGIN { srand(7); split("red green blue one two three four five", w, " "); split("rot gruen blau eins zwei drei vier fuenf", d, " ")
@@ -110,6 +123,11 @@ check "measure bleu: the same bits with 1, 2 and 3 workers" sh -c 'cmp figures.1
 check "measure bleu: what translate says of the same lines" test "$(value bleu out.txt)" = "$(value bleu by1.json)"
 "$program" translate by1/best held.src --beam 1 --reference held.ref --json >out.txt 2>err.txt
 check "measure bleu: best/ has the best" awk -v a="$(value bleu out.txt)" -v b="$(value best by1.json)" 'BEGIN { exit !(a > 1 && a - b < 1e-9 && b - a < 1e-9) }'
+for file in pairs held; do sed 's/rot/红/g; s/gruen/绿/g; s/blau/蓝/g; s/eins/一/g; s/zwei/二/g; s/drei/三/g; s/vier/四/g; s/fuenf/五/g' $file.tsv >$file.zh.tsv; done
+timeout 100 "$program" train run.yaml --out chinese --quiet --json --set data.train=pairs.zh.tsv --set data.valid=held.zh.tsv >chinese.json 2>err.txt
+cut -f 2 held.zh.tsv >zh.ref
+"$program" eval chinese held.src --beam 1 --reference zh.ref --json >out.txt 2>err.txt
+check "measure bleu: of Chinese, too" sh -c "cat err.txt chinese.json out.txt; test '$(value bleu chinese.json)' != 0.0 && test '$(value bleu out.txt)' = '$(value bleu chinese.json)'"
 timeout 100 "$program" train run.yaml --out half --quiet --set train.steps=60 --set train.decay_steps=120 --set parallel.workers=2 >log 2>err.txt
 timeout 100 "$program" train run.yaml --out half --quiet --set train.decay_steps=120 --resume >log 2>err.txt
 timeout 100 "$program" train run.yaml --out whole --quiet --set train.decay_steps=120 >log 2>err.txt
@@ -163,6 +181,12 @@ fails "more references" 3 "long.txt has more lines than the input" "$program" tr
 echo '{"text": "one two", "target": "eins zwei"}' >rows.jsonl
 fails "objects where lines are read" 2 "rows.jsonl holds JSON by its name, and lines of plain text are read here" "$program" translate seq2seq rows.jsonl --max-tokens 3
 fails "objects as references" 2 "rows.jsonl holds JSON by its name" "$program" translate seq2seq lines.txt --max-tokens 3 --reference rows.jsonl
+for ending in tsv csv TSV csv.gz; do
+    cp lines.txt rows.$ending
+    fails "a table where lines are read ($ending)" 2 "by its name, and lines of plain text are read here" "$program" translate seq2seq rows.$ending --max-tokens 3
+done
+fails "a table to be summarized" 2 "rows.tsv is tsv by its name" "$program" summarize seq2seq rows.tsv --max-tokens 3
+fails "a table as references" 2 "rows.csv is csv by its name" "$program" translate seq2seq lines.txt --max-tokens 3 --reference rows.csv
 fails "objects as a second file" 2 "rows.jsonl is jsonl by its name, and a second file has plain lines" "$program" train run.yaml --out refused --set data.train=lines.txt --set data.valid= --set data.train_pair=rows.jsonl
 fails "no such file" 3 "missing.txt" "$program" translate seq2seq missing.txt
 fails "no such reference" 3 "missing.txt" "$program" translate seq2seq lines.txt --reference missing.txt
