@@ -90,6 +90,10 @@ struct run_config {
     char out[RUN_PATH];
     // Set by the program before run_config_check, not keys: replicas of the run and cores for this one; 0: one, and all.
     int64_t replicas, cores;
+    // Of keys that were 0, what run_config_check has chosen; with other settings it would be others.
+    struct {
+        int64_t micro_batch, leaves, workers, threads;
+    } chosen;
     // For messages: the run file ("" when none was read) and, for each row of the schema, where it was set last.
     char file[RUN_PATH];
     int origin[RUN_KEYS];
@@ -105,6 +109,8 @@ enum status run_config_environment(struct run_config *config) CHECK_RESULT;
 // Resolves what is 0 or auto (precision: as a run in `out` began, else by the processor), checks ranges and what must fit together
 // (heads divide width, micro_batch divides batch, …).
 enum status run_config_check(struct run_config *config) CHECK_RESULT;
+// Opens what was chosen, so that the next check chooses anew: what a changed key would make of the others.
+void run_config_reopen(struct run_config *config);
 // The whole resolved file as YAML that run_config_read takes; the caller frees *text_p.
 enum status run_config_print(const struct run_config *config, char **text_p) CHECK_RESULT;
 // Of a checked configuration.

@@ -86,6 +86,8 @@ enum status run_compare_sizes(struct run_config *config) CHECK_RESULT;
 // "run.yaml:5: ", "run.yaml: ", "--set: ", by where the key was set. Returns text.
 const char *run_key_place(const struct run_config *config, const char *name,
                           char text[RUN_PATH + 32]);
+// run_check.c. train.batch, micro_batch and leaves; what is open of them is chosen.
+enum status run_check_batch(struct run_config *config) CHECK_RESULT;
 // run_check_parallel.c. The section parallel; workers and threads left open are chosen.
 enum status run_check_parallel(struct run_config *config) CHECK_RESULT;
 
