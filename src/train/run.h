@@ -109,6 +109,9 @@ enum status run_config_environment(struct run_config *config) CHECK_RESULT;
 // Resolves what is 0 or auto (precision: as a run in `out` began, else by the processor), checks ranges and what must fit together
 // (heads divide width, micro_batch divides batch, …).
 enum status run_config_check(struct run_config *config) CHECK_RESULT;
+// Of a checked configuration whose figures are asked for. Fails: STATUS_INPUT where its sizes are those of model.from, and neither that
+// directory nor a run in `out` that began with it says them.
+enum status run_config_check_from(const struct run_config *config) CHECK_RESULT;
 // Opens what was chosen, so that the next check chooses anew: what a changed key would make of the others.
 void run_config_reopen(struct run_config *config);
 // The whole resolved file as YAML that run_config_read takes; the caller frees *text_p.
