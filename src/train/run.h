@@ -9,7 +9,7 @@
 
 enum { RUN_PATH = 1024, RUN_KEYS = 160 };
 // Where a key was set, besides lines of the run file (> 0).
-enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2 };
+enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2, RUN_CALL = -3 };
 
 struct run_config {
     char task[16];             // lm | mlm | classify | regress | translate | summarize | answer
@@ -102,7 +102,7 @@ struct run_config {
 void run_config_defaults(struct run_config *config);
 // Reads a run file. Fails: STATUS_USAGE naming file, line, key, value and what would be right; STATUS_INPUT when the file cannot be read.
 enum status run_config_read(struct run_config *config, const char *path) CHECK_RESULT;
-// "train.steps=200". `origin` names it in messages ("--set", "STENTOR_TRAIN_STEPS").
+// "train.steps=200". `origin` names it in messages: an option ("--set"), or the function that was called ("stn_config_set").
 enum status run_config_set(struct run_config *config, const char *assignment,
                            const char *origin) CHECK_RESULT;
 enum status run_config_environment(struct run_config *config) CHECK_RESULT;
