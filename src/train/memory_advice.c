@@ -37,6 +37,7 @@ struct trial {
 static enum status trial_programs(const struct trainer *trainer, const struct run_config *config,
                                   struct trial *trial)
 {
+    struct program **program = trial->program;
     for (int i = 0; i < trainer->feed.shapes; i++) {
         struct model_sizes sizes = trainer->feed.shape[i];
         if (config->micro_batch != trainer->config.micro_batch)
@@ -45,10 +46,8 @@ static enum status trial_programs(const struct trainer *trainer, const struct ru
         TRY(evaluation_graph(config, sizes, &trial->parameters, &trial->evaluation[i]));
         struct program_options options = options_with(trainer, config, trial->training[0].g);
         struct program_options evaluation = program_options_of(config);
-        TRY(program_create(trainer->backend, trial->training[i].g, &options,
-                           &trial->program[2 * i]));
-        TRY(program_create(trainer->backend, trial->evaluation[i].g, &evaluation,
-                           &trial->program[2 * i + 1]));
+        TRY(program_create(trainer->backend, trial->training[i].g, &options, program++));
+        TRY(program_create(trainer->backend, trial->evaluation[i].g, &evaluation, program++));
     }
     return STATUS_OK;
 }
@@ -74,9 +73,8 @@ static enum status need_with(const struct trainer *trainer, const struct run_con
     struct trial trial = {.program = {NULL}};
     parameters_init(&trial.parameters);
     enum status status = trial_need(trainer, config, &trial, need_p);
+    for (int i = 0; i < 2 * FEED_SHAPES; i++) program_destroy(trial.program[i]);
     for (int i = 0; i < trainer->feed.shapes; i++) {
-        program_destroy(trial.program[2 * i]);
-        program_destroy(trial.program[2 * i + 1]);
         graph_destroy(trial.training[i].g);
         graph_destroy(trial.evaluation[i].g);
     }
