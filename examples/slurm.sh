@@ -30,15 +30,33 @@ do :; done
 
 [ "$code" -ne 0 ] || [ -s "$there" ] || code=5
 rm -f "$there"
-case $code in
-0) echo "job $SLURM_JOB_ID: done" ;;
+again() {
+    echo "job $SLURM_JOB_ID: ended with $code, goes on later (start $((${SLURM_RESTART_COUNT:-0} + 2)))"
+    scontrol requeue "$SLURM_JOB_ID"
+}
+
 # 75: stopped with a checkpoint. 5 and what signals end (128 and more): a worker was lost. All go on from the newest checkpoint; a run
-# that dies five times is looked at by a person.
-75 | 5 | 1[3-9][0-9])
-    if [ "$code" -eq 75 ] || [ "${SLURM_RESTART_COUNT:-0}" -lt "${STENTOR_RESTARTS:-5}" ]; then
-        echo "job $SLURM_JOB_ID: ended with $code, goes on later (start $((${SLURM_RESTART_COUNT:-0} + 2)))"
-        scontrol requeue "$SLURM_JOB_ID"
+# that dies more than five times, and never stops as it should in between, is looked at by a person.
+deaths=$PWD/.stentor-$SLURM_JOB_ID-deaths
+case $code in
+0)
+    rm -f "$deaths"
+    echo "job $SLURM_JOB_ID: done"
+    ;;
+75)
+    rm -f "$deaths"
+    again
+    ;;
+5 | 1[3-9][0-9])
+    echo "$code" >>"$deaths"
+    died=$(($(wc -l <"$deaths")))
+    if [ "$died" -le "${STENTOR_RESTARTS:-5}" ]; then
+        again
+    else
+        rm -f "$deaths"
+        echo "job $SLURM_JOB_ID: ended with $code, as it died $died times without a stop of its own; it does not go on by itself"
     fi
     ;;
+*) rm -f "$deaths" ;;
 esac
 exit $code

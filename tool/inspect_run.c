@@ -211,6 +211,7 @@ static enum status choose_cache(struct run_config *config, bool *made_p)
 {
     char kept[RUN_PATH + 16], cache[RUN_PATH];
     const char *base = getenv("TMPDIR");
+    if (run_has_rows(config)) return STATUS_OK; // are not kept
     TRY(path_join(kept, sizeof kept, config->out, "cache"));
     if (config->data.cache[0] || directory_exists(kept)) return STATUS_OK;
     int length = snprintf(cache, sizeof cache, "%s/stentor-XXXXXX", base && *base ? base : "/tmp");
@@ -229,6 +230,7 @@ static enum status inspect_among(const struct options *options, const char *path
     bool made = false;
     if (replicas->net) TRY(trainer_cores(replicas->net, &cores));
     enum status status = run_file_read_among(options, path, count, cores, &config);
+    if (!status && replicas_speak(replicas)) status = run_config_check_from(&config);
     // From here on a signal lets the trainer give up, and the folder is removed.
     signals_catch(train_request_stop, false);
     // Process 0's is everybody's; on another host it comes to be there, too.

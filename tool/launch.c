@@ -334,9 +334,6 @@ static enum status run(const struct options *options)
     if (options->rests == 0)
         FAIL(STATUS_USAGE,
              "launch: what to start is missing, as in: stentor launch -n 2 -- train run.yaml");
-    if (!options->arguments && !option_given(options, "n"))
-        FAIL(STATUS_USAGE, "launch: where to start it is missing: a file of hosts, or -n N for N "
-                           "processes on this one");
     if (options->arguments) TRY(hosts_read(options->argument[0], &plan.hosts, &plan.host_count));
     enum status status = own_program(plan.program);
     if (!status) status = choose_library(&plan);
@@ -348,5 +345,5 @@ static enum status run(const struct options *options)
 }
 
 const struct command launch_command = {
-    "launch", "HOSTS|-n N -- COMMAND …", "starts many processes over MPI", 0, 1, rows, help, run,
+    "launch", "[HOSTS] -- COMMAND …", "starts many processes over MPI", 0, 1, rows, help, run,
 };

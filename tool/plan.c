@@ -279,6 +279,7 @@ static enum status make(const struct options *options, struct run_config *config
     TRY(read_nodes(plan, option_text(options, "nodes")));
     TRY(cluster_file_read(path, &plan->file));
     TRY(run_file_read(options, options->argument[0], config));
+    TRY(run_config_check_from(config));
     const struct cluster *cluster = &plan->file.cluster;
     config->parallel.workers = cluster->shares_memory ? cluster->workers : 1;
     config->parallel.threads = 1;

@@ -312,6 +312,7 @@ static enum status read_run_file(const struct options *options, const struct rep
 static enum status print_config(const struct run_config *config)
 {
     char *text;
+    TRY(run_config_check_from(config));
     TRY(run_config_print(config, &text));
     enum status status = output_print("%s", text);
     free(text);

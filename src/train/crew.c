@@ -72,6 +72,8 @@ enum status crew_take_config(struct trainer *trainer)
     memcpy(config->parallel.pin, own.parallel.pin, sizeof own.parallel.pin);
     config->parallel.memory_limit = own.parallel.memory_limit;
     config->cores = own.cores;
+    config->chosen.workers = own.chosen.workers;
+    config->chosen.threads = own.chosen.threads;
     return STATUS_OK;
 }
 
@@ -131,8 +133,7 @@ static enum status count_workers(struct trainer *trainer, struct member *member)
     return STATUS_OK;
 }
 
-// Replicas that update from leaves of their own need one each.
-static enum status check_leaves(const struct run_config *config, const struct crew *crew)
+enum status crew_check_leaves(const struct run_config *config, const struct crew *crew)
 {
     bool stale = run_is_stale(config, crew);
     int computing = crew->replicas - replicas_that_serve_only(config, crew);
@@ -184,7 +185,7 @@ enum status crew_join(struct trainer *trainer)
     bool dedicated;
     TRY(crew_check_servers(&trainer->config, crew->replicas, &dedicated));
     crew->idle = dedicated ? crew->base[trainer->config.parallel.servers] : 0;
-    return check_leaves(&trainer->config, crew);
+    return crew_check_leaves(&trainer->config, crew);
 }
 
 // ---- one text ----

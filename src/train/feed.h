@@ -72,6 +72,8 @@ struct feed {
 const struct feed_kind *feed_find(const char *task);
 // The one shape that stands for all of a run whose data are not looked at.
 struct model_sizes feed_typical(const struct run_config *config);
+// Rows of a micro-batch of these sizes; of batch_tokens at most `all`: no micro-batch has more.
+int64_t feed_rows(const struct run_config *config, const struct model_sizes *sizes, int64_t all);
 // The part of a model's places whose targets count, where all hold a token.
 double feed_counted(const struct run_config *config);
 // 0, 1, … in every row.

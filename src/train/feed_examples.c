@@ -202,9 +202,7 @@ static enum status choose_edges(struct trainer *trainer, int32_t longest, int32_
     return STATUS_OK;
 }
 
-// Of batch_tokens at most `all` rows: no micro-batch has more.
-static int64_t rows_of(const struct run_config *config, const struct model_sizes *sizes,
-                       int64_t all)
+int64_t feed_rows(const struct run_config *config, const struct model_sizes *sizes, int64_t all)
 {
     int64_t places = config->batch_tokens / (config->batch / config->micro_batch);
     int64_t longer = sizes->tokens > sizes->source_tokens ? sizes->tokens : sizes->source_tokens;
@@ -263,7 +261,7 @@ static enum status make_shapes(struct trainer *trainer)
         if (pair) sizes->source_tokens = edge[i];
         if (pair) sizes->tokens = edge[i] * most[1] / most[0] < 1 ? 1 : edge[i] * most[1] / most[0];
         if (pair && i == shapes) sizes->source_tokens = held_most[0], sizes->tokens = held_most[1];
-        sizes->batch = rows_of(&trainer->config, sizes, own->learned.count);
+        sizes->batch = feed_rows(&trainer->config, sizes, own->learned.count);
         if (sizes->batch > feed->rows) feed->rows = sizes->batch;
         own->learned.buckets.edge[i] = own->held_out.buckets.edge[i] = edge[i];
     }

@@ -78,6 +78,9 @@ enum status crew_join(struct trainer *trainer) CHECK_RESULT;
 // none of them computes.
 enum status crew_check_servers(const struct run_config *config, int replicas,
                                bool *dedicated_p) CHECK_RESULT;
+// Fails: STATUS_USAGE where replicas update from leaves of their own and there is not one for each.
+enum status crew_check_leaves(const struct run_config *config,
+                              const struct crew *crew) CHECK_RESULT;
 enum status crew_same_text(struct trainer *trainer) CHECK_RESULT;
 
 // ---- the record of a step: what all replicas tell each other after their leaves (agreement.c) ----
@@ -297,8 +300,10 @@ bool memory_is_spare(const struct run_config *config, const struct crew *crew);
 size_t memory_available(double memory_limit, const struct crew *crew);
 // Fails: STATUS_MEMORY when the run does not fit, with the settings that would make it fit.
 enum status memory_check(struct trainer *trainer) CHECK_RESULT;
-// Heap bytes of the programs, graphs and tables (close, not exact: they are small beside the rest).
-size_t memory_heap(const struct trainer *trainer);
+// Heap bytes of the programs, graphs and tables (close, not exact: they are small beside the rest), with these settings and the graphs
+// of each shape that they make.
+size_t memory_heap(const struct trainer *trainer, const struct run_config *config,
+                   const struct model_graph *training, const struct model_graph *evaluation);
 
 // tuning.c. Declares `parameters` and marks those that train.freeze names; without that key nothing. Fails: STATUS_USAGE naming the
 // pattern that matches nothing.

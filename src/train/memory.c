@@ -233,19 +233,37 @@ static size_t graph_heap(const struct graph *graph, size_t workers)
            workers * values * (sizeof(struct step) + 2 * sizeof(int64_t) + sizeof(bool));
 }
 
-size_t memory_heap(const struct trainer *trainer)
+// Of held-out data there are more micro-batches, as they are smaller.
+static int64_t groups_of(const struct trainer *trainer, const struct run_config *config)
 {
-    size_t bytes = 0, workers = (size_t)trainer->workers;
+    int64_t planned = trainer->config.micro_batch, groups = trainer->feed.groups;
+    if (config->micro_batch == planned) return groups;
+    return groups * planned / config->micro_batch + trainer->feed.shapes;
+}
+
+// Decoding has threads of its own. Those that were not planned with take as much as these do.
+static size_t decoding_bytes(const struct trainer *trainer, size_t threads)
+{
+    size_t bytes = trainer->feed.decoding, planned = (size_t)trainer->workers;
+    planned *= (size_t)trainer->threads;
+    if (!bytes) return 0;
+    if (threads > planned) bytes = checked_multiply(bytes, (threads + planned - 1) / planned);
+    return bytes + (threads - 1) * THREAD_BYTES;
+}
+
+size_t memory_heap(const struct trainer *trainer, const struct run_config *config,
+                   const struct model_graph *training, const struct model_graph *evaluation)
+{
+    size_t bytes = 0, workers = (size_t)config->parallel.workers;
     for (int i = 0; i < trainer->feed.shapes; i++)
-        bytes += graph_heap(trainer->training_graph[i].g, workers) +
-                 graph_heap(trainer->evaluation_graph[i].g, workers);
-    int64_t groups = trainer->feed.groups;
-    int64_t entries = trainer->micro_batches > groups ? trainer->micro_batches : groups;
-    bytes += (size_t)entries * (sizeof(double) + sizeof(int64_t)) + (size_t)trainer->micro_batches;
+        bytes += graph_heap(training[i].g, workers) + graph_heap(evaluation[i].g, workers);
+    int64_t groups = groups_of(trainer, config);
+    int64_t micro_batches = config->batch / config->micro_batch;
+    int64_t entries = micro_batches > groups ? micro_batches : groups;
+    bytes += (size_t)entries * (sizeof(double) + sizeof(int64_t)) + (size_t)micro_batches;
     bytes += workers * sizeof(struct worker) + sizeof(struct trainer);
-    bytes += 3 * carry_bytes(&trainer->config) + trainer->feed.decoding;
-    // Decoding has threads of its own.
-    if (trainer->feed.decoding) bytes += (workers * (size_t)trainer->threads - 1) * THREAD_BYTES;
+    bytes += 3 * carry_bytes(config);
+    bytes += decoding_bytes(trainer, workers * (size_t)config->parallel.threads);
     bytes += (size_t)trainer->parameters.count *
              (sizeof(struct parameter) + sizeof(struct segment) + 64);
     for (int i = 0; i < trainer->parameters.count; i++) {

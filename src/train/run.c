@@ -66,7 +66,7 @@ enum status run_config_set(struct run_config *config, const char *assignment, co
         FAIL(STATUS_USAGE, "%s: \"%.*s\" is not key=value, such as train.steps=200", origin,
              CUT(assignment, 80));
     snprintf(name, sizeof name, "%.*s", (int)(equals - assignment), assignment);
-    return set_value(config, name, equals + 1, origin, RUN_OPTION);
+    return set_value(config, name, equals + 1, origin, origin[0] == '-' ? RUN_OPTION : RUN_CALL);
 }
 
 // "train.learning_rate" -> "STENTOR_TRAIN_LEARNING_RATE"

@@ -9,7 +9,7 @@
 
 enum { RUN_PATH = 1024, RUN_KEYS = 160 };
 // Where a key was set, besides lines of the run file (> 0).
-enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2 };
+enum { RUN_DEFAULT = 0, RUN_ENVIRONMENT = -1, RUN_OPTION = -2, RUN_CALL = -3 };
 
 struct run_config {
     char task[16];             // lm | mlm | classify | regress | translate | summarize | answer
@@ -90,6 +90,10 @@ struct run_config {
     char out[RUN_PATH];
     // Set by the program before run_config_check, not keys: replicas of the run and cores for this one; 0: one, and all.
     int64_t replicas, cores;
+    // Of keys that were 0, what run_config_check has chosen; with other settings it would be others.
+    struct {
+        int64_t micro_batch, leaves, workers, threads;
+    } chosen;
     // For messages: the run file ("" when none was read) and, for each row of the schema, where it was set last.
     char file[RUN_PATH];
     int origin[RUN_KEYS];
@@ -98,13 +102,18 @@ struct run_config {
 void run_config_defaults(struct run_config *config);
 // Reads a run file. Fails: STATUS_USAGE naming file, line, key, value and what would be right; STATUS_INPUT when the file cannot be read.
 enum status run_config_read(struct run_config *config, const char *path) CHECK_RESULT;
-// "train.steps=200". `origin` names it in messages ("--set", "STENTOR_TRAIN_STEPS").
+// "train.steps=200". `origin` names it in messages: an option ("--set"), or the function that was called ("stn_config_set").
 enum status run_config_set(struct run_config *config, const char *assignment,
                            const char *origin) CHECK_RESULT;
 enum status run_config_environment(struct run_config *config) CHECK_RESULT;
 // Resolves what is 0 or auto (precision: as a run in `out` began, else by the processor), checks ranges and what must fit together
 // (heads divide width, micro_batch divides batch, …).
 enum status run_config_check(struct run_config *config) CHECK_RESULT;
+// Of a checked configuration whose figures are asked for. Fails: STATUS_INPUT where its sizes are those of model.from, and neither that
+// directory nor a run in `out` that began with it says them.
+enum status run_config_check_from(const struct run_config *config) CHECK_RESULT;
+// Opens what was chosen, so that the next check chooses anew: what a changed key would make of the others.
+void run_config_reopen(struct run_config *config);
 // The whole resolved file as YAML that run_config_read takes; the caller frees *text_p.
 enum status run_config_print(const struct run_config *config, char **text_p) CHECK_RESULT;
 // Of a checked configuration.

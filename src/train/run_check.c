@@ -371,11 +371,11 @@ static int64_t choose_normed(int64_t batch)
     return micro < batch ? micro : batch;
 }
 
-static enum status check_batch(struct run_config *config)
+enum status run_check_batch(struct run_config *config)
 {
     bool normed = config->model.batch_norm;
     if (!config->micro_batch)
-        config->micro_batch =
+        config->micro_batch = config->chosen.micro_batch =
             normed ? choose_normed(config->batch) : choose_micro_batch(config->batch);
     if (normed && config->micro_batch == 1)
         FAIL_KEY(config, config->batch == 1 ? "train.batch" : "train.micro_batch",
@@ -387,7 +387,8 @@ static enum status check_batch(struct run_config *config)
                  (long long)config->batch, (long long)config->micro_batch,
                  (long long)((config->batch / config->micro_batch + 1) * config->micro_batch));
     int64_t micro_batches = config->batch / config->micro_batch;
-    if (!config->leaves) config->leaves = micro_batches < 8 ? micro_batches : 8;
+    if (!config->leaves)
+        config->leaves = config->chosen.leaves = micro_batches < 8 ? micro_batches : 8;
     if (config->leaves > micro_batches)
         FAIL_KEY(config, "train.leaves",
                  "%lld leaves cannot share %lld micro-batches (train.batch / train.micro_batch); "
@@ -529,7 +530,7 @@ enum status run_config_check(struct run_config *config)
     TRY(check_model(config));
     TRY(check_rows(config));
     TRY(check_carry(config));
-    TRY(check_batch(config));
+    TRY(run_check_batch(config));
     TRY(check_optimizer(config));
     if (!config->data.train[0])
         FAIL(STATUS_USAGE,
@@ -544,6 +545,19 @@ enum status run_config_check(struct run_config *config)
     TRY(check_waiting(config));
     if (!strcmp(config->precision, "auto")) TRY(resolve_precision(config));
     return run_check_parallel(config);
+}
+
+static void open_chosen(int64_t *value, int64_t chosen)
+{
+    if (*value == chosen) *value = 0;
+}
+
+void run_config_reopen(struct run_config *config)
+{
+    open_chosen(&config->micro_batch, config->chosen.micro_batch);
+    open_chosen(&config->leaves, config->chosen.leaves);
+    open_chosen(&config->parallel.workers, config->chosen.workers);
+    open_chosen(&config->parallel.threads, config->chosen.threads);
 }
 
 bool run_holds_out_of_train(const struct run_config *config)

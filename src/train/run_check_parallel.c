@@ -62,8 +62,9 @@ enum status run_check_parallel(struct run_config *config)
         *workers = *threads > 1 ? cores / *threads : cores;
         if (*workers < 1) *workers = 1;
         if (*workers > most) *workers = most;
+        config->chosen.workers = *workers;
     }
-    if (!*threads) *threads = cores > *workers ? cores / *workers : 1;
+    if (!*threads) *threads = config->chosen.threads = cores > *workers ? cores / *workers : 1;
     if (*workers * *threads > MOST_THREADS)
         FAIL_KEY(config, "parallel.threads", "%lld of %lld workers are %lld; at most %lld may be",
                  (long long)*threads, (long long)*workers, (long long)(*workers * *threads),

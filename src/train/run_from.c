@@ -172,3 +172,34 @@ enum status run_compare_sizes(struct run_config *config)
 {
     return config->from[0] ? with_other(config, compare) : STATUS_OK;
 }
+
+// Whether the run file says itself how large the model is, as that of a run that was trained does.
+static bool names_sizes(const struct run_config *config)
+{
+    static const char *const keys[] = {"model.type",   "model.width",  "model.heads",
+                                       "model.hidden", "model.layers", "model.context"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (run_key_is_of_type(keys[i], config->model.type) &&
+            config->origin[run_key_find(keys[i])] == RUN_DEFAULT)
+            return false;
+    return true;
+}
+
+enum status run_config_check_from(const struct run_config *config)
+{
+    struct run_config *other;
+    char place[RUN_PATH + 32];
+    if (!config->from[0] || names_sizes(config)) return STATUS_OK;
+    TRY(memory_allocate(1, sizeof *other, "settings of model.from", &other));
+    enum status status = STATUS_OK;
+    if (!read_there(config, other)) {
+        status = directory_exists(config->from)
+                     ? read_directory(config->from, other)
+                     : error_at(STATUS_INPUT, __FILE__, __LINE__,
+                                "%smodel.from: %.*s is no folder; a model directory is needed, "
+                                "whose sizes this run has",
+                                run_key_place(config, "model.from", place), CUT(config->from, 300));
+    }
+    free(other);
+    return status;
+}

@@ -98,6 +98,8 @@ const char *run_key_place(const struct run_config *config, const char *name,
     int origin = key >= 0 ? config->origin[key] : RUN_DEFAULT;
     if (origin == RUN_OPTION)
         snprintf(text, RUN_PATH + 32, "--set: ");
+    else if (origin == RUN_CALL)
+        snprintf(text, RUN_PATH + 32, "stn_config_set: ");
     else if (origin == RUN_ENVIRONMENT)
         snprintf(text, RUN_PATH + 32, "environment: ");
     else if (origin > 0 && config->file[0])

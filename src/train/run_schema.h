@@ -83,9 +83,11 @@ bool run_key_is_of_type(const char *key, const char *type);
 enum status run_take_sizes(struct run_config *config) CHECK_RESULT;
 // Of a checked configuration. Fails: STATUS_USAGE for a key that gives the directory's weights another meaning, with both values.
 enum status run_compare_sizes(struct run_config *config) CHECK_RESULT;
-// "run.yaml:5: ", "run.yaml: ", "--set: ", by where the key was set. Returns text.
+// "run.yaml:5: ", "run.yaml: ", "--set: ", "stn_config_set: ", by where the key was set. Returns text.
 const char *run_key_place(const struct run_config *config, const char *name,
                           char text[RUN_PATH + 32]);
+// run_check.c. train.batch, micro_batch and leaves; what is open of them is chosen.
+enum status run_check_batch(struct run_config *config) CHECK_RESULT;
 // run_check_parallel.c. The section parallel; workers and threads left open are chosen.
 enum status run_check_parallel(struct run_config *config) CHECK_RESULT;
 

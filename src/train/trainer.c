@@ -132,7 +132,8 @@ static void plan_memory(struct trainer *trainer)
         .frozen = trainer->config.freeze[0] ? &trainer->parameters : NULL,
         .packed = packed_bytes(trainer->packed),
         .data = trainer->feed.bytes,
-        .heap = memory_heap(trainer),
+        .heap = memory_heap(trainer, &trainer->config, trainer->training_graph,
+                            trainer->evaluation_graph),
         .states = trainer->states,
         .crew = trainer->crew,
     };

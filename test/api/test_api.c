@@ -333,6 +333,9 @@ static void wrong_calls_come_back_with_a_message(void **state)
     assert_stn(stn_config_print(config, &text));
     assert_non_null(strstr(text, "train: /nonexistent/text"));
     stn_free(text);
+    assert_stn(stn_config_set(config, "model.heads", "5"));
+    assert_int_equal(stn_config_print(config, &text), STN_USAGE);
+    assert_memory_equal(stn_error(), "stn_config_set: model.heads: 5 ", 31);
     stn_config_destroy(config);
     assert_int_equal(stn_model_open("/nonexistent", &model), STN_INPUT);
     assert_int_equal(stn_model_open(NULL, &model), STN_USAGE);

@@ -31,7 +31,7 @@ prints() { # prints PATTERN ARGUMENTS…
 }
 
 fails 2 "what to start is missing" -n 2; say $? "a launch needs a command"
-fails 2 "where to start it is missing" -- train x.yaml; say $? "a launch needs hosts or a number"
+fails 2 "what to start is missing"; say $? "a launch of nothing is refused"
 search=
 fails 2 "not openmpi or mpich" -n 2 --mpi lam -- train x.yaml; say $? "unknown libraries are refused"
 fails 2 "is not a whole number from 1" -n 0 -- train x.yaml; say $? "a number of processes is at least 1"
@@ -64,6 +64,7 @@ for library in openmpi mpich; do
     say $? "$library: hosts and words behind -- reach mpirun"
     prints "-n 4 $program" "$work/hosts" --mpi $library -n 4 -- train run.yaml; say $? "$library: fewer processes than slots"
     fails 2 "has 6 slots" "$work/hosts" --mpi $library -n 7 -- train run.yaml; say $? "$library: more processes than slots are refused"
+    prints "-n [1-9][0-9]* $program train run.yaml$" --mpi $library -- train run.yaml; say $? "$library: without hosts and -n a process for each core here"
     search=/nonexistent
     fails 1 "there is no mpirun here" -n 2 --mpi $library -- train run.yaml; say $? "$library: a missing mpirun is named"
     search=''

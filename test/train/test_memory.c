@@ -363,6 +363,74 @@ static void what_does_not_fit_is_refused_with_what_would(void **state)
     assert_non_null(strstr(message, "a smaller model"));
 }
 
+static void set_and_prepare(const struct run_config *config, double limit, const char *message)
+{
+    char again[1024];
+    if (prepare_with(*config, limit, again)) fail_msg("\"%s\" was followed: %s", message, again);
+}
+
+// Does what a refusal advises, as another --set of the same run: each by itself, or all together. Returns how many runs there were.
+static int follow(const struct run_config *config, double limit, const char *message)
+{
+    static const char *const keys[] = {"parallel.workers", "parallel.threads",
+                                       "model.recompute_layers", "train.micro_batch",
+                                       "train.leaves"};
+    const char *advice = strstr(message, "it fits with ");
+    bool together = strstr(message, " together") != NULL;
+    struct run_config all = *config;
+    int runs = 0;
+    assert_non_null(advice);
+    if (strstr(advice, "a smaller model")) return 0;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%s: ", keys[i]);
+        long long value = (long long)advised(advice, text);
+        struct run_config one = *config;
+        if (value < 0) continue;
+        snprintf(text, sizeof text, "%s=%lld", keys[i], value);
+        assert_int_equal(run_config_set(&one, text, "--set"), STATUS_OK);
+        assert_int_equal(run_config_set(&all, text, "--set"), STATUS_OK);
+        if (!together) set_and_prepare(&one, limit, message);
+        runs++;
+    }
+    if (together) set_and_prepare(&all, limit, message);
+    return runs;
+}
+
+// Settings that the user left open are chosen anew by the run that follows an advice.
+static void advice_that_is_followed_fits(void **state)
+{
+    (void)state;
+    char message[1024];
+    int followed = 0, together = 0;
+    write_pairs("pairs.tsv", 60, 1, 24);
+    write_pairs("held.tsv", 40, 1, 30);
+    for (int kind = 0; kind < 3; kind++) {
+        struct run_config config = kind < 2 ? small_run("followed") : writing_run("followed", 0, 0);
+        config.cores = 4;
+        config.model.layers = 3;
+        config.model.width = 128;
+        config.model.context = 64;
+        config.batch = 12;
+        config.micro_batch = 3;
+        config.leaves = 0;
+        config.parallel.workers = kind < 2 ? 2 - 2 * kind : 0;
+        config.parallel.threads = kind == 1 ? 2 : 0;
+        struct trainer *trainer = NULL;
+        assert_int_equal(trainer_create(&config, NULL, &trainer), STATUS_OK);
+        struct memory_report memory = trainer_memory(trainer);
+        trainer_destroy(trainer);
+        for (double part = 0.95; part > 0.4; part -= 0.1) {
+            double limit = part * (double)(memory.total - memory.data);
+            if (!prepare_with(config, limit, message)) continue;
+            if (kind == 2) assert_null(strstr(message, "recompute")); // seq2seq does not read it
+            followed += follow(&config, limit, message);
+            together += strstr(message, " together") != NULL;
+        }
+    }
+    assert_true(followed > 10 && together > 1);
+}
+
 static void limit_and_prepare(const struct run_config *config, void *context,
                               struct child_result *result)
 {
@@ -394,6 +462,7 @@ int main(void)
         cmocka_unit_test(pages_change_no_bit),
         cmocka_unit_test(kinds_add_up),
         cmocka_unit_test(what_does_not_fit_is_refused_with_what_would),
+        cmocka_unit_test(advice_that_is_followed_fits),
         cmocka_unit_test(a_process_limit_counts),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

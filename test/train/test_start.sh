@@ -64,4 +64,28 @@ refused() { # refused NAME CODE MESSAGE RUN ARGUMENT…
 refused "no token in common" 3 "digits knows no token of this run's tokenizer (data.tokenizer: word)" convolution --set model.from=digits
 cp -r bag strange && sed -i 's/"model_type": *"bag"/"model_type": "sack"/' strange/config.json
 refused "a type that nobody knows" 1 'strange/config.json: "model_type" is "sack"' encoder --set model.from=strange
+
+# ---- figures of a run whose model is not there ----
+printf '%s\n' 'nodes: 1' 'node: {workers: 2, memory: 1G, memory_bandwidth: 20G}' 'worker: {float32: 1e11}' 'between: {bandwidth: 1G}' >one.yaml
+figures() { # figures CODE MESSAGE ARGUMENT…: of encoder.yaml, by every command that says some
+    code=$1 message=$2; shift 2
+    for how in inspect "plan --cluster one.yaml --set model.vocabulary=20 --set model.classes=2" "train --print-config"; do
+        # shellcheck disable=SC2086
+        "$program" ${how%% *} encoder.yaml "$@" ${how#"${how%% *}"} >said 2>err
+        if [ $? = "$code" ] && cat said err | grep -q -e "$message"; then ok "${how%% *}: $message"; else not_ok "${how%% *}: $message"; fi
+    done
+}
+figures 3 'model.from: absent is no folder' --set model.from=absent
+figures 1 '"model_type" is "sack"' --set model.from=strange
+figures 0 'parameters\|seconds\|width: 16' --set out=of_bag
+"$program" train encoder.yaml --quiet --out of_bag >/dev/null 2>err || not_ok "a run from bag"
+mv bag gone
+figures 3 'encoder.yaml:2: model.from: bag is no folder' --set out=other
+figures 0 'parameters\|seconds\|width: 16' --set out=of_bag
+for how in "inspect of_bag/run.yaml" "eval of_bag rows.tsv --text 1 --target 2" "train encoder.yaml --out of_bag --resume"; do
+    # shellcheck disable=SC2086
+    if "$program" $how >/dev/null 2>err; then ok "what was trained needs no model.from: $how"; else not_ok "what was trained needs no model.from: $how"; fi
+done
+mv of_bag moved
+if "$program" inspect moved/run.yaml >said 2>err && grep -q 'width 16' said; then ok "a run file that names its sizes"; else not_ok "a run file that names its sizes"; fi
 conclude
