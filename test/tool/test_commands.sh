@@ -135,7 +135,8 @@ check "a vocabulary that is too small is told, with code 2" sh -c 'test "$1" -eq
 # ---- signals while a large text is read ----
 # What they made in TMPDIR is gone, and they end soon: the work would take minutes.
 yes "$(head -1 text.txt)" | head -c 40000000 >large.txt
-begun() { [ -n "$(ls tmp)" ] || ! kill -0 $job 2>/dev/null; }
+# Reading takes a tenth of a second: it is looked for without a pause, and at its end at the latest the signal comes.
+begun() { until [ -n "$(ls tmp)" ] || grep -q tokenized err.txt || ! kill -0 $job 2>/dev/null; do :; done; }
 stopped() { # stopped CODE: the job ends with it, soon, and leaves nothing
     within 300 sh -c "! kill -0 $job 2>/dev/null"
     kill -KILL $job 2>/dev/null
@@ -144,12 +145,14 @@ stopped() { # stopped CODE: the job ends with it, soon, and leaves nothing
     check "$what: nothing stays in TMPDIR" test -z "$(ls tmp)"
 }
 mkdir tmp
+: >err.txt
 TMPDIR=$work/tmp "$program" eval a large.txt --workers 1 >out.txt 2>err.txt & job=$!
-what="eval, SIGINT" && within 600 begun && kill -INT $job; stopped 130
+what="eval, SIGINT" && begun && kill -INT $job; stopped 130
 check "$what: it says that nothing is measured" grep -q "; nothing is measured$" err.txt
 TMPDIR=$work/tmp "$program" eval a large.txt --workers 1 >out.txt 2>err.txt & job=$!
 what="eval, SIGTERM in the middle" && within 600 grep -q tokenized err.txt && kill -TERM $job; stopped 143
+: >err.txt
 TMPDIR=$work/tmp "$program" inspect run.yaml --set data.train=large.txt --set data.tokenizer=word >out.txt 2>err.txt & job=$!
-what="inspect RUN.yaml, SIGTERM" && within 600 begun && kill -TERM $job; stopped 75
+what="inspect RUN.yaml, SIGTERM" && begun && kill -TERM $job; stopped 75
 
 conclude
